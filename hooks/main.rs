@@ -1,0 +1,3 @@
+//! The hook executable of the module.
+
+fn main() {}

@@ -1,0 +1,253 @@
+//! Names that a peer may carry: trust domains, host names, labels, port names.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// Most characters of a DNS label (RFC 1123).
+const LABEL_LIMIT: usize = 63;
+/// Most characters of a DNS name (RFC 1123).
+const NAME_LIMIT: usize = 253;
+
+/// Why a name is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NameError {
+    /// Nothing there.
+    #[error("the name is empty")]
+    Empty,
+    /// Longer than RFC 1123 allows.
+    #[error("the name has more than 253 characters")]
+    Long,
+    /// A label that RFC 1123 does not allow.
+    #[error(
+        "the name is not lower-case RFC 1123: labels of 1 to 63 letters, digits and inner hyphens, separated by dots"
+    )]
+    Label,
+}
+
+/// A DNS label: lower-case RFC 1123, 1 to 63 characters.
+#[must_use]
+pub fn is_dns_label(text: &str) -> bool {
+    let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = text.as_bytes();
+    !bytes.is_empty()
+        && bytes.len() <= LABEL_LIMIT
+        && bytes.iter().all(|&b| edge(b) || b == b'-')
+        && bytes.first().is_some_and(|&b| edge(b))
+        && bytes.last().is_some_and(|&b| edge(b))
+}
+
+/// A DNS name: lower-case RFC 1123, no leading or trailing dot, at most 253 characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DnsName(String);
+
+impl DnsName {
+    /// Reads a name.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if text.len() > NAME_LIMIT {
+            return Err(NameError::Long);
+        }
+        if !text.split('.').all(is_dns_label) {
+            return Err(NameError::Label);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is `other` or lies below it.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.0.strip_suffix(other.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    }
+}
+
+impl fmt::Display for DnsName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A vetted trust domain of a peer: a DNS name that neither is nor contains nor lies in one of ours.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TrustDomain(DnsName);
+
+/// Why a trust domain is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TrustDomainError {
+    /// Not a DNS name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Ours, an alias of ours, or above or below one.
+    #[error("it is {relation} {ours}, a trust domain of this cluster: a peer there could speak for our workloads")]
+    Ours {
+        /// `the same as`, `above` or `below`.
+        relation: &'static str,
+        /// The trust domain of ours.
+        ours: String,
+    },
+}
+
+impl TrustDomain {
+    /// Vets a peer's trust domain against `ours` (our trust domain and its aliases).
+    pub fn vet(text: &str, ours: &[DnsName]) -> Result<Self, TrustDomainError> {
+        let name = DnsName::parse(text)?;
+        for own in ours {
+            let relation = if name == *own {
+                "the same as"
+            } else if own.is_within(&name) {
+                "above"
+            } else if name.is_within(own) {
+                "below"
+            } else {
+                continue;
+            };
+            return Err(TrustDomainError::Ours { relation, ours: own.to_string() });
+        }
+        Ok(Self(name))
+    }
+
+    /// The trust domain as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// Istio takes `cluster.local` for the local trust domain wherever it stands in a policy.
+    #[must_use]
+    pub fn is_istio_default(&self) -> bool {
+        self.as_str() == "cluster.local"
+    }
+}
+
+impl fmt::Display for TrustDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A host that a peer may offer: `<service>.<namespace>.svc.<its trust domain>`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceHost(DnsName);
+
+/// Why a host name is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ServiceHostError {
+    /// Not a DNS name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Not `<service>.<namespace>.svc.<trust domain>`.
+    #[error("it is not of the form <service>.<namespace>.svc.{0}")]
+    Foreign(String),
+}
+
+impl ServiceHost {
+    /// Vets a host that the peer of `trust_domain` offers.
+    pub fn vet(text: &str, trust_domain: &TrustDomain) -> Result<Self, ServiceHostError> {
+        let name = DnsName::parse(text)?;
+        let foreign = || ServiceHostError::Foreign(trust_domain.to_string());
+        let own =
+            text.strip_suffix(trust_domain.as_str()).and_then(|rest| rest.strip_suffix(".svc.")).ok_or_else(foreign)?;
+        match own.split('.').count() {
+            2 => Ok(Self(name)),
+            _ => Err(foreign()),
+        }
+    }
+
+    /// The host as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for ServiceHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours() -> Vec<DnsName> {
+        vec![DnsName::parse("cluster-a.local").unwrap(), DnsName::parse("old.example").unwrap()]
+    }
+
+    #[test]
+    fn dns_names() {
+        for good in ["a", "cluster-b.local", "0.9", "a-b.c", &"x".repeat(63)] {
+            assert!(DnsName::parse(good).is_ok(), "{good}");
+        }
+        for (bad, why) in [
+            ("", NameError::Empty),
+            (".a", NameError::Label),
+            ("a.", NameError::Label),
+            ("a..b", NameError::Label),
+            ("-a", NameError::Label),
+            ("a-", NameError::Label),
+            ("A", NameError::Label),
+            ("a_b", NameError::Label),
+            ("*.a", NameError::Label),
+            ("a b", NameError::Label),
+            ("a\n", NameError::Label),
+            ("ä", NameError::Label),
+            (&"x".repeat(64), NameError::Label),
+            (&["x".repeat(63), "x".repeat(63), "x".repeat(63), "x".repeat(63)].join("."), NameError::Long),
+        ] {
+            assert_eq!(DnsName::parse(bad), Err(why), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_trust_domain_is_never_ours_nor_near() {
+        for good in ["cluster-b.local", "xcluster-a.local", "cluster-a.local.example", "cluster.local"] {
+            assert!(TrustDomain::vet(good, &ours()).is_ok(), "{good}");
+        }
+        for (bad, relation) in [
+            ("cluster-a.local", "the same as"),
+            ("old.example", "the same as"),
+            ("local", "above"),
+            ("example", "above"),
+            ("sub.cluster-a.local", "below"),
+        ] {
+            match TrustDomain::vet(bad, &ours()) {
+                Err(TrustDomainError::Ours { relation: found, .. }) => assert_eq!(found, relation, "{bad}"),
+                other => panic!("{bad}: {other:?}"),
+            }
+        }
+        for bad in ["CLUSTER-A.LOCAL", ".local", "cluster-b.local.", "", "cluster_b"] {
+            assert!(matches!(TrustDomain::vet(bad, &ours()), Err(TrustDomainError::Name(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_peer_offers_hosts_of_its_own_domain_only() {
+        let peer = TrustDomain::vet("cluster-b.local", &ours()).unwrap();
+        assert!(ServiceHost::vet("bar.xyz.svc.cluster-b.local", &peer).is_ok());
+        for bad in [
+            "bar.xyz.svc.cluster-a.local",
+            "bar.xyz.svc.xcluster-b.local",
+            "bar.xyz.cluster-b.local",
+            "xyz.svc.cluster-b.local",
+            "svc.cluster-b.local",
+            ".svc.cluster-b.local",
+            "a.bar.xyz.svc.cluster-b.local",
+            "*.xyz.svc.cluster-b.local",
+            "bar.xyz.svc.cluster-b.local.",
+            "BAR.xyz.svc.cluster-b.local",
+            "google.com",
+            "",
+        ] {
+            assert!(ServiceHost::vet(bad, &peer).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The program `istio-federation`: the metadata exporter, and commands for people.
+
+fn main() {}
