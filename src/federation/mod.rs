@@ -2,5 +2,10 @@
 //!
 //! Pure: no I/O, no clock (time is an argument), no randomness. `tests/architecture.rs` holds it to that.
 
+pub mod address;
+pub mod documents;
 pub mod names;
+pub mod offer;
+pub mod ourselves;
+pub mod protocol;
 pub mod refusal;
