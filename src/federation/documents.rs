@@ -9,6 +9,8 @@ use crate::api::metadata::{PrivateMetadata, PublicMetadata};
 
 /// Most characters of a cluster UUID.
 const UUID_LIMIT: usize = 128;
+/// Most bytes of the certificates or keys in a public document: they are small, and status is not a store.
+const PEM_LIMIT: usize = 64 * 1024;
 
 /// Why a document is refused as a whole.
 #[derive(Debug, PartialEq, Eq, Error)]
@@ -22,6 +24,9 @@ pub enum DocumentError {
     /// JSON, but not a private document.
     #[error("the answer is not private metadata: {0}")]
     Private(String),
+    /// More than is kept of a peer.
+    #[error("the document is too large: {0}")]
+    TooLarge(String),
 }
 
 impl DocumentError {
@@ -32,6 +37,7 @@ impl DocumentError {
             Self::Json(_) => "InvalidJSON",
             Self::Public(_) => "InvalidPublicMetadata",
             Self::Private(_) => "InvalidPrivateMetadata",
+            Self::TooLarge(_) => "DocumentTooLarge",
         }
     }
 }
@@ -47,6 +53,10 @@ pub fn read_public(body: &[u8]) -> Result<PublicMetadata, DocumentError> {
         if text.is_empty() {
             return Err(DocumentError::Public(format!("{member} is missing")));
         }
+    }
+    let intermediates = document.intermediate_cas.as_deref().unwrap_or_default();
+    if [document.authn_key_pub.as_str(), &document.root_ca, intermediates].iter().any(|text| text.len() > PEM_LIMIT) {
+        return Err(DocumentError::TooLarge(format!("a key or certificate list of more than {PEM_LIMIT} bytes")));
     }
     let uuid = &document.cluster_uuid;
     if uuid.len() > UUID_LIMIT || !uuid.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
