@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod conditions;
+pub mod discovery;
 pub mod documents;
 pub mod import;
 pub mod names;
