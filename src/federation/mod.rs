@@ -2,5 +2,7 @@
 //!
 //! Pure: no I/O, no clock (time is an argument), no randomness. `tests/architecture.rs` holds it to that.
 
+pub mod export;
 pub mod names;
+pub mod protocol;
 pub mod refusal;
