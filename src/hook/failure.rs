@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(number("{"), "invalid type: map, expected u8 at line 1 column 0");
         assert_eq!(number("300"), "invalid value: integer `300`, expected u8 at line 1 column 3");
         let said = without_values(&serde_json::from_str::<Variant>(r#""hush`, expected hush""#).unwrap_err());
-        assert_eq!(said, "unknown variant, expected `A` at line 1 column 24");
+        assert_eq!(said, "unknown variant, expected `A` at line 1 column 22");
         assert!(matches!(serde_json::from_str::<Variant>(r#""A""#), Ok(Variant::A)));
     }
 }
