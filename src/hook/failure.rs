@@ -44,7 +44,7 @@ pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// What serde_json says, but for the value that it quotes: what failed to parse may be a key.
+/// What `serde_json` says, but for the value that it quotes: what failed to parse may be a key.
 pub(super) fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
     for (before, open, close) in [

@@ -17,6 +17,9 @@ use super::failure::{Failure, guarded, quiet_panics, with_causes};
 use super::input::Input;
 use super::log::{Level, Logger, Sink};
 
+/// What a run comes to. Any error will do: its causes are told too, on one line.
+pub type HookResult = Result<Effects, Box<dyn Error + Send + Sync>>;
+
 /// One hook of the executable.
 #[derive(Clone, Copy, Debug)]
 pub struct Hook {
@@ -25,7 +28,7 @@ pub struct Hook {
     /// Its bindings. Asked for several times; always the same, without looking at anything.
     pub config: fn() -> HookConfig,
     /// One run. What it wants done happens only if it succeeds.
-    pub run: fn(&Input, &Logger) -> Result<Effects, Box<dyn Error + Send + Sync>>,
+    pub run: fn(&Input, &Logger) -> HookResult,
 }
 
 /// What a process is given: [`run`] touches nothing else but the files that the environment names.

@@ -25,7 +25,7 @@ fn logged(threshold: Level, log: impl FnOnce(&Logger)) -> Vec<Value> {
         .iter()
         .map(|write| {
             assert!(write.len() <= LINE_LIMIT && write.ends_with(b"\n"));
-            assert_eq!(write.iter().filter(|byte| **byte == b'\n').count(), 1, "one line in one write");
+            assert_eq!(write.split(|byte| *byte == b'\n').count(), 2, "one line in one write");
             serde_json::from_slice(write).unwrap()
         })
         .collect()

@@ -127,8 +127,8 @@ fn a_patch_that_the_operator_would_refuse_cannot_be_made() {
 
 #[test]
 fn an_object_that_cannot_be_addressed_is_refused() {
-    let valid = namespaced();
     type Spoil = fn(&mut ObjectRef);
+    let valid = namespaced();
     let rows: [(&str, Spoil); 9] = [
         ("apiVersion", |r| r.api_version.clear()),
         ("apiVersion", |r| r.api_version = "a/b/c".into()),
