@@ -247,7 +247,7 @@ fn a_document_that_says_it_is_too_long_is_not_even_read() {
     let server = Server::tls(&LOCALHOST, |_, stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4194305\r\n\r\n")?;
         stream.flush()?;
-        thread::park_timeout(Duration::from_secs(60));
+        thread::park_timeout(Duration::from_mins(1));
         Ok(())
     });
     assert_eq!(get(&server).unwrap_err().fault, Fault::TooLarge(4 * 1024 * 1024));
@@ -400,7 +400,7 @@ fn a_server_that_drips_ends_at_the_deadline() {
     // A record inside of TLS that never ends, below what HTTP sees.
     let record = Server::tls(&LOCALHOST, |_, stream| {
         stream.flush()?;
-        thread::park_timeout(Duration::from_secs(60));
+        thread::park_timeout(Duration::from_mins(1));
         Ok(())
     });
     assert_eq!(timed(&record.url("/"), Limits { connect: patient().connect, ..short() }), deadline);
@@ -433,7 +433,7 @@ fn the_callers_deadline_counts_as_well() {
     let count = Arc::clone(&touched);
     let mute = Server::tcp(move |_| {
         count.fetch_add(1, Ordering::SeqCst);
-        thread::park_timeout(Duration::from_secs(60));
+        thread::park_timeout(Duration::from_mins(1));
         Ok(())
     });
     let get = |deadline| client(patient()).get(&mute.url("/"), None, None, deadline).unwrap_err().fault;
@@ -480,7 +480,7 @@ fn names_without_addresses_and_mute_resolvers_are_named() {
     let fault = Fault::Resolve(ResolveError::Failed { name: "b.example".into(), reason });
     assert_eq!(resolved_by(no, "https://b.example/"), Err(fault));
     let mute: Resolver = |_, _| {
-        thread::park_timeout(Duration::from_secs(60));
+        thread::park_timeout(Duration::from_mins(1));
         Ok(Vec::new())
     };
     let start = Instant::now();

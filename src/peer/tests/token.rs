@@ -105,7 +105,7 @@ fn a_token_is_valid_for_ten_minutes_at_most() {
         (i64::MAX, i64::MAX, Err(TokenError::NotYetValid(i64::MAX - NOW))),
         (i64::MIN, i64::MIN, Err(TokenError::Expired(i64::MAX))),
     ] {
-        assert_eq!(judge(&sign(&rfc_key(), &TokenClaims { nbf, exp, ..claims() })), verdict, "{nbf} {exp}");
+        assert_eq!(judge(&sign(&rfc_key(), &TokenClaims { exp, nbf, ..claims() })), verdict, "{nbf} {exp}");
     }
 }
 
