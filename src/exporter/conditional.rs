@@ -29,12 +29,19 @@ mod tests {
             let headers = values.iter().map(|value| (IF_NONE_MATCH, HeaderValue::from_str(value).unwrap())).collect();
             already_has(&headers, "\"abc\"")
         };
-        for yes in
-            [&["\"abc\""][..], &["W/\"abc\""], &["\"x\", \"abc\""], &["\"x\",W/\"abc\" "], &["\"x\"", "\"abc\""], &["*"]]
-        {
+        for yes in [
+            &["\"abc\""][..],
+            &["W/\"abc\""],
+            &["\"x\", \"abc\""],
+            &["\"x\",W/\"abc\" "],
+            &["\"x\"", "\"abc\""],
+            &["*"],
+        ] {
             assert!(has(yes), "{yes:?}");
         }
-        for no in [&[][..], &["\"abcd\""], &["abc"], &["\"ab\", \"c\""], &["w/\"abc\""], &["\"*\""], &[""], &["*, \"x\""]] {
+        for no in
+            [&[][..], &["\"abcd\""], &["abc"], &["\"ab\", \"c\""], &["w/\"abc\""], &["\"*\""], &[""], &["*, \"x\""]]
+        {
             assert!(!has(no), "{no:?}");
         }
     }

@@ -182,8 +182,7 @@ pub fn read(folder: &Path) -> Result<Vec<Object>, FolderError> {
     let mut found: BTreeMap<ObjectKey, (Object, &Path)> = BTreeMap::new();
     for path in files.keys() {
         for manifest in manifests(path)? {
-            let object = Object::read(manifest)
-                .map_err(|source| FolderError::Object { path: path.clone(), source })?;
+            let object = Object::read(manifest).map_err(|source| FolderError::Object { path: path.clone(), source })?;
             let Some(object) = object else { continue };
             let key = object.key();
             if let Some((_, one)) = found.get(&key) {

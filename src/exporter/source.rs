@@ -53,9 +53,4 @@ impl Feed {
     pub fn failing(&self) {
         self.metrics.source_failing(true);
     }
-
-    /// The source can be read again, and nothing changed.
-    pub fn recovered(&self) {
-        self.metrics.source_failing(false);
-    }
 }
