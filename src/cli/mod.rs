@@ -1,1 +1,3 @@
-//! To be filled.
+//! Commands for people.
+
+pub mod demo;
