@@ -43,7 +43,7 @@ pub enum FolderError {
         /// The second file.
         path: PathBuf,
         /// The object.
-        key: Key,
+        key: String,
         /// The first file.
         other: PathBuf,
     },
@@ -72,7 +72,7 @@ pub fn read_manifests(folder: &Path) -> Result<BTreeMap<Key, (PathBuf, Value)>, 
         for object in documents.into_iter().filter(|document| !document.is_null()) {
             let key = Key::of(&object).map_err(|why| FolderError::Object { path: path.clone(), why })?;
             if let Some((other, _)) = found.get(&key) {
-                return Err(FolderError::Twice { path, key, other: other.clone() });
+                return Err(FolderError::Twice { path, key: key.to_string(), other: other.clone() });
             }
             found.insert(key, (path.clone(), object));
         }

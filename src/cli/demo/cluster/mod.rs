@@ -292,7 +292,7 @@ impl Cluster {
     /// Removes what has owners none of which is left, and what is in a namespace that is gone.
     pub fn collect_garbage(&mut self) {
         loop {
-            let orphans: Vec<Key> = self
+            let lost: Vec<Key> = self
                 .objects
                 .iter()
                 .filter(|(key, object)| {
@@ -303,10 +303,10 @@ impl Cluster {
                 })
                 .map(|(key, _)| key.clone())
                 .collect();
-            if orphans.is_empty() {
+            if lost.is_empty() {
                 return;
             }
-            for key in orphans {
+            for key in lost {
                 self.objects.remove(&key);
                 self.revision += 1;
                 self.changes.push(Change { verb: Verb::Collected, key });
@@ -314,10 +314,10 @@ impl Cluster {
         }
     }
 
-    /// Whether the owner that `owner` refers to exists: by kind, name and uid, in the same namespace or of cluster scope.
-    fn has_owner(&self, owned: &Key, owner: &Value) -> bool {
-        let text = |member: &str| owner.get(member).and_then(Value::as_str).unwrap_or_default();
-        ["", owned.namespace.as_str()].iter().any(|namespace| {
+    /// Whether the owner that `reference` names exists: by kind, name and uid, in the same namespace or of cluster scope.
+    fn has_owner(&self, key: &Key, reference: &Value) -> bool {
+        let text = |member: &str| reference.get(member).and_then(Value::as_str).unwrap_or_default();
+        ["", key.namespace.as_str()].iter().any(|namespace| {
             let key = Key {
                 group: group_of(text("apiVersion")).to_owned(),
                 kind: text("kind").to_owned(),
@@ -365,7 +365,9 @@ impl Cluster {
     /// A uid: the same in every run with the same history, different for an object made again.
     fn uid(&self, key: &Key) -> String {
         let hash = Sha256::digest(format!("{}\n{}\n{}\n{key}", self.seed, self.revision, key.group));
-        let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let mut number = [0; 16];
+        number.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+        let hex = format!("{:032x}", u128::from_be_bytes(number));
         let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
         format!("{}-{}-4{}-8{}-{}", part(0..8), part(8..12), part(13..16), part(17..20), part(20..32))
     }

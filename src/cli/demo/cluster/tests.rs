@@ -101,18 +101,18 @@ fn an_object_ends_with_the_last_of_its_owners() {
         (key.clone(), cluster.get(&key).unwrap()["metadata"]["uid"].as_str().unwrap().to_owned())
     };
     let ((a, uid_a), (b, uid_b)) = (owner(&mut cluster, "a"), owner(&mut cluster, "b"));
-    let owned = cluster.create(config_map("owned", &[("a", &uid_a), ("b", &uid_b)])).unwrap();
+    let dependent = cluster.create(config_map("owned", &[("a", &uid_a), ("b", &uid_b)])).unwrap();
     let kept = cluster.create(config_map("kept", &[("a", &uid_a)])).unwrap();
     cluster.create(config_map("stranger", &[("a", "the uid of another")])).unwrap();
     cluster.take_changes();
 
     cluster.delete_orphaning(&a).unwrap();
     cluster.collect_garbage();
-    assert!(cluster.get(&owned).is_some(), "one owner is left");
+    assert!(cluster.get(&dependent).is_some(), "one owner is left");
     assert!(cluster.get(&kept).is_some(), "orphaned, so nobody's");
     cluster.delete(&b);
     cluster.collect_garbage();
-    assert!(cluster.get(&owned).is_none());
+    assert!(cluster.get(&dependent).is_none());
     let collected: Vec<String> = cluster
         .take_changes()
         .into_iter()

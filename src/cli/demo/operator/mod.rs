@@ -290,7 +290,7 @@ impl<C: Chart> Operator<C> {
         Ok(changed)
     }
 
-    /// A ModuleRun: hooks before Helm, the chart, hooks after Helm.
+    /// A run of the module: hooks before Helm, the chart, hooks after Helm.
     async fn release(&mut self, steps: &mut Vec<Step>) -> Result<(), OperatorError> {
         for index in self.bound_to(|lifecycle| lifecycle.before_helm) {
             self.run_lifecycle(index, "beforeHelm", steps).await?;
