@@ -25,33 +25,33 @@ pub struct ServiceEntry {
     pub spec: ServiceEntrySpec,
 }
 
-/// `spec` of a ServiceEntry.
+/// `spec` of a ServiceEntry. Members are in alphabetical order, as operators write them: equal specs are equal text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceEntrySpec {
-    /// Host names; ours have one.
-    pub hosts: Vec<String>,
     /// Addresses that the host is known by inside the mesh.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
-    /// Ports.
-    pub ports: Vec<ServiceEntryPort>,
-    /// `MESH_INTERNAL`.
-    pub location: String,
-    /// `STATIC`.
-    pub resolution: String,
     /// Where the host is reached.
     pub endpoints: Vec<WorkloadEntry>,
+    /// Host names; ours have one.
+    pub hosts: Vec<String>,
+    /// `MESH_INTERNAL`.
+    pub location: String,
+    /// Ports.
+    pub ports: Vec<ServiceEntryPort>,
+    /// `STATIC`.
+    pub resolution: String,
 }
 
 /// A port of a ServiceEntry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServiceEntryPort {
-    /// Number.
-    pub number: u32,
     /// Name.
     pub name: String,
+    /// Number.
+    pub number: u32,
     /// Istio's protocol name.
     pub protocol: String,
 }

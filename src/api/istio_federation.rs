@@ -76,7 +76,7 @@ pub struct IstioFederationStatus {
     /// The peer's last good metadata.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata_cache: Option<MetadataCache>,
-    /// State of the exchange; see the condition types in [`crate::federation::conditions`].
+    /// State of the exchange: `PublicMetadataExchangeReady`, `PrivateMetadataExchangeReady`, and what others add.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// What the peer offers and we do not take, each with its reason; the first 64. Additive.

@@ -55,7 +55,10 @@ pub struct PrivateMetadata {
 pub struct IngressGateway {
     /// IP address or DNS name.
     pub address: String,
-    /// TCP port. Wider than a port, so that a bad one is refused by itself and not with its whole document.
+    /// TCP port.
+    // Wider than a port, so that a bad one is refused by itself and not with its whole document.
+    #[serde(deserialize_with = "any_number")]
+    #[cfg_attr(feature = "program", schemars(with = "i64"))]
     pub port: u32,
 }
 
@@ -81,10 +84,18 @@ pub struct PublicServicePort {
     /// Name of the Service's port.
     pub name: String,
     /// Number of the Service's port.
+    #[serde(deserialize_with = "any_number")]
+    #[cfg_attr(feature = "program", schemars(with = "i64"))]
     pub port: u32,
-    /// Istio's protocol name (HTTP, HTTP2, GRPC, TLS, TCP, ...). Additive in the document; always there in the cache.
+    /// Istio's protocol name (HTTP, HTTP2, GRPC, TLS, TCP, ...). Deckhouse does not publish it; always there in the cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
+}
+
+/// Reads a port that is no number of 32 bits (negative, fractional, huge) as `u32::MAX`, which no vet takes for a port.
+fn any_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    Ok(number.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(u32::MAX))
 }
 
 /// SPIFFE bundle (SPIFFE Trust Domain and Bundle, section 4): the roots as a JWK set.

@@ -2,5 +2,16 @@
 //!
 //! Pure: no I/O, no clock (time is an argument), no randomness. `tests/architecture.rs` holds it to that.
 
+pub mod address;
+pub mod conditions;
+pub mod documents;
+pub mod import;
 pub mod names;
+pub mod objects;
+pub mod offer;
+pub mod ourselves;
+pub mod protocol;
 pub mod refusal;
+pub mod roster;
+pub mod rotation;
+pub mod withdrawal;

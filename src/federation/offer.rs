@@ -1,0 +1,258 @@
+//! What a peer offers, item by item: vetted gateways and services, and what is refused and why.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::address;
+use super::names::{DnsName, ServiceHost, TrustDomain, is_dns_label};
+use super::ourselves::Ourselves;
+use super::protocol::Protocol;
+use super::refusal::{Refusal, printable};
+use crate::api::istio_federation::{CachedIngressGateway, CachedPrivateMetadata, ItemKind};
+use crate::api::metadata::{PublicService, PublicServicePort};
+
+/// Most gateway addresses of a peer: with 64 ports each, what a ServiceEntry may hold.
+pub const GATEWAY_LIMIT: usize = 32;
+/// Most ports of a service.
+pub const PORT_LIMIT: usize = 64;
+
+/// A vetted address of a peer's gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// Address that traffic may go to.
+    pub address: IpAddr,
+    /// TCP port, not 0.
+    pub port: u16,
+}
+
+/// A vetted port of a service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OfferedPort {
+    /// TCP port, not 0.
+    pub number: u16,
+    /// DNS label.
+    pub name: String,
+    /// What is spoken there.
+    pub protocol: Protocol,
+}
+
+/// What a peer offers, as far as it was accepted. Everything is sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// Where its gateways are.
+    pub gateways: Vec<Endpoint>,
+    /// Its services: ports by host, sorted by number, 1 to [`PORT_LIMIT`].
+    pub services: BTreeMap<ServiceHost, Vec<OfferedPort>>,
+    /// What was not accepted.
+    pub refused: Vec<Refusal>,
+}
+
+impl Offer {
+    /// Vets the cached private document of the peer of `trust_domain`.
+    #[must_use]
+    pub fn vet(document: &CachedPrivateMetadata, trust_domain: &TrustDomain, ours: &Ourselves) -> Self {
+        let mut offer = Self::default();
+        for gateway in &document.ingress_gateways {
+            offer.take_gateway(gateway, ours);
+        }
+        offer.gateways.sort();
+        offer.gateways.dedup();
+        for extra in offer.gateways.iter().skip(GATEWAY_LIMIT) {
+            let name = format!("{}:{}", extra.address, extra.port);
+            let reason = format!("a peer has at most {GATEWAY_LIMIT} gateway addresses");
+            offer.refused.push(Refusal::new(ItemKind::IngressGateway, &name, reason));
+        }
+        offer.gateways.truncate(GATEWAY_LIMIT);
+
+        let mut listed: BTreeMap<&str, Vec<&PublicServicePort>> = BTreeMap::new();
+        for PublicService { hostname, ports, .. } in &document.public_services {
+            listed.entry(hostname).or_default().extend(ports);
+        }
+        for (hostname, ports) in listed {
+            offer.take_service(hostname, ports, trust_domain);
+        }
+        offer.refused.sort();
+        offer
+    }
+
+    fn take_gateway(&mut self, gateway: &CachedIngressGateway, ours: &Ourselves) {
+        let CachedIngressGateway { gateway, resolved } = gateway;
+        let name = format!("{}:{}", gateway.address, gateway.port);
+        let mut refuse = |reason: String| self.refused.push(Refusal::new(ItemKind::IngressGateway, &name, reason));
+        let Some(port) = u16::try_from(gateway.port).ok().filter(|port| *port != 0) else {
+            return refuse("the port is not in 1..65535".to_owned());
+        };
+        let addresses = match gateway.address.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => match gateway_name(&gateway.address) {
+                None => return refuse("the address is neither an IP address nor a DNS name".to_owned()),
+                Some(_) if resolved.is_empty() => return refuse("the name does not resolve to an address".to_owned()),
+                Some(_) => resolved.iter().filter_map(|text| text.parse().ok()).collect(),
+            },
+        };
+        for address in addresses {
+            match address::refuse(address, &ours.networks) {
+                None => self.gateways.push(Endpoint { address: address.to_canonical(), port }),
+                Some(reason) if resolved.is_empty() => refuse(reason.to_owned()),
+                Some(reason) => refuse(format!("the name resolves to {address}: {reason}")),
+            }
+        }
+    }
+
+    fn take_service(&mut self, hostname: &str, ports: Vec<&PublicServicePort>, trust_domain: &TrustDomain) {
+        let mut refuse = |reason: String| self.refused.push(Refusal::new(ItemKind::PublicService, hostname, reason));
+        let host = match ServiceHost::vet(hostname, trust_domain) {
+            Ok(host) => host,
+            Err(error) => return refuse(error.to_string()),
+        };
+        let mut accepted: Vec<OfferedPort> = Vec::new();
+        let mut candidates = Vec::new();
+        for port in ports {
+            match vet_port(port) {
+                Ok(port) => candidates.push(port),
+                Err(reason) => refuse(format!("port {} {:?}: {reason}", port.port, printable(&port.name))),
+            }
+        }
+        // Sorted, so that which of two that contradict each other wins does not hang on the peer's order.
+        candidates.sort();
+        candidates.dedup();
+        for port in candidates {
+            let taken = accepted.iter().find(|other| other.number == port.number || other.name == port.name);
+            match taken {
+                None => accepted.push(port),
+                Some(other) => {
+                    refuse(format!(
+                        "port {} {:?} contradicts {} {:?}",
+                        port.number, port.name, other.number, other.name
+                    ));
+                }
+            }
+        }
+        if accepted.is_empty() {
+            return refuse("it has no port that can be imported".to_owned());
+        }
+        if accepted.len() > PORT_LIMIT {
+            return refuse(format!("it has {} ports, more than {PORT_LIMIT}", accepted.len()));
+        }
+        self.services.insert(host, accepted);
+    }
+}
+
+/// The DNS name of a gateway, in lower case and without a trailing dot, where it is one.
+#[must_use]
+pub fn gateway_name(address: &str) -> Option<DnsName> {
+    let name = address.strip_suffix('.').unwrap_or(address).to_ascii_lowercase();
+    // All digits and dots would be one of the old spellings of an IPv4 address, which resolvers still read.
+    let last_label = name.rsplit('.').next().unwrap_or_default();
+    if last_label.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    DnsName::parse(&name).ok()
+}
+
+fn vet_port(port: &PublicServicePort) -> Result<OfferedPort, &'static str> {
+    let number = u16::try_from(port.port).ok().filter(|number| *number != 0).ok_or("the number is not in 1..65535")?;
+    if !is_dns_label(&port.name) {
+        return Err("the name is not a DNS label");
+    }
+    let protocol = match port.protocol.as_deref() {
+        None => Protocol::of_port_name(&port.name),
+        Some(text) => Protocol::parse(text).ok_or("the protocol is not one that can be imported")?,
+    };
+    Ok(OfferedPort { number, name: port.name.clone(), protocol })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ours() -> Ourselves {
+        let values = json!({"istio": {"federation": {"clusterDomain": "cluster-a.local", "clusterUUID": "a"}}});
+        Ourselves::from_values(&serde_json::from_value(values).unwrap(), None).unwrap()
+    }
+
+    fn vet(document: serde_json::Value) -> Offer {
+        let peer = TrustDomain::vet("cluster-b.local", &ours().trust_domains()).unwrap();
+        Offer::vet(&serde_json::from_value(document).unwrap(), &peer, &ours())
+    }
+
+    fn reasons(offer: &Offer) -> Vec<String> {
+        offer.refused.iter().map(|refusal| format!("{}: {}", refusal.name, refusal.reason)).collect()
+    }
+
+    #[test]
+    fn gateways() {
+        let offer = vet(json!({"ingressGateways": [
+            {"address": "203.0.113.10", "port": 15443},
+            {"address": "::ffff:203.0.113.10", "port": 15443},
+            {"address": "gw.b.example", "port": 443, "resolved": ["198.51.100.2", "127.0.0.1"]},
+            {"address": "nowhere.example", "port": 443},
+            {"address": "127.0.0.1", "port": 1},
+            {"address": "203.0.113.11", "port": 0},
+            {"address": "203.0.113.12", "port": 65536},
+            {"address": "127.1", "port": 1},
+            {"address": "0x7f000001", "port": 1},
+            {"address": "2130706433", "port": 1},
+            {"address": "a b\n", "port": 1}
+        ]}));
+        let gateways: Vec<_> = offer.gateways.iter().map(|g| format!("{}:{}", g.address, g.port)).collect();
+        assert_eq!(gateways, ["198.51.100.2:443", "203.0.113.10:15443"]);
+        let neither = "the address is neither an IP address nor a DNS name";
+        assert_eq!(
+            reasons(&offer),
+            [
+                format!("0x7f000001:1: {neither}"),
+                "127.0.0.1:1: the address is a loopback address".to_owned(),
+                format!("127.1:1: {neither}"),
+                "203.0.113.11:0: the port is not in 1..65535".to_owned(),
+                "203.0.113.12:65536: the port is not in 1..65535".to_owned(),
+                format!("2130706433:1: {neither}"),
+                format!("a b?:1: {neither}"),
+                "gw.b.example:443: the name resolves to 127.0.0.1: the address is a loopback address".to_owned(),
+                "nowhere.example:443: the name does not resolve to an address".to_owned(),
+            ]
+        );
+    }
+
+    #[test]
+    fn at_most_32_gateway_addresses() {
+        let many: Vec<_> = (0..40).map(|n| json!({"address": format!("203.0.113.{n}"), "port": 1})).collect();
+        let offer = vet(json!({ "ingressGateways": many }));
+        assert_eq!((offer.gateways.len(), offer.refused.len()), (32, 8));
+    }
+
+    #[test]
+    fn services() {
+        let many: Vec<_> = (1..=65).map(|n| json!({"name": format!("p{n}"), "port": n})).collect();
+        let offer = vet(json!({"publicServices": [
+            {"hostname": "bar.xyz.svc.cluster-b.local", "ports": [
+                {"name": "tcp", "port": 90}, {"name": "http", "port": 80, "protocol": "GRPC"},
+                {"name": "Bad_Name", "port": 81}, {"name": "zero", "port": 0}, {"name": "udp", "port": 53, "protocol": "UDP"}]},
+            {"hostname": "bar.xyz.svc.cluster-b.local", "ports": [{"name": "web", "port": 80}, {"name": "tcp", "port": 91}]},
+            {"hostname": "bar.xyz.svc.cluster-a.local", "ports": [{"name": "http", "port": 80}]},
+            {"hostname": "none.xyz.svc.cluster-b.local", "ports": []},
+            {"hostname": "many.xyz.svc.cluster-b.local", "ports": many}
+        ]}));
+        let services: Vec<_> = offer.services.iter().map(|(host, ports)| (host.as_str(), ports.clone())).collect();
+        let port = |number, name: &str, protocol| OfferedPort { number, name: name.to_owned(), protocol };
+        assert_eq!(
+            services,
+            [("bar.xyz.svc.cluster-b.local", vec![port(80, "http", Protocol::Grpc), port(90, "tcp", Protocol::Tcp)])]
+        );
+        assert_eq!(
+            reasons(&offer),
+            [
+                "bar.xyz.svc.cluster-a.local: it is not of the form <service>.<namespace>.svc.cluster-b.local",
+                "bar.xyz.svc.cluster-b.local: port 0 \"zero\": the number is not in 1..65535",
+                "bar.xyz.svc.cluster-b.local: port 53 \"udp\": the protocol is not one that can be imported",
+                "bar.xyz.svc.cluster-b.local: port 80 \"web\" contradicts 80 \"http\"",
+                "bar.xyz.svc.cluster-b.local: port 81 \"Bad_Name\": the name is not a DNS label",
+                "bar.xyz.svc.cluster-b.local: port 91 \"tcp\" contradicts 90 \"tcp\"",
+                "many.xyz.svc.cluster-b.local: it has 65 ports, more than 64",
+                "none.xyz.svc.cluster-b.local: it has no port that can be imported",
+            ]
+        );
+    }
+}

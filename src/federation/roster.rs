@@ -1,0 +1,299 @@
+//! All IstioFederations side by side: which trust domains they may have, and which cluster UUIDs they may claim.
+//!
+//! The peers do not choose: what the user wrote decides, then who was there first.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::names::{TrustDomain, TrustDomainError};
+use super::ourselves::Ourselves;
+use crate::api::istio_federation::{IstioFederation, IstioFederationSpec, MetadataCache};
+
+/// Why an IstioFederation's trust domain is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Ours, or not one.
+    #[error("spec.trustDomain: {0}")]
+    TrustDomain(#[from] TrustDomainError),
+    /// An older IstioFederation has it.
+    #[error("spec.trustDomain: IstioFederation/{0} has it too: set spec.sharedTrustDomain on both, or delete one")]
+    Taken(String),
+}
+
+impl Unfit {
+    /// The reason that a condition shows.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TrustDomain(TrustDomainError::Name(_)) => "InvalidTrustDomain",
+            Self::TrustDomain(TrustDomainError::Ours { .. }) => "OwnTrustDomain",
+            Self::Taken(_) => "TrustDomainTaken",
+        }
+    }
+}
+
+/// Why a cluster UUID is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimError {
+    /// It is ours.
+    #[error("the peer announces our own cluster UUID: check spec.metadataEndpoint")]
+    Ours,
+    /// The user named another.
+    #[error("the peer announces cluster UUID {announced}, but spec.clusterUUID is {expected}")]
+    Unexpected {
+        /// What the peer says.
+        announced: String,
+        /// What the user wrote.
+        expected: String,
+    },
+    /// It was another until now.
+    #[error(
+        "the peer's cluster UUID changed from {bound} to {announced}: if that is right, set spec.clusterUUID to it"
+    )]
+    Changed {
+        /// What the peer said first.
+        bound: String,
+        /// What it says now.
+        announced: String,
+    },
+    /// It belongs to another IstioFederation.
+    #[error("IstioFederation/{0} has this cluster UUID: if this peer is the right one, set spec.clusterUUID here")]
+    Taken(String),
+}
+
+impl ClaimError {
+    /// The reason that a condition shows.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Ours => "OwnClusterUUID",
+            Self::Unexpected { .. } => "ClusterUUIDMismatch",
+            Self::Changed { .. } => "ClusterUUIDChanged",
+            Self::Taken(_) => "ClusterUUIDTaken",
+        }
+    }
+}
+
+/// The cache of a federation, where it was fetched for the trust domain that the spec has now.
+#[must_use]
+pub fn cache_of(federation: &IstioFederation) -> Option<&MetadataCache> {
+    let cache = federation.status.as_ref()?.metadata_cache.as_ref()?;
+    let source = cache.source.as_ref()?;
+    (source.trust_domain == federation.spec.trust_domain).then_some(cache)
+}
+
+/// Whether the cache was also fetched from the endpoint that the spec has now: only then do its identity and entity tags hold.
+#[must_use]
+pub fn is_same_endpoint(cache: &MetadataCache, spec: &IstioFederationSpec) -> bool {
+    cache.source.as_ref().is_some_and(|source| source.metadata_endpoint == spec.metadata_endpoint)
+}
+
+/// One federation's part in the roster.
+#[derive(Clone, Debug)]
+struct Entry {
+    standing: Result<TrustDomain, Unfit>,
+    /// Older is smaller.
+    age: (Option<Timestamp>, String),
+    expected: Option<String>,
+    bound: Option<String>,
+}
+
+/// All federations, judged.
+#[derive(Clone, Debug)]
+pub struct Roster {
+    our_uuid: String,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Roster {
+    /// Judges the trust domains of all federations. Their order does not matter.
+    #[must_use]
+    pub fn new(federations: &[IstioFederation], ours: &Ourselves) -> Self {
+        let own = ours.trust_domains();
+        let mut by_age: Vec<&IstioFederation> = federations.iter().collect();
+        by_age.sort_by_key(|federation| age(federation));
+        let mut holders: BTreeMap<&str, (&str, bool)> = BTreeMap::new();
+        let mut entries = BTreeMap::new();
+        for federation in by_age {
+            let (name, spec) = (federation.metadata.name.as_str(), &federation.spec);
+            let shared = spec.shared_trust_domain == Some(true);
+            let standing = TrustDomain::vet(&spec.trust_domain, &own).map_err(Unfit::from).and_then(|trust_domain| {
+                let (holder, holder_shares) = *holders.entry(&spec.trust_domain).or_insert((name, shared));
+                if holder == name || (shared && holder_shares) {
+                    Ok(trust_domain)
+                } else {
+                    Err(Unfit::Taken(holder.to_owned()))
+                }
+            });
+            let cache = cache_of(federation).filter(|cache| is_same_endpoint(cache, spec));
+            let entry = Entry {
+                standing,
+                age: age(federation),
+                expected: spec.cluster_uuid.clone().filter(|uuid| !uuid.is_empty()),
+                bound: cache.and_then(|cache| cache.public.as_ref()).map(|public| public.cluster_uuid.clone()),
+            };
+            entries.insert(name.to_owned(), entry);
+        }
+        Self { our_uuid: ours.uuid.clone(), entries }
+    }
+
+    /// The vetted trust domain of a federation. `None` for a name that is not in the roster.
+    #[must_use]
+    pub fn standing(&self, name: &str) -> Option<Result<&TrustDomain, &Unfit>> {
+        self.entries.get(name).map(|entry| entry.standing.as_ref())
+    }
+
+    /// Lets the federation `name` have `uuid`, and binds it, unless it is bound to another or another federation has it.
+    pub fn claim(&mut self, name: &str, uuid: &str) -> Result<(), ClaimError> {
+        if uuid == self.our_uuid {
+            return Err(ClaimError::Ours);
+        }
+        let Some(claimant) = self.entries.get(name) else { return Ok(()) };
+        let named = match (&claimant.expected, &claimant.bound) {
+            (Some(expected), _) if expected == uuid => true,
+            (Some(expected), _) => {
+                return Err(ClaimError::Unexpected { announced: uuid.to_owned(), expected: expected.clone() });
+            }
+            (None, Some(bound)) if bound != uuid => {
+                return Err(ClaimError::Changed { bound: bound.clone(), announced: uuid.to_owned() });
+            }
+            (None, _) => false,
+        };
+        let rank = |entry: &Entry, named: bool| (!named, entry.bound.as_deref() != Some(uuid), entry.age.clone());
+        let own_rank = rank(claimant, named);
+        for (other, entry) in &self.entries {
+            let other_named = entry.expected.as_deref() == Some(uuid);
+            // A federation that expects another UUID, or that is unfit anyway, has no claim to this one.
+            let claims = entry.standing.is_ok()
+                && (other_named || (entry.expected.is_none() && entry.bound.as_deref() == Some(uuid)));
+            if other != name && claims && rank(entry, other_named) < own_rank {
+                return Err(ClaimError::Taken(other.clone()));
+            }
+        }
+        if let Some(claimant) = self.entries.get_mut(name) {
+            claimant.bound = Some(uuid.to_owned());
+        }
+        Ok(())
+    }
+
+    /// The UUID that the federation is bound to and may still claim.
+    pub fn identity(&mut self, name: &str) -> Result<Option<String>, ClaimError> {
+        let Some(bound) = self.entries.get(name).and_then(|entry| entry.bound.clone()) else { return Ok(None) };
+        self.claim(name, &bound).map(|()| Some(bound))
+    }
+}
+
+fn age(federation: &IstioFederation) -> (Option<Timestamp>, String) {
+    (federation.metadata.creation_timestamp, federation.metadata.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ours() -> Ourselves {
+        let values = json!({"istio": {"federation": {"clusterDomain": "a.local", "clusterUUID": "ours"}}});
+        Ourselves::from_values(&serde_json::from_value(values).unwrap(), None).unwrap()
+    }
+
+    /// A federation created at the given second, bound to the UUID where there is one.
+    fn federation(name: &str, second: u32, domain: &str, bound: Option<&str>) -> IstioFederation {
+        let endpoint = format!("https://{name}/metadata");
+        let mut object = json!({
+            "metadata": {"name": name, "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z")},
+            "spec": {"trustDomain": domain, "metadataEndpoint": endpoint}
+        });
+        if let Some(uuid) = bound {
+            object["status"] = json!({"metadataCache": {
+                "source": {"metadataEndpoint": endpoint, "trustDomain": domain},
+                "public": {"clusterUUID": uuid, "authnKeyPub": "k", "rootCA": "r"}}});
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn roster(federations: &[IstioFederation]) -> Roster {
+        Roster::new(federations, &ours())
+    }
+
+    #[test]
+    fn a_trust_domain_belongs_to_the_oldest_unless_all_share_it() {
+        let mut old = federation("old", 1, "b.local", None);
+        let mut young = federation("a-young", 2, "b.local", None);
+        let standing = |old: &IstioFederation, young: &IstioFederation, name: &str| {
+            let pair = [young.clone(), old.clone()];
+            roster(&pair).standing(name).unwrap().err().map(ToString::to_string)
+        };
+        assert_eq!(standing(&old, &young, "old"), None);
+        assert!(standing(&old, &young, "a-young").is_some_and(|reason| reason.contains("IstioFederation/old")));
+        young.spec.shared_trust_domain = Some(true);
+        assert!(standing(&old, &young, "a-young").is_some(), "one side alone is not enough");
+        old.spec.shared_trust_domain = Some(true);
+        assert_eq!(standing(&old, &young, "a-young"), None);
+    }
+
+    #[test]
+    fn our_own_domain_is_refused() {
+        let own = roster(&[federation("own", 1, "a.local", None), federation("upper", 1, "A.local", None)]);
+        assert_eq!(own.standing("own").unwrap().unwrap_err().reason(), "OwnTrustDomain");
+        assert_eq!(own.standing("upper").unwrap().unwrap_err().reason(), "InvalidTrustDomain");
+        assert!(own.standing("nobody").is_none());
+    }
+
+    #[test]
+    fn a_uuid_is_bound_at_first_contact() {
+        let mut roster = roster(&[federation("b", 1, "b.local", None), federation("c", 2, "c.local", None)]);
+        assert_eq!(roster.identity("b"), Ok(None));
+        assert_eq!(roster.claim("b", "uuid-b"), Ok(()));
+        assert_eq!(roster.claim("b", "uuid-b"), Ok(()));
+        assert_eq!(roster.claim("b", "uuid-x").unwrap_err().reason(), "ClusterUUIDChanged");
+        assert_eq!(roster.claim("c", "uuid-b"), Err(ClaimError::Taken("b".to_owned())));
+        assert_eq!(roster.claim("c", "ours"), Err(ClaimError::Ours));
+        assert_eq!(roster.identity("b"), Ok(Some("uuid-b".to_owned())));
+    }
+
+    #[test]
+    fn bound_beats_older_and_named_beats_bound() {
+        let bound = federation("bound", 2, "b.local", Some("u"));
+        let mut older = federation("older", 1, "c.local", None);
+        assert_eq!(
+            roster(&[bound.clone(), older.clone()]).claim("older", "u"),
+            Err(ClaimError::Taken("bound".to_owned()))
+        );
+        older.spec.cluster_uuid = Some("u".to_owned());
+        let mut named = roster(&[bound, older]);
+        assert_eq!(named.identity("bound"), Err(ClaimError::Taken("older".to_owned())));
+        assert_eq!(named.claim("older", "u"), Ok(()));
+        assert_eq!(named.claim("older", "v").unwrap_err().reason(), "ClusterUUIDMismatch");
+    }
+
+    #[test]
+    fn a_change_that_is_named_is_accepted() {
+        let mut changed = federation("b", 1, "b.local", Some("u1"));
+        assert!(roster(std::slice::from_ref(&changed)).claim("b", "u2").is_err());
+        changed.spec.cluster_uuid = Some("u2".to_owned());
+        assert_eq!(roster(&[changed]).claim("b", "u2"), Ok(()));
+    }
+
+    #[test]
+    fn after_an_edit_of_the_spec_the_old_identity_is_not_used() {
+        for edit in [
+            |spec: &mut IstioFederationSpec| spec.trust_domain = "z.local".to_owned(),
+            |spec: &mut IstioFederationSpec| spec.metadata_endpoint = "https://other".to_owned(),
+        ] {
+            let mut edited = federation("b", 1, "b.local", Some("u1"));
+            edit(&mut edited.spec);
+            assert_eq!(roster(&[edited]).identity("b"), Ok(None));
+        }
+    }
+
+    #[test]
+    fn an_unfit_federation_holds_no_uuid() {
+        let mut federations = vec![federation("own", 1, "a.local", Some("u")), federation("b", 2, "b.local", None)];
+        assert_eq!(roster(&federations).claim("b", "u"), Ok(()));
+        federations[0] = federation("own", 1, "c.local", Some("u"));
+        assert!(roster(&federations).claim("b", "u").is_err(), "else the case above proves nothing");
+    }
+}

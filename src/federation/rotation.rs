@@ -1,0 +1,155 @@
+//! How the set of a peer's admitted CA certificates changes: newcomers at a bounded pace, leavers after 48 hours.
+//!
+//! A root that is no longer offered stays, because leaves that it signed live on.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::refusal::Refusal;
+use crate::api::istio_federation::{AdmittedCertificate, CertificateRole, ItemKind};
+
+/// How long a certificate stays that the peer no longer offers: longer than workload certificates live.
+const GRACE: SignedDuration = SignedDuration::from_hours(48);
+/// How long after newcomers the next are admitted: each change is a push to every proxy.
+const PACE: SignedDuration = SignedDuration::from_mins(10);
+/// Most certificates of each role.
+const LIMIT: usize = 3;
+
+/// A CA certificate that passed admission.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    /// Root or intermediate.
+    pub role: CertificateRole,
+    /// One PEM block.
+    pub certificate: String,
+}
+
+/// The certificates after a change, and what has to wait or stay out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// What the mesh trusts now, sorted.
+    pub kept: Vec<AdmittedCertificate>,
+    /// When newcomers were last admitted.
+    pub changed: Option<Timestamp>,
+    /// Newcomers that were not admitted.
+    pub refused: Vec<Refusal>,
+}
+
+/// Rotates to what is `offered`. Nothing offered changes nothing.
+#[must_use]
+pub fn rotate(
+    kept: &[AdmittedCertificate],
+    changed: Option<Timestamp>,
+    offered: &[Candidate],
+    now: Timestamp,
+) -> Rotation {
+    let mut rotation = Rotation { kept: kept.to_vec(), changed, refused: Vec::new() };
+    if offered.is_empty() {
+        return rotation;
+    }
+    for old in &mut rotation.kept {
+        let here = offered.iter().any(|candidate| candidate.certificate == old.certificate);
+        old.missing_since = if here { None } else { old.missing_since.or(Some(now)) };
+    }
+    let gone = |old: &AdmittedCertificate| old.missing_since.is_some_and(|since| now.duration_since(since) >= GRACE);
+    if rotation.kept.iter().any(|old| !gone(old)) {
+        rotation.kept.retain(|old| !gone(old));
+    }
+
+    let is_new = |candidate: &&Candidate| !kept.iter().any(|old| old.certificate == candidate.certificate);
+    let mut newcomers: Vec<&Candidate> = offered.iter().filter(is_new).collect();
+    newcomers.sort();
+    newcomers.dedup();
+    let too_soon = changed.is_some_and(|changed| now.duration_since(changed) < PACE);
+    for newcomer in newcomers {
+        let held = rotation.kept.iter().filter(|old| old.role == newcomer.role).count();
+        let name = format!("{:?}", newcomer.role);
+        if too_soon {
+            let reason = "a new certificate waits until ten minutes after the one before it";
+            rotation.refused.push(Refusal::new(ItemKind::Certificate, &name, reason));
+        } else if held >= LIMIT {
+            let reason =
+                format!("a peer has at most {LIMIT} certificates of a role; one that it dropped counts for 48 hours");
+            rotation.refused.push(Refusal::new(ItemKind::Certificate, &name, reason));
+        } else {
+            rotation.kept.push(AdmittedCertificate {
+                certificate: newcomer.certificate.clone(),
+                role: newcomer.role,
+                missing_since: None,
+            });
+            rotation.changed = Some(now);
+        }
+    }
+    rotation.kept.sort_by(|a, b| (a.role, &a.certificate).cmp(&(b.role, &b.certificate)));
+    rotation
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn offer(letters: &str) -> Vec<Candidate> {
+        let root = |c: char| Candidate { role: CertificateRole::Root, certificate: c.to_string() };
+        letters.chars().map(root).collect()
+    }
+
+    fn letters(rotation: &Rotation) -> String {
+        rotation.kept.iter().map(|old| old.certificate.as_str()).collect()
+    }
+
+    fn step(before: &Rotation, offered: &str, second: i64) -> Rotation {
+        rotate(&before.kept, before.changed, &offer(offered), at(second))
+    }
+
+    const HOUR: i64 = 3600;
+
+    #[test]
+    fn a_rotation_needs_no_window() {
+        let first = step(&Rotation::default(), "a", 0);
+        assert_eq!((letters(&first), first.changed), ("a".to_owned(), Some(at(0))));
+        let both = step(&first, "ab", 700);
+        assert_eq!(letters(&both), "ab");
+        let new_only = step(&both, "b", 1400);
+        assert_eq!(letters(&new_only), "ab", "leaves of a live on");
+        assert_eq!(step(&new_only, "b", 1400 + 48 * HOUR - 1).kept, new_only.kept, "and nothing changes until");
+        let after = step(&new_only, "b", 1400 + 48 * HOUR);
+        assert_eq!((letters(&after), after.changed), ("b".to_owned(), Some(at(700))));
+    }
+
+    #[test]
+    fn nothing_offered_changes_nothing() {
+        let first = step(&Rotation::default(), "a", 0);
+        assert_eq!(step(&first, "", 1000 * HOUR), first);
+    }
+
+    #[test]
+    fn coming_back_ends_the_grace() {
+        let both = step(&Rotation::default(), "ab", 0);
+        let gone = step(&both, "b", 10);
+        assert_eq!(gone.kept[0].missing_since, Some(at(10)));
+        assert_eq!(step(&gone, "ab", 20).kept, both.kept);
+    }
+
+    #[test]
+    fn one_change_in_ten_minutes_and_three_at_most() {
+        let mut rotation = step(&Rotation::default(), "a", 0);
+        let early = step(&rotation, "ab", 599);
+        assert_eq!((letters(&early), early.refused.len()), ("a".to_owned(), 1));
+        rotation = step(&early, "b", 600);
+        assert_eq!(letters(&rotation), "ab");
+        rotation = step(&rotation, "c", 1200);
+        rotation = step(&rotation, "d", 1800);
+        assert_eq!((letters(&rotation), rotation.refused.len()), ("abc".to_owned(), 1));
+    }
+
+    #[test]
+    fn the_last_one_stays_until_another_is_there() {
+        let first = step(&Rotation::default(), "a", 0);
+        let waiting = rotate(&first.kept, Some(at(100)), &offer("b"), at(200));
+        let still = rotate(&waiting.kept, Some(at(200 + 48 * HOUR)), &offer("b"), at(300 + 48 * HOUR));
+        assert_eq!(letters(&still), "a");
+    }
+}

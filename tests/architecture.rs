@@ -1,0 +1,281 @@
+//! The house rules that no compiler holds: which room may name what, what the hook executable links, how files look.
+//!
+//! `ARCHITECTURE.md` has the picture that these arrows are from.
+
+mod common;
+#[path = "architecture/files.rs"]
+mod files;
+#[path = "architecture/paths.rs"]
+mod paths;
+
+use std::process::Command;
+
+use files::SourceFile;
+use paths::named;
+
+/// What a room never names, and why.
+struct Rule {
+    /// Folder of the room.
+    room: &'static str,
+    forbidden: &'static [&'static str],
+    why: &'static str,
+}
+
+/// I/O, clocks and randomness: what the pure rooms get as arguments, or not at all.
+const IMPURE: &[&str] = &[
+    "std::env",
+    "std::fs",
+    "std::io::stderr",
+    "std::io::stdin",
+    "std::io::stdout",
+    "std::net::TcpListener",
+    "std::net::TcpStream",
+    "std::net::ToSocketAddrs",
+    "std::net::UdpSocket",
+    "std::os",
+    "std::path",
+    "std::process",
+    "std::thread",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "std::time::UNIX_EPOCH",
+    "jiff::Timestamp::now",
+    "jiff::Zoned::now",
+    "jiff::tz",
+    "axum",
+    "axum_server",
+    "getrandom",
+    "http",
+    "hyper",
+    "k8s_openapi",
+    "kube",
+    "notify",
+    "rand",
+    "rand_core",
+    "reqwest",
+    "rustls",
+    "rustls_native_certs",
+    "tempfile",
+    "tokio",
+    "tower",
+    "tower_http",
+    "tracing",
+    "ureq",
+];
+
+const RULES: &[Rule] = &[
+    Rule { room: "src/api", forbidden: IMPURE, why: "types as they travel do nothing" },
+    Rule {
+        room: "src/api",
+        forbidden: &["crate::cli", "crate::exporter", "crate::federation", "crate::hook", "crate::peer"],
+        why: "api is the lowest room",
+    },
+    Rule { room: "src/federation", forbidden: IMPURE, why: "the domain is pure: pass what it needs as an argument" },
+    Rule {
+        room: "src/federation",
+        forbidden: &["crate::cli", "crate::exporter", "crate::hook", "crate::peer"],
+        why: "the domain knows api alone",
+    },
+    Rule {
+        room: "src/hook",
+        forbidden: &["crate::api", "crate::cli", "crate::exporter", "crate::federation", "crate::peer"],
+        why: "the hook protocol knows nothing of Istio and could be a crate of its own",
+    },
+    Rule {
+        room: "src/peer",
+        forbidden: &["crate::cli", "crate::exporter", "crate::hook"],
+        why: "peer is below exporter and hooks",
+    },
+    Rule { room: "src/exporter", forbidden: &["crate::cli", "crate::hook"], why: "exporter is below cli" },
+    Rule { room: "src/cli", forbidden: &[], why: "the highest room may use all others" },
+    Rule {
+        room: "hooks",
+        forbidden: &["istio_federation::cli", "istio_federation::exporter"],
+        why: "hooks link nothing of the program",
+    },
+];
+
+/// Crates that the hook executable never links: it is started for every event, and has 5 ms.
+const HEAVY: &[&str] = &[
+    "aws-lc-rs",
+    "aws-lc-sys",
+    "axum",
+    "clap",
+    "hyper",
+    "jsonschema",
+    "k8s-openapi",
+    "kube",
+    "native-tls",
+    "notify",
+    "openssl",
+    "openssl-sys",
+    "regex",
+    "regex-automata",
+    "reqwest",
+    "schemars",
+    "tokio",
+    "tower",
+];
+
+/// Where rules are broken: one line per place.
+fn broken(rules: &[Rule], files: &[SourceFile]) -> Vec<String> {
+    let mut places = Vec::new();
+    for file in files {
+        for rule in rules.iter().filter(|rule| file.path.starts_with(&format!("{}/", rule.room))) {
+            for found in named(&file.text, &file.module()) {
+                if let Some(target) = rule.forbidden.iter().find(|target| found.reaches(target)) {
+                    let (path, line, why) = (&file.path, found.line, rule.why);
+                    places.push(format!("{path}:{line}: {} ({target} is forbidden here: {why})", found.path));
+                }
+            }
+        }
+    }
+    places
+}
+
+#[test]
+fn arrows_between_rooms_only_go_down() {
+    let places = broken(RULES, &files::production_sources());
+    assert!(places.is_empty(), "{}", places.join("\n"));
+}
+
+#[test]
+fn every_room_has_a_rule() {
+    for file in files::production_sources() {
+        let is_door = ["src/lib.rs", "src/main.rs"].contains(&file.path.as_str());
+        let has_rule = RULES.iter().any(|rule| file.path.starts_with(&format!("{}/", rule.room)));
+        assert!(is_door || has_rule, "{}: decide in tests/architecture.rs what this room may name", file.path);
+    }
+}
+
+#[test]
+fn the_scan_finds_what_is_forbidden() {
+    for (source, expected) in [
+        ("use std::fs;", "std::fs"),
+        ("use std::{collections::BTreeMap, fs::{self, File}};", "std::fs"),
+        ("use std::{fmt, time::{Duration, SystemTime}};", "std::time::SystemTime"),
+        ("use std::time::*;", "std::time::*"),
+        ("use std as s;\nfn f() { s::env::var(\"A\"); }", "std::env::var"),
+        ("fn f() { ::std::thread::sleep(d) }", "std::thread::sleep"),
+        ("use std::time;\nfn f() -> time::Instant { time::Instant::now() }", "std::time::Instant"),
+        ("use jiff::Timestamp;\nfn f() { Timestamp::now(); }", "jiff::Timestamp::now"),
+        ("use jiff::Timestamp as T; fn f() { let now = T::now; }", "jiff::Timestamp::now"),
+        ("fn f() { getrandom::fill(&mut key) }", "getrandom::fill"),
+        ("use std::net::{IpAddr, ToSocketAddrs as _};", "std::net::ToSocketAddrs"),
+        ("async fn f() { tokio::select! {} }", "tokio::select"),
+        ("pub use crate::hook::Input;", "crate::hook::Input"),
+        ("use crate::{api, hook};", "crate::hook"),
+        ("use super::super::peer::Client;", "crate::peer::Client"),
+        ("use crate::*;", "crate::*"),
+        ("type C = Vec<crate::exporter::Index>;", "crate::exporter::Index"),
+        ("#[cfg(test)]\nmod tests { use std::fs; }\nuse std::env;", "std::env"),
+        ("const A: char = '\\''; const B: &str = \"\\\"\"; use std::fs;", "std::fs"),
+        ("const A: &str = r#\"\"\"#; use std::fs;", "std::fs"),
+        ("/* /* */ */ use std::fs;", "std::fs"),
+    ] {
+        let file = SourceFile::new("src/federation/names.rs", source);
+        let places = broken(RULES, &[file]);
+        assert!(places.iter().any(|place| place.contains(&format!(": {expected} ("))), "{source}: {places:?}");
+    }
+}
+
+#[test]
+fn the_scan_leaves_the_rest_alone() {
+    for source in [
+        "//! Like std::fs, but pure.\n/* std::env */ const A: &str = \"std::fs\"; const B: &str = r#\"use std::fs;\"#;",
+        "use std::net::{IpAddr, Ipv4Addr}; use std::time::Duration; use jiff::{SignedDuration, Timestamp};",
+        "use super::names::TrustDomain; use crate::api::metadata::PublicMetadata; use self::hook::A;",
+        "fn f(rand: &Peer) { rand.http.kube(); self.tokio(); } struct S<'a> { fs: &'a str }",
+        "#[cfg(test)]\nmod tests {\n use std::fs;\n fn f() { crate::hook::run(); }\n}",
+        "#[cfg(test)]\n#[allow(dead_code)]\nuse std::fs;",
+    ] {
+        let file = SourceFile::new("src/federation/names.rs", source);
+        assert_eq!(broken(RULES, &[file]), [""; 0], "{source}");
+    }
+}
+
+#[test]
+fn each_room_is_judged_by_its_own_rules() {
+    for (path, source, count) in [
+        ("src/api/values.rs", "use crate::federation::names;", 1),
+        ("src/federation/names.rs", "use crate::api::values;", 0),
+        ("src/hook/input.rs", "use crate::api::values; use crate::federation::names;", 2),
+        ("src/hook/input.rs", "use std::fs; use super::patch;", 0),
+        ("src/peer/client.rs", "use crate::federation::names; use crate::hook::Input;", 1),
+        ("src/exporter/gate.rs", "use crate::peer::token; use crate::cli::demo;", 1),
+        ("src/cli/demo.rs", "use crate::exporter; use crate::hook;", 0),
+        ("hooks/trust_anchors.rs", "use istio_federation::{exporter::Index, federation::trust, hook};", 1),
+        ("src/main.rs", "use istio_federation::cli; use std::env;", 0),
+    ] {
+        let places = broken(RULES, &[SourceFile::new(path, source)]);
+        assert_eq!(places.len(), count, "{path}: {source}: {places:?}");
+    }
+}
+
+#[test]
+fn the_hook_executable_depends_on_nothing_heavy() {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["tree", "--locked", "--package", "istio-federation-hooks"])
+        .args(["--edges", "normal", "--prefix", "none", "--format", "{p}"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "cargo tree failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let crates: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    // An empty or foreign tree would prove nothing.
+    assert!(crates.contains(&"istio-federation") && crates.contains(&"ureq"), "not the tree of the hooks:\n{tree}");
+    let heavy: Vec<&&str> = crates.iter().filter(|name| HEAVY.contains(name)).collect();
+    assert!(heavy.is_empty(), "{heavy:?}; see who brings them: cargo tree -p istio-federation-hooks -e normal -i NAME");
+}
+
+#[test]
+fn tests_run_the_hook_executable_that_ships() {
+    let build = common::hook_build();
+    assert!(build.executable.is_file(), "{} is no file", build.executable.display());
+    assert_eq!(build.library_features, [""; 0], "the library was built for the hooks with features of the program");
+    assert_ne!(common::hook_executable(), common::program());
+}
+
+#[test]
+fn every_file_begins_by_saying_what_it_is_for() {
+    for file in files::sources() {
+        assert!(
+            file.text.starts_with("//! "),
+            "{}: the first line is a `//!` that says what the file is for",
+            file.path
+        );
+    }
+}
+
+/// Long files are several files. Tables of tests may be long.
+#[test]
+fn no_file_is_too_long() {
+    const LIMIT: usize = 600;
+    let mut lengths: Vec<(usize, String)> =
+        files::production_sources().into_iter().map(|file| (file.text.lines().count(), file.path)).collect();
+    lengths.sort();
+    let median = lengths[lengths.len() / 2].0;
+    let long: Vec<_> = lengths.iter().filter(|(lines, _)| *lines > LIMIT).collect();
+    assert!(long.is_empty(), "above {LIMIT} lines: {long:?}; the median is {median}, and should stay below 150");
+}
+
+#[test]
+fn no_test_is_ignored_without_a_reason() {
+    let bare = concat!("#[", "ignore]");
+    for file in files::sources() {
+        assert!(!file.text.contains(bare), "{}: {bare} says neither why nor how to run it", file.path);
+    }
+}
+
+#[test]
+fn no_file_names_the_machine_it_was_written_on() {
+    let homes = [concat!("/wo", "rk/"), concat!("/ro", "ot/")];
+    for path in files::tracked() {
+        let Ok(text) = std::fs::read_to_string(files::root().join(&path)) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            let home = homes.iter().find(|home| files::starts_a_path(line, home));
+            assert!(home.is_none(), "{path}:{}: {line}", number + 1);
+        }
+    }
+}

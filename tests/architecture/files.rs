@@ -1,0 +1,97 @@
+//! The project's files, as the rules see them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A Rust file.
+pub(crate) struct SourceFile {
+    /// From the root of the project, with slashes.
+    pub(crate) path: String,
+    /// What is in it.
+    pub(crate) text: String,
+}
+
+impl SourceFile {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
+        Self { path: path.to_owned(), text: text.to_owned() }
+    }
+
+    /// Its module: `src/hook/input.rs` is `["crate", "hook", "input"]`.
+    pub(crate) fn module(&self) -> Vec<&str> {
+        let inner = self.path.trim_start_matches("src/").trim_start_matches("hooks/").trim_end_matches(".rs");
+        let steps = inner.split('/').filter(|step| !["mod", "lib", "main"].contains(step));
+        std::iter::once("crate").chain(steps).collect()
+    }
+}
+
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files of the project.
+pub(crate) fn sources() -> Vec<SourceFile> {
+    let sources: Vec<SourceFile> = tracked()
+        .into_iter()
+        .filter(|path| Path::new(path).extension().is_some_and(|extension| extension == "rs"))
+        .filter_map(|path| Some(SourceFile { text: std::fs::read_to_string(root().join(&path)).ok()?, path }))
+        .collect();
+    assert!(sources.iter().any(|file| file.path == "src/lib.rs"), "the project's files were not found");
+    sources
+}
+
+/// Those that ship: not the tests, which may stand in a `tests.rs` beside what they test.
+pub(crate) fn production_sources() -> Vec<SourceFile> {
+    let ships = |path: &str| {
+        (path.starts_with("src/") || path.starts_with("hooks/"))
+            && !path.split('/').any(|step| step == "tests" || step == "tests.rs")
+    };
+    sources().into_iter().filter(|file| ships(&file.path)).collect()
+}
+
+/// All files that are, or are about to be, in version control; without git, all that lie here.
+pub(crate) fn tracked() -> Vec<String> {
+    let listed = Command::new("git")
+        .current_dir(root())
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .output();
+    match listed {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).split_terminator('\0').map(str::to_owned).collect()
+        }
+        _ => below(&root(), ""),
+    }
+}
+
+fn below(folder: &Path, prefix: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_file() {
+            found.push(format!("{prefix}{name}"));
+        } else if name != "target" && name != ".git" {
+            found.extend(below(&entry.path(), &format!("{prefix}{name}/")));
+        }
+    }
+    found
+}
+
+/// Whether an absolute path in `line` starts with `home`; in `a/b`, `/b` is not absolute.
+pub(crate) fn starts_a_path(line: &str, home: &str) -> bool {
+    line.match_indices(home).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        before.is_none_or(|c| !(c.is_alphanumeric() || "._-/}".contains(c)))
+    })
+}
+
+#[test]
+fn absolute_paths_are_told_from_relative_ones() {
+    for (line, expected) in [
+        ("/home/a", true),
+        ("see \"/home/a\"", true),
+        ("A=/home/a", true),
+        ("x/home/a", false),
+        ("https://b/home/a", false),
+    ] {
+        assert_eq!(starts_a_path(line, "/home/"), expected, "{line}");
+    }
+}
