@@ -188,12 +188,9 @@ impl Judge<'_> {
             let known = old.into_iter().flat_map(|old| &old.ingress_gateways);
             let known = known.filter(|known| known.gateway.address == gateway.gateway.address);
             let known = known.map(|known| known.resolved.clone()).next().unwrap_or_default();
-            gateway.resolved = match resolved.get(&gateway.gateway.address) {
-                Some(new) if !new.is_empty() && !(recent && new.iter().any(|address| known.contains(address))) => {
-                    new.clone()
-                }
-                _ => known,
-            };
+            let is_still_right = |new: &&Vec<String>| new.iter().any(|address| known.contains(address));
+            let new = resolved.get(&gateway.gateway.address).filter(|new| !new.is_empty());
+            gateway.resolved = new.filter(|new| !(recent && is_still_right(new))).unwrap_or(&known).clone();
         }
     }
 }

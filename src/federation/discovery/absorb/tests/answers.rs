@@ -100,7 +100,7 @@ fn an_unverified_endpoint_is_shown_until_it_is_verified() {
 /// That many services, each with a name of 200 characters.
 fn large(services: usize, tag: &str) -> Fetch<PrivateAnswer> {
     let service = |n: usize| json!({"hostname": format!("{n:0200}"), "ports": []});
-    private_of((0..services).map(service).collect(), vec![], true, Some(tag))
+    private_of(&(0..services).map(service).collect::<Vec<_>>(), &[], true, Some(tag))
 }
 
 /// More than a megabyte.
@@ -313,8 +313,8 @@ fn a_lost_condition_comes_back_with_a_304() {
 
 #[test]
 fn a_tag_is_worth_a_write_only_where_there_was_none() {
-    let tagged = |tag| exchange(Fetch::NotModified, private_of(vec![], vec![gateway()], true, tag));
-    let gateway_only = || private_of(vec![], vec![gateway()], true, None);
+    let tagged = |tag| exchange(Fetch::NotModified, private_of(&[], &[gateway()], true, tag));
+    let gateway_only = || private_of(&[], &[gateway()], true, None);
     let mut play = Play::after(public(&[0], "p"), gateway_only());
     assert_eq!(play.cache().private_etag, None);
     for (second, sent, held) in [

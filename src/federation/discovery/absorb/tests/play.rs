@@ -158,12 +158,12 @@ pub(super) fn private(services: &str, gateways: &[&str], complete: bool, tag: &s
         .chars()
         .map(|c| json!({"hostname": format!("{c}.ns.svc.b.local"), "ports": [{"name": "http", "port": 80}]}));
     let gateways = gateways.iter().map(|address| json!({"address": address, "port": 15443}));
-    private_of(services.collect(), gateways.collect(), complete, Some(tag))
+    private_of(&services.collect::<Vec<_>>(), &gateways.collect::<Vec<_>>(), complete, Some(tag))
 }
 
 pub(super) fn private_of(
-    services: Vec<Value>,
-    gateways: Vec<Value>,
+    services: &[Value],
+    gateways: &[Value],
     complete: bool,
     tag: Option<&str>,
 ) -> Fetch<PrivateAnswer> {

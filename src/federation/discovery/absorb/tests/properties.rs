@@ -38,7 +38,7 @@ impl Failure {
             Self::NoGateways { complete } => private(services, &[], complete, "no gateways"),
             Self::TooLarge => {
                 let service = json!({"hostname": "x".repeat(2 * 1024 * 1024), "ports": []});
-                private_of(vec![service], vec![], true, Some("too large"))
+                private_of(&[service], &[], true, Some("too large"))
             }
         }
     }
@@ -69,7 +69,7 @@ fn document(services: &BTreeSet<u8>, gateways: &BTreeSet<u8>, turn: usize) -> (V
         if !list.is_empty() {
             let first = turn % list.len();
             list.rotate_left(first);
-            if turn % 3 == 0 {
+            if turn.is_multiple_of(3) {
                 list.reverse();
             }
             // What is there twice is there once.
@@ -124,7 +124,7 @@ proptest! {
         let roots: Vec<usize> = roots.into_iter().collect();
         let answer = |turn| {
             let (services, gateways) = document(&services, &gateways, turn);
-            private_of(services, gateways, complete, Some("f"))
+            private_of(&services, &gateways, complete, Some("f"))
         };
         let mut play = Play::after(public(&roots, "p"), answer(0));
         let before = play.status();
@@ -154,7 +154,7 @@ proptest! {
             let before = play.status();
             let Fetch::Fresh { document, .. } = public(&roots, "p") else { unreachable!() };
             let public = Fetch::Fresh { document, etag: tag.clone() };
-            play.absorb(exchange(public, private_of(services, gateways, complete, tag.as_deref())));
+            play.absorb(exchange(public, private_of(&services, &gateways, complete, tag.as_deref())));
             // Conditions count too.
             if play.status() != before {
                 prop_assert!(index == 0 || last_write.is_some_and(|last| play.second - last >= 30));
@@ -201,7 +201,7 @@ proptest! {
             // As an exchange is: nobody is asked for the private document before it is known who that is.
             let private_answer = if private_good && (own || public_answer.is_good()) {
                 let service = json!({"hostname": said, "ports": []});
-                private_of(vec![service], vec![json!({"address": "203.0.113.1", "port": 1})], true, Some(&said))
+                private_of(&[service], &[json!({"address": "203.0.113.1", "port": 1})], true, Some(&said))
             } else {
                 failed()
             };
