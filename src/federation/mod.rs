@@ -4,7 +4,10 @@
 
 pub mod address;
 pub mod conditions;
+pub mod discovery;
 pub mod documents;
+pub mod export;
+pub mod gateways;
 pub mod import;
 pub mod names;
 pub mod objects;
@@ -14,4 +17,5 @@ pub mod protocol;
 pub mod refusal;
 pub mod roster;
 pub mod rotation;
+pub mod trust;
 pub mod withdrawal;

@@ -1,0 +1,99 @@
+//! Bindings that several hooks have. A snapshot holds what a hook reads, and nothing else: less to pass, no run without need.
+
+use istio_federation::api::istio;
+use istio_federation::api::istio_federation as resource;
+use istio_federation::api::kubernetes::{NAMESPACE, OwnerReference};
+use istio_federation::federation::objects::{LABELS, OWNER_APP};
+use istio_federation::hook::{Events, Input, InputError, KubernetesBinding};
+use serde::Deserialize;
+
+/// Secret with our key pair towards other exporters.
+pub(crate) const KEYPAIR_SECRET: &str = "d8-remote-authn-keypair";
+/// Order among the hooks that compute values before Helm runs.
+pub(crate) const BEFORE_HELM: u32 = 10;
+
+/// The IstioFederations, as far as `status` (a jq expression) shows their status.
+pub(crate) fn federations(name: &str, status: &str, events: Events, queue: &str) -> KubernetesBinding {
+    KubernetesBinding {
+        name: name.to_owned(),
+        api_version: resource::API_VERSION.to_owned(),
+        kind: resource::KIND.to_owned(),
+        jq_filter: Some(format!(
+            "{{metadata: {{name: .metadata.name, generation: .metadata.generation, \
+             creationTimestamp: .metadata.creationTimestamp}}, spec: .spec, status: {status}}}"
+        )),
+        events,
+        queue: Some(queue.to_owned()),
+        ..KubernetesBinding::default()
+    }
+}
+
+/// Namespace kube-system, whose UID is the cluster's where nobody says otherwise.
+pub(crate) fn kube_system(queue: &str) -> KubernetesBinding {
+    KubernetesBinding {
+        name: "kube_system".to_owned(),
+        api_version: "v1".to_owned(),
+        kind: "Namespace".to_owned(),
+        match_names: vec!["kube-system".to_owned()],
+        jq_filter: Some("{uid: .metadata.uid}".to_owned()),
+        events: Events::None,
+        queue: Some(queue.to_owned()),
+        ..KubernetesBinding::default()
+    }
+}
+
+/// The two ConfigMaps that own what hooks write; their coming and going switches such a hook on and off.
+pub(crate) fn owners(queue: &str) -> KubernetesBinding {
+    let labels = LABELS.iter().copied().chain([("app", OWNER_APP)]);
+    KubernetesBinding {
+        name: "owners".to_owned(),
+        api_version: "v1".to_owned(),
+        kind: "ConfigMap".to_owned(),
+        namespaces: vec![NAMESPACE.to_owned()],
+        labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        jq_filter: Some("{name: .metadata.name, uid: .metadata.uid, deleted: .metadata.deletionTimestamp}".to_owned()),
+        queue: Some(queue.to_owned()),
+        ..KubernetesBinding::default()
+    }
+}
+
+/// Those of the owners that exist and are not on their way out; sorted.
+pub(crate) fn read_owners(input: &Input) -> Result<Vec<OwnerReference>, InputError> {
+    #[derive(Deserialize)]
+    struct Owner {
+        name: String,
+        uid: String,
+        #[serde(default)]
+        deleted: Option<String>,
+    }
+    let owners: Vec<Owner> = input.snapshot("owners")?;
+    let alive = owners.into_iter().filter(|owner| owner.deleted.is_none());
+    let reference = |owner: Owner| OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "ConfigMap".to_owned(),
+        name: owner.name,
+        uid: owner.uid,
+    };
+    let mut references: Vec<OwnerReference> = alive.map(reference).collect();
+    references.sort();
+    Ok(references)
+}
+
+/// Objects of an Istio kind in our namespace that carry `label`.
+pub(crate) fn written_objects(name: &str, kind: &str, label: &str, queue: &str) -> KubernetesBinding {
+    KubernetesBinding {
+        name: name.to_owned(),
+        api_version: istio::API_VERSION.to_owned(),
+        kind: kind.to_owned(),
+        namespaces: vec![NAMESPACE.to_owned()],
+        labels: vec![(label.to_owned(), String::new())],
+        jq_filter: Some(
+            "{metadata: {name: .metadata.name, labels: (.metadata.labels // {}), \
+             annotations: (.metadata.annotations // {}), ownerReferences: (.metadata.ownerReferences // [])}, \
+             spec: (.spec // {})}"
+                .to_owned(),
+        ),
+        queue: Some(queue.to_owned()),
+        ..KubernetesBinding::default()
+    }
+}

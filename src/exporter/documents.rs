@@ -1,0 +1,205 @@
+//! The documents, rendered when something changed and not per request.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::certificates::{self, CaCertificate, CertificateError};
+use super::gateways::{GatewayError, discover};
+use super::identity::Identity;
+use super::index::Index;
+use super::object::{CA_SECRET, KEYPAIR_SECRET, Kind, PEERS_SECRET, ROOT_CONFIG_MAP};
+use super::peers::PeerKeys;
+use super::spiffe::{self, UnsupportedKey};
+use crate::api::kubernetes::NAMESPACE;
+use crate::api::metadata::{IngressGateway, PrivateMetadata, PublicMetadata, PublicService};
+use crate::federation::export::{ExportedService, NotExported};
+use crate::peer::keys::{KeyError, VerifyingKey};
+
+/// A document as it is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// JSON.
+    pub body: Bytes,
+    /// Strong entity tag, quotes included, derived from the body.
+    pub etag: String,
+}
+
+/// A document, or why there is none. Never a document with a hole in it.
+pub type Document = Result<Arc<Rendered>, Unavailable>;
+
+/// Why a document cannot be served at the moment.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Unavailable {
+    /// Not everything has been seen yet.
+    #[error("starting: not everything has been read yet")]
+    Unsynced,
+    /// No key pair.
+    #[error("Secret {NAMESPACE}/{} has no {}: the key pair has not been made yet", KEYPAIR_SECRET.0, KEYPAIR_SECRET.1)]
+    NoKey,
+    /// The public half of the key pair is not one.
+    #[error("{member} of Secret {NAMESPACE}/{secret}: {0}", member = KEYPAIR_SECRET.1, secret = KEYPAIR_SECRET.0)]
+    BadKey(KeyError),
+    /// No roots.
+    #[error("ConfigMap {NAMESPACE}/{} has no {}: istiod has not written it yet", ROOT_CONFIG_MAP.0, ROOT_CONFIG_MAP.1)]
+    NoRoots,
+    /// The roots are not CA certificates.
+    #[error("{member} of ConfigMap {NAMESPACE}/{map}: {0}", member = ROOT_CONFIG_MAP.1, map = ROOT_CONFIG_MAP.0)]
+    BadRoots(CertificateError),
+    /// The intermediates cannot be read. Without them peers could not verify our workloads.
+    #[error("{member} of Secret {NAMESPACE}/{}: {problem}", CA_SECRET.0)]
+    BadIntermediates {
+        /// Which member.
+        member: &'static str,
+        /// What is wrong with it.
+        problem: CertificateError,
+    },
+    /// A root does not fit into a SPIFFE bundle.
+    #[error(transparent)]
+    Spiffe(#[from] UnsupportedKey),
+    /// The gateways cannot be told.
+    #[error(transparent)]
+    Gateways(#[from] GatewayError),
+    /// It cannot be written as JSON.
+    #[error("the document cannot be written")]
+    Encoding,
+}
+
+/// Everything that is served, and what there is to say about it. Immutable: a change makes a new one.
+#[derive(Clone, Debug)]
+pub struct Documents {
+    /// `public.json`.
+    pub public: Document,
+    /// `spiffe-bundle-endpoint`.
+    pub spiffe: Document,
+    /// `federation.json`.
+    pub private: Document,
+    /// Who may read `federation.json`; `None` until that is known.
+    pub peers: Option<PeerKeys>,
+    /// Kinds that have not been read as a whole yet.
+    pub unsynced: Vec<Kind>,
+    /// How many gateways there are, when that is known.
+    pub gateways: usize,
+    /// How many services are exported.
+    pub services: usize,
+    /// Labelled Services that are not exported, as namespace/name, and why.
+    pub not_exported: Vec<(String, NotExported)>,
+}
+
+impl Documents {
+    /// Renders what the index knows.
+    #[must_use]
+    pub fn render(index: &Index, identity: &Identity) -> Self {
+        let unsynced = index.unsynced();
+        let own = identity.cluster_uuid.as_str();
+        let peers = index
+            .is_synced(Kind::Secret)
+            .then(|| PeerKeys::read(index.member(Kind::Secret, PEERS_SECRET.0, PEERS_SECRET.1), own));
+        let not_yet = || Err(Unavailable::Unsynced);
+        if !unsynced.is_empty() {
+            return Self {
+                public: not_yet(),
+                spiffe: not_yet(),
+                private: not_yet(),
+                peers,
+                unsynced,
+                gateways: 0,
+                services: 0,
+                not_exported: Vec::new(),
+            };
+        }
+        let roots = roots(index);
+        let gateways = discover(index, identity.inlet);
+        let (services, not_exported) = exported(index, identity);
+        Self {
+            public: roots.clone().and_then(|roots| public(index, identity, &roots)),
+            spiffe: roots.and_then(|roots| rendered(&spiffe::bundle(&roots)?)),
+            peers,
+            unsynced,
+            gateways: gateways.as_ref().map_or(0, Vec::len),
+            services: services.len(),
+            not_exported,
+            private: gateways.map_err(Unavailable::from).and_then(|gateways| private(gateways, services)),
+        }
+    }
+}
+
+fn rendered(document: &impl Serialize) -> Document {
+    let body = serde_json::to_vec(document).map_err(|_| Unavailable::Encoding)?;
+    let mut etag = String::from("\"");
+    for byte in &Sha256::digest(&body)[..16] {
+        // Writing to a String does not fail.
+        let _ = write!(etag, "{byte:02x}");
+    }
+    etag.push('"');
+    Ok(Arc::new(Rendered { body: body.into(), etag }))
+}
+
+fn roots(index: &Index) -> Result<Vec<CaCertificate>, Unavailable> {
+    let text = index.member(Kind::ConfigMap, ROOT_CONFIG_MAP.0, ROOT_CONFIG_MAP.1).ok_or(Unavailable::NoRoots)?;
+    certificates::read_cas(text).map_err(Unavailable::BadRoots)
+}
+
+fn public(index: &Index, identity: &Identity, roots: &[CaCertificate]) -> Document {
+    let key = index.member(Kind::Secret, KEYPAIR_SECRET.0, KEYPAIR_SECRET.1).ok_or(Unavailable::NoKey)?;
+    VerifyingKey::from_pem(key).map_err(Unavailable::BadKey)?;
+    let intermediates = intermediates(index, roots)?;
+    rendered(&PublicMetadata {
+        cluster_uuid: identity.cluster_uuid.to_string(),
+        authn_key_pub: key.to_owned(),
+        root_ca: certificates::to_pem(roots),
+        intermediate_cas: (!intermediates.is_empty()).then(|| certificates::to_pem(&intermediates)),
+    })
+}
+
+fn intermediates(index: &Index, roots: &[CaCertificate]) -> Result<Vec<CaCertificate>, Unavailable> {
+    let mut found: Vec<CaCertificate> = Vec::new();
+    for member in CA_SECRET.1 {
+        // A root CA that signs by itself has an empty chain.
+        let text = index.member(Kind::Secret, CA_SECRET.0, member).unwrap_or_default();
+        if text.trim().is_empty() {
+            continue;
+        }
+        let certificates = certificates::read_intermediates(text)
+            .map_err(|problem| Unavailable::BadIntermediates { member, problem })?;
+        for certificate in certificates {
+            if !found.contains(&certificate) && !roots.contains(&certificate) {
+                found.push(certificate);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn exported(index: &Index, identity: &Identity) -> (Vec<PublicService>, Vec<(String, NotExported)>) {
+    let (mut services, mut not_exported) = (Vec::new(), Vec::new());
+    for service in index.services() {
+        match ExportedService::vet(service, &identity.cluster_domain) {
+            Ok(service) => services.push(service.to_public_service()),
+            Err(NotExported::NotLabelled) => {}
+            Err(reason) => {
+                let meta = &service.metadata;
+                let namespace = meta.namespace.as_deref().unwrap_or_default();
+                not_exported.push((format!("{namespace}/{}", meta.name), reason));
+            }
+        }
+    }
+    services.sort();
+    (services, not_exported)
+}
+
+fn private(gateways: Vec<IngressGateway>, services: Vec<PublicService>) -> Document {
+    rendered(&PrivateMetadata {
+        ingress_gateways: Some(gateways),
+        public_services: Some(services),
+        complete: Some(true),
+    })
+}
+
+#[cfg(test)]
+#[path = "documents_tests.rs"]
+mod tests;

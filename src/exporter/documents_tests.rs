@@ -1,0 +1,184 @@
+//! What the documents say, and when they say nothing.
+
+use serde_json::{Value, json};
+
+use super::super::object::Object;
+use super::super::test_pki::{Ca, data, exported, gateway, leaf_pem};
+use super::*;
+use crate::federation::names::DnsName;
+use crate::peer::keys::SigningKey;
+
+fn identity() -> Identity {
+    Identity {
+        cluster_uuid: "uuid-b".parse().unwrap(),
+        cluster_domain: DnsName::parse("cluster-b.local").unwrap(),
+        inlet: super::super::gateways::Inlet::LoadBalancer,
+    }
+}
+
+fn key_pem() -> String {
+    SigningKey::generate().unwrap().to_pem().public
+}
+
+fn index(manifests: &[Value]) -> Index {
+    let mut index = Index::default();
+    let objects: Vec<_> = manifests.iter().filter_map(|m| Object::read(m.clone()).unwrap()).collect();
+    for kind in Kind::ALL {
+        index.reset(kind, objects.clone());
+    }
+    index
+}
+
+fn world(key: &str, roots: &str) -> Vec<Value> {
+    vec![
+        data("Secret", "d8-remote-authn-keypair", "pub.pem", key),
+        data("ConfigMap", "istio-ca-root-cert", "root-cert.pem", roots),
+        gateway("10.0.0.1"),
+        exported("xyz", "bar", "http", 80),
+        exported("abc", "zoo", "grpc", 9090),
+        exported("abc", "bar-2", "ppp", 1),
+    ]
+}
+
+fn body(document: &Document) -> String {
+    String::from_utf8(document.as_ref().unwrap().body.to_vec()).unwrap()
+}
+
+fn reason(document: &Document) -> String {
+    document.as_ref().unwrap_err().to_string()
+}
+
+#[test]
+fn the_public_document_has_deckhouses_members_in_its_order() {
+    let (key, root) = (key_pem(), Ca::root("root", 2020).pem);
+    let documents = Documents::render(&index(&world(&key, &root)), &identity());
+    let root = root.replace("\r\n", "\n");
+    let expected = format!(
+        r#"{{"clusterUUID":"uuid-b","authnKeyPub":{},"rootCA":{}}}"#,
+        serde_json::to_string(&key).unwrap(),
+        serde_json::to_string(&root).unwrap()
+    );
+    assert_eq!(body(&documents.public), expected);
+}
+
+#[test]
+fn the_private_document_is_sorted_and_says_that_it_is_complete() {
+    let world = world(&key_pem(), &Ca::root("root", 2020).pem);
+    let expected = concat!(
+        r#"{"ingressGateways":[{"address":"10.0.0.1","port":15443}],"publicServices":["#,
+        r#"{"hostname":"bar-2.abc.svc.cluster-b.local","ports":[{"name":"ppp","port":1,"protocol":"TCP"}]},"#,
+        r#"{"hostname":"bar.xyz.svc.cluster-b.local","ports":[{"name":"http","port":80,"protocol":"HTTP"}]},"#,
+        r#"{"hostname":"zoo.abc.svc.cluster-b.local","ports":[{"name":"grpc","port":9090,"protocol":"GRPC"}]}],"#,
+        r#""complete":true}"#
+    );
+    for rotation in 0..world.len() {
+        let mut world = world.clone();
+        world.rotate_left(rotation);
+        let documents = Documents::render(&index(&world), &identity());
+        assert_eq!(body(&documents.private), expected);
+        assert_eq!((documents.gateways, documents.services), (1, 3));
+    }
+}
+
+#[test]
+fn nothing_to_offer_is_a_statement_of_its_own() {
+    let mut world = world(&key_pem(), &Ca::root("root", 2020).pem);
+    world.truncate(2);
+    let documents = Documents::render(&index(&world), &identity());
+    assert_eq!(body(&documents.private), r#"{"ingressGateways":[],"publicServices":[],"complete":true}"#);
+}
+
+#[test]
+fn before_every_kind_is_synced_there_is_no_document() {
+    let world = world(&key_pem(), &Ca::root("root", 2020).pem);
+    for late in Kind::ALL {
+        let mut partial = Index::default();
+        let objects: Vec<_> = world.iter().filter_map(|m| Object::read(m.clone()).unwrap()).collect();
+        for kind in Kind::ALL.into_iter().filter(|&kind| kind != late) {
+            partial.reset(kind, objects.clone());
+        }
+        let documents = Documents::render(&partial, &identity());
+        assert_eq!(documents.unsynced, [late]);
+        for document in [&documents.public, &documents.private, &documents.spiffe] {
+            assert_eq!(document.as_ref().unwrap_err(), &Unavailable::Unsynced);
+        }
+        assert_eq!(documents.peers.is_some(), late != Kind::Secret, "{late}");
+    }
+}
+
+#[test]
+fn a_document_with_a_hole_is_not_served() {
+    let (key, root) = (key_pem(), Ca::root("root", 2020).pem);
+    let render = |world: &[Value]| Documents::render(&index(world), &identity());
+    let without = |position: usize| {
+        let mut world = world(&key, &root);
+        world.remove(position);
+        render(&world)
+    };
+    let keyless = without(0);
+    assert!(reason(&keyless.public).starts_with("Secret d8-istio/d8-remote-authn-keypair has no pub.pem"));
+    assert!(keyless.spiffe.is_ok() && keyless.private.is_ok());
+    let rootless = without(1);
+    assert!(reason(&rootless.public).starts_with("ConfigMap d8-istio/istio-ca-root-cert has no root-cert.pem"));
+    assert!(rootless.spiffe.is_err() && rootless.private.is_ok());
+    for bad in ["", "aaa", &leaf_pem(), &root[..200]] {
+        let documents = render(&world(&key, bad));
+        assert!(reason(&documents.public).starts_with("root-cert.pem of ConfigMap d8-istio/istio-ca-root-cert: "));
+    }
+    for bad in ["", "bbb", &root] {
+        let documents = render(&world(bad, &root));
+        assert!(reason(&documents.public).starts_with("pub.pem of Secret d8-istio/d8-remote-authn-keypair: "));
+    }
+    let mut odd = world(&key, &root);
+    odd.push(data("ConfigMap", "metadata-exporter-ingressgateway-advertise", "gateways.json", "{"));
+    let documents = render(&odd);
+    assert!(reason(&documents.private).contains("metadata-exporter-ingressgateway-advertise"));
+    assert!(documents.public.is_ok());
+}
+
+#[test]
+fn intermediates_are_published_beside_the_root() {
+    let root = Ca::root("root", 2020);
+    let (one, two) = (root.intermediate("one"), root.intermediate("two"));
+    let chain = format!("{}{}{}", one.pem, two.pem, root.pem);
+    let render = |cert: &str, chain: &str| {
+        let mut world = world(&key_pem(), &root.pem);
+        world.push(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cacerts",
+            "namespace": "d8-istio"}, "stringData": {"ca-cert.pem": cert, "cert-chain.pem": chain, "ca-key.pem": "x"}}));
+        Documents::render(&index(&world), &identity())
+    };
+    let member = |documents: &Documents| {
+        serde_json::from_str::<PublicMetadata>(&body(&documents.public)).unwrap().intermediate_cas
+    };
+    let both = format!("{}{}", one.pem, two.pem).replace("\r\n", "\n");
+    assert_eq!(member(&render(&one.pem, &chain)), Some(both));
+    assert_eq!(member(&render(&root.pem, &root.pem)), None, "a CA that signs by itself has none");
+    assert_eq!(member(&render(&root.pem, "\n")), None);
+    let broken = render(&one.pem, &chain[..chain.len() - 60]);
+    assert!(reason(&broken.public).starts_with("cert-chain.pem of Secret d8-istio/cacerts: "));
+}
+
+#[test]
+fn the_etag_follows_the_content_alone() {
+    let (key, root) = (key_pem(), Ca::root("root", 2020).pem);
+    let first = world(&key, &root);
+    let mut reordered = first.clone();
+    reordered.reverse();
+    let mut changed = first.clone();
+    changed[3] = exported("xyz", "bar", "http", 81);
+    let etag = |world: &[Value]| Documents::render(&index(world), &identity()).private.unwrap().etag.clone();
+    assert_eq!(etag(&first), etag(&reordered));
+    assert_ne!(etag(&first), etag(&changed));
+    assert!(etag(&first).starts_with('"') && etag(&first).len() == 34);
+}
+
+#[test]
+fn a_service_that_cannot_be_exported_is_named() {
+    let mut world = world(&key_pem(), &Ca::root("root", 2020).pem);
+    let mut external = exported("xyz", "outside", "http", 80);
+    external["spec"]["type"] = json!("ExternalName");
+    world.push(external);
+    let documents = Documents::render(&index(&world), &identity());
+    assert_eq!(documents.not_exported, [("xyz/outside".to_owned(), NotExported::ExternalName)]);
+    assert_eq!(documents.services, 3);
+}

@@ -1,0 +1,200 @@
+//! Which addresses lead into this mesh: named by the operator, else found out.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::index::Index;
+use super::object::{ADVERTISE_CONFIG_MAP, ADVERTISE_KEYS, Kind, is_gateway};
+use crate::api::kubernetes::{Condition, Node, Pod, Service};
+use crate::api::metadata::IngressGateway;
+use crate::federation::names::DnsName;
+use crate::federation::refusal::printable;
+
+/// Name of the gateway's port for traffic between meshes.
+const GATEWAY_PORT: &str = "tls";
+/// Taint of a Node that gets no new Pods.
+const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+
+/// How traffic from outside reaches the gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Inlet {
+    /// By a load balancer of the cloud.
+    #[default]
+    LoadBalancer,
+    /// By a port on every Node that runs a gateway.
+    NodePort,
+}
+
+/// Not an inlet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("an inlet is LoadBalancer or NodePort")]
+pub struct UnknownInlet;
+
+impl FromStr for Inlet {
+    type Err = UnknownInlet;
+
+    fn from_str(text: &str) -> Result<Self, UnknownInlet> {
+        match text {
+            "LoadBalancer" => Ok(Self::LoadBalancer),
+            "NodePort" => Ok(Self::NodePort),
+            _ => Err(UnknownInlet),
+        }
+    }
+}
+
+impl fmt::Display for Inlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LoadBalancer => "LoadBalancer",
+            Self::NodePort => "NodePort",
+        })
+    }
+}
+
+/// Why the gateways cannot be told. Then nothing is told: an empty list would be a statement.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum GatewayError {
+    /// The operator's list is not there.
+    #[error(
+        "ConfigMap {ADVERTISE_CONFIG_MAP} has neither {} nor {}: add one, or delete the ConfigMap",
+        ADVERTISE_KEYS[0],
+        ADVERTISE_KEYS[1]
+    )]
+    NoAdvertiseKey,
+    /// The operator's list is not one.
+    #[error(
+        "{key} of ConfigMap {ADVERTISE_CONFIG_MAP} is not a JSON array of {{\"address\": ..., \"port\": ...}}: {problem}"
+    )]
+    BadAdvertise {
+        /// Which member.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An item of the operator's list is not an address.
+    #[error(
+        "{key} of ConfigMap {ADVERTISE_CONFIG_MAP} has {address:?} port {port}: \
+         an IP address or a DNS name and a port from 1 to 65535 is needed"
+    )]
+    BadAdvertised {
+        /// Which member.
+        key: &'static str,
+        /// The address, printable.
+        address: String,
+        /// The port.
+        port: u32,
+    },
+    /// No Service has the port.
+    #[error("no Service of the ingress gateway has a node port for its port {GATEWAY_PORT:?}")]
+    NoNodePort,
+}
+
+/// The addresses of the east-west gateway: sorted by address, then port; each once.
+pub fn discover(index: &Index, inlet: Inlet) -> Result<Vec<IngressGateway>, GatewayError> {
+    let mut gateways = match advertised(index)? {
+        gateways if !gateways.is_empty() => gateways,
+        // As Deckhouse does: an empty list names nothing, so it overrides nothing.
+        _ => match inlet {
+            Inlet::LoadBalancer => gateway_services(index).flat_map(load_balanced).collect(),
+            Inlet::NodePort => on_nodes(index)?,
+        },
+    };
+    gateways.sort();
+    gateways.dedup();
+    Ok(gateways)
+}
+
+#[derive(Deserialize)]
+struct Advertised {
+    address: String,
+    port: u32,
+}
+
+fn advertised(index: &Index) -> Result<Vec<IngressGateway>, GatewayError> {
+    let Some(config_map) = index.data(Kind::ConfigMap, ADVERTISE_CONFIG_MAP) else { return Ok(Vec::new()) };
+    let member = |key: &'static str| config_map.entries.get(key).map(|text| (key, text));
+    let (key, text) = ADVERTISE_KEYS.into_iter().find_map(member).ok_or(GatewayError::NoAdvertiseKey)?;
+    let items: Vec<Advertised> = serde_json::from_str(text)
+        .map_err(|error| GatewayError::BadAdvertise { key, problem: printable(&error.to_string()) })?;
+    items
+        .into_iter()
+        .map(|Advertised { address, port }| {
+            gateway(&address, port).ok_or_else(|| GatewayError::BadAdvertised {
+                key,
+                address: printable(&address),
+                port,
+            })
+        })
+        .collect()
+}
+
+fn gateway_services(index: &Index) -> impl Iterator<Item = &Service> {
+    index.services().filter(|service| is_gateway(&service.metadata))
+}
+
+fn load_balanced(service: &Service) -> Vec<IngressGateway> {
+    let Some(port) = service.spec.ports.iter().find(|port| port.name == GATEWAY_PORT) else { return Vec::new() };
+    let entries = service.status.load_balancer.ingress.iter();
+    entries
+        .filter_map(|entry| {
+            let address = if entry.ip.is_empty() { &entry.hostname } else { &entry.ip };
+            gateway(address, port.port)
+        })
+        .collect()
+}
+
+fn on_nodes(index: &Index) -> Result<Vec<IngressGateway>, GatewayError> {
+    // The first by name: every replica takes the same one.
+    let port = gateway_services(index)
+        .flat_map(|service| &service.spec.ports)
+        .find(|port| port.name == GATEWAY_PORT && port.node_port != 0)
+        .ok_or(GatewayError::NoNodePort)?
+        .node_port;
+    let occupied: BTreeSet<&str> =
+        index.pods().filter(|pod| is_serving(pod)).map(|pod| pod.spec.node_name.as_str()).collect();
+    let nodes = index.nodes().filter(|node| occupied.contains(node.metadata.name.as_str()) && is_usable(node));
+    Ok(nodes.filter_map(|node| gateway(node_address(node)?, port)).collect())
+}
+
+fn is_serving(pod: &Pod) -> bool {
+    is_gateway(&pod.metadata) && pod.status.phase == "Running" && readiness(&pod.status.conditions) == Some(true)
+}
+
+fn is_usable(node: &Node) -> bool {
+    // A Node whose readiness nobody has reported yet gets the benefit of the doubt: its gateway Pod is ready.
+    !node.spec.taints.iter().any(|taint| taint.key == UNSCHEDULABLE)
+        && readiness(&node.status.conditions).unwrap_or(true)
+}
+
+fn readiness(conditions: &[Condition]) -> Option<bool> {
+    conditions.iter().find(|condition| condition.type_ == "Ready").map(|condition| condition.status == "True")
+}
+
+fn node_address(node: &Node) -> Option<&str> {
+    let of_type = |wanted: &str| {
+        let mut addresses = node.status.addresses.iter();
+        addresses.find(|a| a.type_ == wanted && a.address.parse::<IpAddr>().is_ok()).map(|a| a.address.as_str())
+    };
+    of_type("ExternalIP").or_else(|| of_type("InternalIP"))
+}
+
+/// `None` for what is neither an IP address nor a DNS name, or no port.
+fn gateway(address: &str, port: u32) -> Option<IngressGateway> {
+    if !(1..=u32::from(u16::MAX)).contains(&port) {
+        return None;
+    }
+    let address = match address.parse::<IpAddr>() {
+        Ok(ip) => ip.to_string(),
+        Err(_) => DnsName::parse(&address.strip_suffix('.').unwrap_or(address).to_ascii_lowercase()).ok()?.to_string(),
+    };
+    Some(IngressGateway { address, port })
+}
+
+#[cfg(test)]
+#[path = "gateways_tests.rs"]
+mod tests;

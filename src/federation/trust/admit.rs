@@ -1,0 +1,195 @@
+//! Admission: which of the CA certificates that a peer publishes are taken.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::api::istio_federation::{AdmittedCertificate, CertificateRole, ItemKind};
+use crate::federation::refusal::Refusal;
+
+use super::certificate::{CaCertificate, subject_text};
+use super::fault::Fault;
+use super::own::OwnChain;
+use super::pem::{PemError, certificates_of, to_pem};
+
+/// Most roots, and most intermediates, of one peer.
+pub const CERTIFICATE_LIMIT: usize = 3;
+
+/// What came of a peer's published certificates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// The admitted ones, one PEM block each, roots first; whatever the order in the document.
+    pub certificates: Vec<AdmittedCertificate>,
+    /// The others.
+    pub refused: Vec<Refusal>,
+}
+
+/// Judges the members `rootCA` and `intermediateCAs` of a public document. Only here the dates count.
+#[must_use]
+pub fn admit_document(root_ca: &str, intermediate_cas: Option<&str>, own: &OwnChain, now: Timestamp) -> Admission {
+    let mut offered = Offered::default();
+    offered.add(CertificateRole::Root, "rootCA", root_ca);
+    if let Some(text) = intermediate_cas.filter(|text| !text.trim().is_empty()) {
+        offered.add(CertificateRole::Intermediate, "intermediateCAs", text);
+    }
+    let vetted = offered.vet(own, Some(now));
+    let certificates = vetted
+        .certificates
+        .into_iter()
+        .map(|(role, certificate)| AdmittedCertificate {
+            certificate: to_pem(&certificate.der),
+            role,
+            missing_since: None,
+        })
+        .collect();
+    Admission { certificates, refused: vetted.refused }
+}
+
+/// What one peer offers: each certificate once, by role, and what could not be read.
+#[derive(Default)]
+pub(super) struct Offered {
+    certificates: BTreeSet<(CertificateRole, Vec<u8>)>,
+    refused: Vec<Refusal>,
+}
+
+/// What is left of it after judging: roots first, those that begin earliest first.
+pub(super) struct Vetted {
+    pub(super) certificates: Vec<(CertificateRole, CaCertificate)>,
+    pub(super) refused: Vec<Refusal>,
+}
+
+/// A refusal of a certificate, under its subject where that can be read.
+pub(super) fn refuse(der: &[u8], fault: &Fault) -> Refusal {
+    let name = subject_text(der).unwrap_or_else(|| "a certificate without readable subject".to_owned());
+    Refusal::new(ItemKind::Certificate, &name, fault)
+}
+
+impl Offered {
+    /// Adds the PEM blocks of a text; `member` names it in refusals of what cannot be read.
+    pub(super) fn add(&mut self, role: CertificateRole, member: &str, text: &str) {
+        for (block, found) in (1..).zip(certificates_of(text)) {
+            match found {
+                Ok(der) => {
+                    self.certificates.insert((role, der));
+                }
+                Err(error) => {
+                    let name = match error {
+                        PemError::TooLong | PemError::NoBlock | PemError::TooManyBlocks => member.to_owned(),
+                        _ => format!("{member}, PEM block {block}"),
+                    };
+                    self.refused.push(Refusal::new(ItemKind::Certificate, &name, error));
+                }
+            }
+        }
+    }
+
+    /// Judges everything. `now` only when certificates are admitted, not when they are used.
+    pub(super) fn vet(self, own: &OwnChain, now: Option<Timestamp>) -> Vetted {
+        let mut refused = self.refused;
+        let (mut roots, mut intermediates) = (Vec::new(), Vec::new());
+        for (role, der) in self.certificates {
+            let judged = CaCertificate::read(&der).and_then(|certificate| {
+                own.judge(&certificate)?;
+                now.map_or(Ok(()), |now| certificate.judge_validity(now))?;
+                Ok(certificate)
+            });
+            match (judged, role) {
+                (Ok(certificate), CertificateRole::Root) => roots.push(certificate),
+                (Ok(certificate), CertificateRole::Intermediate) => intermediates.push(certificate),
+                (Err(fault), _) => refused.push(refuse(&der, &fault)),
+            }
+        }
+        let roots = admit_roots(roots, &mut refused);
+        let intermediates = admit_intermediates(&roots, intermediates, &mut refused);
+        let with_role = |role| move |certificate| (role, certificate);
+        let certificates = roots
+            .into_iter()
+            .map(with_role(CertificateRole::Root))
+            .chain(intermediates.into_iter().map(with_role(CertificateRole::Intermediate)))
+            .collect();
+        refused.sort();
+        refused.dedup();
+        Vetted { certificates, refused }
+    }
+}
+
+fn admit_roots(candidates: Vec<CaCertificate>, refused: &mut Vec<Refusal>) -> Vec<CaCertificate> {
+    let mut roots = Vec::new();
+    for candidate in candidates {
+        let fault = if !candidate.is_self_issued() {
+            Fault::NotSelfSigned
+        } else if candidate.signed.verifies(&candidate.key) {
+            roots.push(candidate);
+            continue;
+        } else {
+            Fault::Signature
+        };
+        refused.push(refuse(&candidate.der, &fault));
+    }
+    first(roots, "roots", refused)
+}
+
+/// Admits what an admitted root signed, and what such an intermediate signed in its turn.
+fn admit_intermediates(
+    roots: &[CaCertificate],
+    candidates: Vec<CaCertificate>,
+    refused: &mut Vec<Refusal>,
+) -> Vec<CaCertificate> {
+    let mut admitted: Vec<CaCertificate> = Vec::new();
+    let mut waiting = Vec::new();
+    for candidate in candidates {
+        if roots.iter().any(|root| root.der == candidate.der) {
+            // Chain files usually end with the root.
+        } else if candidate.is_issued_by(&candidate) {
+            refused.push(refuse(&candidate.der, &Fault::SelfSigned));
+        } else {
+            waiting.push(candidate);
+        }
+    }
+    loop {
+        let before = admitted.len();
+        for mut candidate in std::mem::take(&mut waiting) {
+            let allowed = roots
+                .iter()
+                .chain(&admitted)
+                .filter(|issuer| candidate.is_issued_by(issuer))
+                .filter_map(|issuer| below(issuer.path_length, candidate.path_length))
+                .max_by_key(|length| length.map_or(u16::MAX, u16::from));
+            match allowed {
+                Some(length) => {
+                    candidate.path_length = length;
+                    admitted.push(candidate);
+                }
+                None => waiting.push(candidate),
+            }
+        }
+        if admitted.len() == before {
+            break;
+        }
+    }
+    for candidate in waiting {
+        let issued = roots.iter().chain(&admitted).any(|issuer| candidate.is_issued_by(issuer));
+        refused.push(refuse(&candidate.der, &if issued { Fault::PathLength } else { Fault::NoIssuer }));
+    }
+    first(admitted, "intermediates", refused)
+}
+
+/// The path length of a CA below an issuer: its own, but shorter than the issuer's. `None` when the issuer allows no CA.
+fn below(issuer: Option<u8>, own: Option<u8>) -> Option<Option<u8>> {
+    match issuer {
+        None => Some(own),
+        Some(length) => {
+            let most = length.checked_sub(1)?;
+            Some(Some(own.map_or(most, |own| own.min(most))))
+        }
+    }
+}
+
+/// Takes the first by begin of validity: a peer's established certificates stay when it adds more.
+fn first(mut all: Vec<CaCertificate>, what: &'static str, refused: &mut Vec<Refusal>) -> Vec<CaCertificate> {
+    all.sort_by(|a, b| (a.not_before, &a.der).cmp(&(b.not_before, &b.der)));
+    let surplus = all.split_off(CERTIFICATE_LIMIT.min(all.len()));
+    let fault = Fault::TooMany { limit: CERTIFICATE_LIMIT, what };
+    refused.extend(surplus.iter().map(|certificate| refuse(&certificate.der, &fault)));
+    all
+}

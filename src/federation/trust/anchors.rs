@@ -1,0 +1,191 @@
+//! The list of confined anchors, made of the admitted certificates of all peers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::api::istio_federation::{AdmittedCertificate, ItemKind};
+use crate::api::values::TrustAnchorEntry;
+use crate::federation::names::TrustDomain;
+use crate::federation::refusal::Refusal;
+
+use super::admit::{Offered, refuse};
+use super::certificate::CaCertificate;
+use super::confine::Confined;
+use super::fault::Fault;
+use super::own::OwnChain;
+use super::pem::to_pem;
+
+/// Most bytes of the subjects of all anchors together. A TLS server lists them in its certificate request, which ends at
+/// 64 KiB; at 67 KB every inbound handshake failed. Half of it leaves room for our own roots.
+pub const SUBJECTS_LIMIT: usize = 32 * 1024;
+
+/// The admitted certificates of one peer.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerCertificates<'a> {
+    /// Name of its IstioFederation.
+    pub federation: &'a str,
+    /// Its trust domain.
+    pub trust_domain: &'a TrustDomain,
+    /// What discovery admitted.
+    pub certificates: &'a [AdmittedCertificate],
+}
+
+/// The anchors for the mesh.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Anchors {
+    /// Sorted by PEM text; every text is one block.
+    pub entries: Vec<TrustAnchorEntry>,
+    /// What gets no anchor, with the name of its IstioFederation; sorted.
+    pub refused: Vec<(String, Refusal)>,
+}
+
+/// Builds the anchors. A pure function of a set: the order of peers, certificates and blocks changes nothing.
+///
+/// Certificates are judged again, without their dates. One key gives anchors with the same dates (earliest begin, latest
+/// end) and trust domains (of all peers that offer it), whoever offers which certificate of it: a verifier takes the first
+/// that fits and does not go back, so no two of them may differ in what they allow.
+#[must_use]
+pub fn anchors(peers: &[PeerCertificates<'_>], own: &OwnChain) -> Anchors {
+    let mut refused = BTreeSet::new();
+    let offers = vet(peers, own, &mut refused);
+    let offers = within_subjects_limit(offers, &mut refused);
+    let mut keys: BTreeMap<&[u8], Vec<&Offer<'_>>> = BTreeMap::new();
+    for offer in &offers {
+        keys.entry(offer.certificate.key.bits()).or_default().push(offer);
+    }
+    let mut entries = Vec::new();
+    for of_key in keys.values() {
+        match confine_key(of_key) {
+            Ok(made) => entries.extend(made),
+            Err(error) => {
+                let fault = Fault::from(error);
+                refused.extend(of_key.iter().map(|offer| offer.refuse(&fault)));
+            }
+        }
+    }
+    entries.sort_by(|a, b| a.pem.cmp(&b.pem));
+    Anchors { entries, refused: refused.into_iter().collect() }
+}
+
+/// A vetted certificate and who offers it.
+struct Offer<'a> {
+    /// Its place among the certificates of its peer.
+    rank: usize,
+    federation: &'a str,
+    trust_domain: &'a str,
+    certificate: CaCertificate,
+}
+
+impl Offer<'_> {
+    fn refuse(&self, fault: &Fault) -> (String, Refusal) {
+        (self.federation.to_owned(), refuse(&self.certificate.der, fault))
+    }
+
+    /// Which anchor it leads to. The subject byte by byte and the key identifier are part of it, because certificates
+    /// below refer to their issuer by both.
+    fn anchor(&self) -> (&[u8], &[u8], &[u8]) {
+        let certificate = &self.certificate;
+        (certificate.key.bits(), certificate.subject.der(), &certificate.key_identifier)
+    }
+}
+
+/// Judges the certificates of all peers; in the order in which they have a claim to a place in the list: every peer's first
+/// certificate before anybody's second, so that nobody's many certificates push out another's only one.
+fn vet<'a>(
+    peers: &[PeerCertificates<'a>],
+    own: &OwnChain,
+    refused: &mut BTreeSet<(String, Refusal)>,
+) -> Vec<Offer<'a>> {
+    let mut offers = Vec::new();
+    for peer in peers {
+        let trust_domain = peer.trust_domain.as_str();
+        // Go, and istiod with it, refuses a certificate whose URI constraint is an address.
+        if trust_domain.parse::<IpAddr>().is_ok() {
+            let fault = Fault::TrustDomainIsAddress(trust_domain.to_owned());
+            refused.insert((peer.federation.to_owned(), Refusal::new(ItemKind::Certificate, trust_domain, fault)));
+            continue;
+        }
+        let mut offered = Offered::default();
+        for admitted in peer.certificates {
+            offered.add(admitted.role, "an admitted certificate", &admitted.certificate);
+        }
+        let vetted = offered.vet(own, None);
+        refused.extend(vetted.refused.into_iter().map(|refusal| (peer.federation.to_owned(), refusal)));
+        offers.extend(vetted.certificates.into_iter().enumerate().map(|(rank, (_, certificate))| Offer {
+            rank,
+            federation: peer.federation,
+            trust_domain,
+            certificate,
+        }));
+    }
+    offers.sort_by(|a, b| {
+        let place = |offer: &Offer<'a>| (offer.rank, offer.federation);
+        place(a).cmp(&place(b)).then_with(|| a.certificate.der.cmp(&b.certificate.der))
+    });
+    offers
+}
+
+fn within_subjects_limit<'a>(offers: Vec<Offer<'a>>, refused: &mut BTreeSet<(String, Refusal)>) -> Vec<Offer<'a>> {
+    let mut taken = BTreeSet::new();
+    let mut total = 0;
+    let mut kept = Vec::new();
+    for offer in offers {
+        let (key, subject, identifier) = offer.anchor();
+        let anchor = (key.to_vec(), subject.to_vec(), identifier.to_vec());
+        // Two bytes of length for each name in a certificate request (RFC 8446, 4.2.4).
+        let cost = if taken.contains(&anchor) { 0 } else { subject.len() + 2 };
+        if total + cost > SUBJECTS_LIMIT {
+            refused.insert(offer.refuse(&Fault::SubjectsLimit(SUBJECTS_LIMIT)));
+            continue;
+        }
+        total += cost;
+        taken.insert(anchor);
+        kept.push(offer);
+    }
+    kept
+}
+
+/// The anchors of one key: usually one.
+fn confine_key(offers: &[&Offer<'_>]) -> Result<Vec<TrustAnchorEntry>, der::Error> {
+    let certificates = || offers.iter().map(|offer| &offer.certificate);
+    let trust_domains: BTreeSet<&str> = offers.iter().map(|offer| offer.trust_domain).collect();
+    let federations: BTreeSet<&str> = offers.iter().map(|offer| offer.federation).collect();
+    let not_before = certificates().map(|certificate| certificate.not_before).min().unwrap_or_default();
+    let not_after = certificates().map(|certificate| certificate.not_after).max().unwrap_or_default();
+    let path_length = certificates()
+        .map(|certificate| certificate.path_length)
+        .max_by_key(|length| length.map_or(u16::MAX, u16::from));
+    let mut newest: BTreeMap<_, &CaCertificate> = BTreeMap::new();
+    for offer in offers {
+        let certificate = &offer.certificate;
+        let age = |certificate: &CaCertificate| (certificate.not_after, certificate.der.clone());
+        newest
+            .entry(offer.anchor())
+            .and_modify(|known| {
+                if age(certificate) > age(known) {
+                    *known = certificate;
+                }
+            })
+            .or_insert(certificate);
+    }
+    newest
+        .into_values()
+        .map(|certificate| {
+            let confined = Confined {
+                subject: &certificate.subject,
+                key: &certificate.key,
+                key_identifier: &certificate.key_identifier,
+                serial: certificate.serial.as_deref(),
+                not_before,
+                not_after,
+                path_length: path_length.flatten(),
+                trust_domains: &trust_domains,
+            };
+            Ok(TrustAnchorEntry {
+                pem: to_pem(&confined.to_der()?),
+                trust_domains: trust_domains.iter().map(ToString::to_string).collect(),
+                federations: federations.iter().map(ToString::to_string).collect(),
+            })
+        })
+        .collect()
+}

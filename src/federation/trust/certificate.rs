@@ -1,0 +1,187 @@
+//! A CA certificate of a peer: read, and judged for everything that does not depend on who issued it.
+
+use std::collections::BTreeSet;
+
+use der::asn1::OctetString;
+use der::oid::db::rfc5280::{
+    ANY_EXTENDED_KEY_USAGE, ID_CE_BASIC_CONSTRAINTS, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE, ID_CE_NAME_CONSTRAINTS,
+    ID_CE_SUBJECT_ALT_NAME, ID_CE_SUBJECT_KEY_IDENTIFIER, ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH,
+};
+use der::{Decode, Tag, Tagged};
+use jiff::Timestamp;
+use x509_cert::Version;
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
+use x509_cert::name::Name;
+use x509_cert::time::{Time, Validity};
+
+use super::fault::Fault;
+use super::key::PublicKey;
+use super::signature::Signed;
+use super::structure::{Certificate, Tbs, value};
+use super::subject::{CanonicalName, Subject};
+
+/// Most bytes of a serial number (RFC 5280, 4.1.2.2).
+const SERIAL_LIMIT: usize = 20;
+
+/// A CA certificate that can be rebuilt. Who issued it is not judged yet.
+#[derive(Clone, Debug)]
+pub(super) struct CaCertificate {
+    /// As it was published.
+    pub(super) der: Vec<u8>,
+    /// Its subject.
+    pub(super) subject: Subject,
+    /// Its issuer's name.
+    pub(super) issuer: CanonicalName,
+    /// Its key.
+    pub(super) key: PublicKey,
+    /// The identifier by which certificates that it signs refer to its key.
+    pub(super) key_identifier: Vec<u8>,
+    /// Its serial number, where it is one that RFC 5280 allows: the content of the INTEGER.
+    pub(super) serial: Option<Vec<u8>>,
+    /// Begin of validity, seconds since 1970.
+    pub(super) not_before: u64,
+    /// End of validity, seconds since 1970.
+    pub(super) not_after: u64,
+    /// How many CAs may follow below it.
+    pub(super) path_length: Option<u8>,
+    /// Its signature.
+    pub(super) signed: Signed,
+}
+
+/// The subject of a certificate for messages, as far as it can be read.
+pub(super) fn subject_text(der: &[u8]) -> Option<String> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let name: Name = Tbs::read(&certificate).ok()?.subject.decode_as().ok()?;
+    (!name.is_empty()).then(|| name.to_string())
+}
+
+impl CaCertificate {
+    /// Reads one certificate.
+    pub(super) fn read(der: &[u8]) -> Result<Self, Fault> {
+        let certificate = Certificate::from_der(der)?;
+        let tbs = Tbs::read(&certificate)?;
+        if tbs.version != Version::V3 {
+            return Err(Fault::Version);
+        }
+        let extensions = Extensions::judge(tbs.extensions())?;
+        let key = PublicKey::admit(&tbs.key)?;
+        let key_identifier = match extensions.key_identifier {
+            Some(identifier) if key.derives(&identifier)? => identifier,
+            Some(_) => return Err(Fault::KeyIdentifier),
+            None => key.identifier(),
+        };
+        let (not_before, not_after) = validity(&tbs)?;
+        Ok(Self {
+            der: der.to_vec(),
+            subject: Subject::admit(&tbs.subject.decode_as()?)?,
+            issuer: CanonicalName::of(&tbs.issuer.decode_as()?),
+            key,
+            key_identifier,
+            serial: serial(&tbs),
+            not_before,
+            not_after,
+            path_length: extensions.path_length,
+            signed: Signed::read(&certificate, &tbs)?,
+        })
+    }
+
+    /// Whether it names itself as its issuer.
+    pub(super) fn is_self_issued(&self) -> bool {
+        self.issuer == *self.subject.canonical()
+    }
+
+    /// Whether `issuer` is named as its issuer and signed it.
+    pub(super) fn is_issued_by(&self, issuer: &Self) -> bool {
+        self.issuer == *issuer.subject.canonical() && self.signed.verifies(&issuer.key)
+    }
+
+    /// Whether it is valid at `now`. Asked once, when it is admitted: an anchor is not taken away for its age.
+    pub(super) fn judge_validity(&self, now: Timestamp) -> Result<(), Fault> {
+        let seconds = u64::try_from(now.as_second()).unwrap_or(0);
+        let date = |at: u64| {
+            let shown = i64::try_from(at).ok().and_then(|at| Timestamp::from_second(at).ok());
+            shown.map_or_else(|| at.to_string(), |at| at.to_string())
+        };
+        if seconds > self.not_after {
+            return Err(Fault::Expired(date(self.not_after)));
+        }
+        if seconds < self.not_before {
+            return Err(Fault::NotYetValid(date(self.not_before)));
+        }
+        Ok(())
+    }
+}
+
+fn validity(tbs: &Tbs<'_>) -> Result<(u64, u64), Fault> {
+    let validity: Validity = tbs.validity.decode_as().map_err(|_| Fault::Validity)?;
+    let seconds = |time: Time| time.to_unix_duration().as_secs();
+    let (begin, end) = (seconds(validity.not_before), seconds(validity.not_after));
+    if begin > end { Err(Fault::Validity) } else { Ok((begin, end)) }
+}
+
+/// The serial number, where it is positive, at most 20 bytes and in DER.
+fn serial(tbs: &Tbs<'_>) -> Option<Vec<u8>> {
+    let bytes = tbs.serial.value();
+    let positive = match bytes {
+        [0, second, ..] => *second >= 0x80,
+        [first, ..] => (1..0x80).contains(first),
+        [] => false,
+    };
+    (tbs.serial.tag() == Tag::Integer && positive && bytes.len() <= SERIAL_LIMIT).then(|| bytes.to_vec())
+}
+
+/// What the extensions say.
+#[derive(Default)]
+struct Extensions {
+    is_ca: bool,
+    path_length: Option<u8>,
+    key_identifier: Option<Vec<u8>>,
+}
+
+impl Extensions {
+    /// Judges the extensions. An anchor is never looser than the certificate: what would be lost in it and limits the
+    /// certificate (name constraints, other critical extensions, a narrower extended key usage) is refused.
+    fn judge(extensions: &[Extension]) -> Result<Self, Fault> {
+        let mut judged = Self::default();
+        let mut seen = BTreeSet::new();
+        for extension in extensions {
+            if !seen.insert(extension.extn_id) {
+                return Err(Fault::RepeatedExtension(extension.extn_id.to_string()));
+            }
+            judged.take(extension)?;
+        }
+        if judged.is_ca { Ok(judged) } else { Err(Fault::NotCa) }
+    }
+
+    fn take(&mut self, extension: &Extension) -> Result<(), Fault> {
+        match extension.extn_id {
+            ID_CE_BASIC_CONSTRAINTS => {
+                let constraints: BasicConstraints = value(extension)?;
+                self.is_ca = constraints.ca;
+                self.path_length = constraints.path_len_constraint;
+            }
+            ID_CE_KEY_USAGE => {
+                if !value::<KeyUsage>(extension)?.key_cert_sign() {
+                    return Err(Fault::KeyUsage);
+                }
+            }
+            ID_CE_EXT_KEY_USAGE => {
+                let ExtendedKeyUsage(usages) = value(extension)?;
+                let mutual = [ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH].iter().all(|usage| usages.contains(usage));
+                if !mutual && !usages.contains(&ANY_EXTENDED_KEY_USAGE) {
+                    return Err(Fault::ExtendedKeyUsage);
+                }
+            }
+            ID_CE_SUBJECT_KEY_IDENTIFIER => {
+                self.key_identifier = Some(value::<OctetString>(extension)?.into_bytes().into());
+            }
+            ID_CE_NAME_CONSTRAINTS => return Err(Fault::NameConstraints),
+            // More names of the CA, which limit nothing; an anchor has none.
+            ID_CE_SUBJECT_ALT_NAME => {}
+            other if extension.critical => return Err(Fault::CriticalExtension(other.to_string())),
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! The confined anchor: a CA certificate rebuilt so that it can speak for its peer's trust domains and nothing else.
+
+use std::collections::BTreeSet;
+
+use der::asn1::{Any, AnyRef, BitStringRef, Ia5String, OctetString};
+use der::oid::ObjectIdentifier;
+use der::oid::db::rfc5912::{
+    ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, ID_CE_BASIC_CONSTRAINTS, ID_CE_KEY_USAGE, ID_CE_NAME_CONSTRAINTS,
+    ID_CE_SUBJECT_KEY_IDENTIFIER, SHA_256_WITH_RSA_ENCRYPTION,
+};
+use der::{Decode, Encode, Tag};
+use ring::digest;
+use spki::AlgorithmIdentifierOwned;
+use x509_cert::Version;
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages, NameConstraints};
+use x509_cert::time::{Time, Validity};
+
+use super::key::{KeyKind, PublicKey};
+use super::structure::{Certificate, Tbs};
+use super::subject::Subject;
+
+/// Everything that an anchor is made of.
+#[derive(Debug)]
+pub(super) struct Confined<'a> {
+    /// Subject, and issuer: with the issuer's own name there, a root of another peer could pose as the anchor's issuer.
+    pub(super) subject: &'a Subject,
+    /// The key.
+    pub(super) key: &'a PublicKey,
+    /// The key's identifier. A verifier that finds another one than in the peer's certificates goes on looking.
+    pub(super) key_identifier: &'a [u8],
+    /// The serial number, for chains that name their issuer by it; one is derived where it cannot be kept.
+    pub(super) serial: Option<&'a [u8]>,
+    /// Begin of validity, seconds since 1970.
+    pub(super) not_before: u64,
+    /// End of validity, seconds since 1970.
+    pub(super) not_after: u64,
+    /// How many CAs may follow.
+    pub(super) path_length: Option<u8>,
+    /// The trust domains that it may speak for.
+    pub(super) trust_domains: &'a BTreeSet<&'a str>,
+}
+
+impl Confined<'_> {
+    /// The anchor in DER. The same input gives the same bytes.
+    pub(super) fn to_der(&self) -> Result<Vec<u8>, der::Error> {
+        let algorithm = self.algorithm();
+        let validity: Validity = Validity::new(time(self.not_before)?, time(self.not_after)?);
+        let validity = validity.to_der()?;
+        let subject = AnyRef::try_from(self.subject.der())?;
+        let mut tbs = Tbs {
+            version: Version::V3,
+            serial: AnyRef::new(Tag::Integer, self.serial.unwrap_or(&[1]))?,
+            algorithm: algorithm.clone(),
+            issuer: subject,
+            validity: AnyRef::try_from(validity.as_slice())?,
+            subject,
+            key: self.key.to_spki()?,
+            issuer_id: None,
+            subject_id: None,
+            extensions: Some(self.extensions()?),
+        };
+        let derived = derived_serial(&tbs.to_der()?);
+        if self.serial.is_none() {
+            tbs.serial = AnyRef::new(Tag::Integer, &derived)?;
+        }
+        let tbs = tbs.to_der()?;
+        let signature = self.signature();
+        Certificate { tbs: AnyRef::from_der(&tbs)?, algorithm, signature: BitStringRef::from_bytes(&signature)? }
+            .to_der()
+    }
+
+    /// An algorithm that goes with the key: OpenSSL takes a certificate for self-signed, and so for the end of a chain,
+    /// only when its signature algorithm fits its key.
+    fn algorithm(&self) -> AlgorithmIdentifierOwned {
+        let (oid, parameters) = match self.key.kind() {
+            KeyKind::Rsa => (SHA_256_WITH_RSA_ENCRYPTION, Some(Any::null())),
+            KeyKind::P256 => (ECDSA_WITH_SHA_256, None),
+            KeyKind::P384 => (ECDSA_WITH_SHA_384, None),
+        };
+        AlgorithmIdentifierOwned { oid, parameters }
+    }
+
+    /// A placeholder of the right form. Nobody can sign this certificate but the peer, and nobody has to: verifiers do not
+    /// check the signature of an anchor, they were told to trust it.
+    fn signature(&self) -> Vec<u8> {
+        match self.key.kind() {
+            KeyKind::Rsa => vec![1; 256],
+            // ECDSA-Sig-Value with r = 1 and s = 1.
+            KeyKind::P256 | KeyKind::P384 => vec![0x30, 6, 2, 1, 1, 2, 1, 1],
+        }
+    }
+
+    fn extensions(&self) -> Result<Vec<Extension>, der::Error> {
+        Ok(vec![
+            extension(
+                ID_CE_BASIC_CONSTRAINTS,
+                true,
+                &BasicConstraints { ca: true, path_len_constraint: self.path_length },
+            )?,
+            extension(ID_CE_KEY_USAGE, true, &KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign))?,
+            extension(ID_CE_SUBJECT_KEY_IDENTIFIER, false, &OctetString::new(self.key_identifier)?)?,
+            extension(ID_CE_NAME_CONSTRAINTS, true, &self.name_constraints()?)?,
+        ])
+    }
+
+    /// Permitted: URIs of the trust domains. Excluded: every other kind of name that Envoy compares with a SPIFFE ID
+    /// (a DNS or e-mail name may be spelled like one), and addresses, for good measure.
+    fn name_constraints(&self) -> Result<NameConstraints, der::Error> {
+        // Without a leading dot: this very host, nothing below it (RFC 5280, 4.2.1.10).
+        let domains =
+            self.trust_domains.iter().map(|domain| Ia5String::new(domain).map(GeneralName::UniformResourceIdentifier));
+        // OpenSSL does not read the e-mail name "" as "all", so for its sake no mailbox but one is permitted either.
+        let nobody = Ia5String::new("nobody@invalid").map(GeneralName::Rfc822Name);
+        let permitted = domains.chain([nobody]).map(|name| name.map(subtree)).collect::<Result<_, _>>()?;
+        let excluded = [
+            GeneralName::DnsName(Ia5String::new("")?),
+            GeneralName::Rfc822Name(Ia5String::new("")?),
+            // Address and mask, both zero.
+            GeneralName::IpAddress(OctetString::new([0; 8])?),
+            GeneralName::IpAddress(OctetString::new([0; 32])?),
+        ];
+        Ok(NameConstraints {
+            permitted_subtrees: Some(permitted),
+            excluded_subtrees: Some(excluded.into_iter().map(subtree).collect()),
+        })
+    }
+}
+
+fn subtree(base: GeneralName) -> GeneralSubtree {
+    GeneralSubtree { base, minimum: 0, maximum: None }
+}
+
+fn extension(oid: ObjectIdentifier, critical: bool, value: &impl Encode) -> Result<Extension, der::Error> {
+    Ok(Extension { extn_id: oid, critical, extn_value: OctetString::new(value.to_der()?)? })
+}
+
+fn time(seconds: u64) -> Result<Time, der::Error> {
+    Ok(Time::from(der::DateTime::from_unix_duration(std::time::Duration::from_secs(seconds))?))
+}
+
+/// A serial number from the content: 20 bytes, positive, no leading zero.
+fn derived_serial(content: &[u8]) -> [u8; 20] {
+    let hash = digest::digest(&digest::SHA256, content);
+    let mut serial = [0; 20];
+    for (to, from) in serial.iter_mut().zip(hash.as_ref()) {
+        *to = *from;
+    }
+    serial[0] = serial[0] & 0x7f | 0x40;
+    serial
+}

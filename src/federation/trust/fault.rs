@@ -1,0 +1,107 @@
+//! Why a CA certificate of a peer is not admitted.
+
+use thiserror::Error;
+
+use super::pem::PemError;
+
+/// Why a CA certificate is refused; the text says what the peer can do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// Not a PEM certificate.
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    /// Not DER, or not a certificate.
+    #[error("not an X.509 certificate in DER: {0}")]
+    Malformed(String),
+    /// Not version 3.
+    #[error("an X.509 certificate of version 1 or 2: only version 3 can say that it is a CA")]
+    Version,
+    /// Not a CA.
+    #[error("not a CA: it has no basic constraints with CA:true")]
+    NotCa,
+    /// Its key may not sign certificates.
+    #[error("its key usage does not allow to sign certificates")]
+    KeyUsage,
+    /// Its extended key usage does not cover mutual TLS.
+    #[error("its extended key usage does not allow both TLS servers and TLS clients")]
+    ExtendedKeyUsage,
+    /// Name constraints of its own, which a confined anchor would drop.
+    #[error(
+        "it carries name constraints of its own, which cannot be carried over: publish a CA without, it is confined here anyway"
+    )]
+    NameConstraints,
+    /// A critical extension that we do not know, or one extension twice.
+    #[error("extension {0} is critical and not supported")]
+    CriticalExtension(String),
+    /// One extension twice.
+    #[error("extension {0} occurs more than once")]
+    RepeatedExtension(String),
+    /// Hash or scheme of the signature.
+    #[error("signature algorithm {0} is not accepted: use RSA (PKCS #1 v1.5) or ECDSA with SHA-256 or SHA-384")]
+    SignatureAlgorithm(String),
+    /// The signature does not verify.
+    #[error("its signature does not verify")]
+    Signature,
+    /// A root has to be self-signed.
+    #[error("not self-signed: a root has to be its own issuer; intermediates belong into intermediateCAs")]
+    NotSelfSigned,
+    /// An intermediate that is self-signed.
+    #[error("self-signed: roots belong into rootCA, not into intermediateCAs")]
+    SelfSigned,
+    /// No admitted root of this peer signed it.
+    #[error("no admitted CA certificate of this peer has signed it")]
+    NoIssuer,
+    /// Its issuer may not have CAs below it.
+    #[error("its issuer's path length allows no CA below it")]
+    PathLength,
+    /// Key type or size.
+    #[error("its key is {0}: use RSA of 2048 to 4096 bits with exponent 65537, P-256 or P-384 (uncompressed point)")]
+    Key(&'static str),
+    /// The key identifier was not derived from the key.
+    #[error(
+        "its subject key identifier is not a hash of its key (RFC 5280 4.2.1.2 method 1, RFC 7093): issue it again with the usual identifier, or with none"
+    )]
+    KeyIdentifier,
+    /// The subject cannot be re-encoded.
+    #[error("its subject {0}")]
+    Subject(&'static str),
+    /// Dates that cannot be re-encoded.
+    #[error("its validity is not two dates from 1970 on, the begin not after the end")]
+    Validity,
+    /// Admission only.
+    #[error("expired on {0}")]
+    Expired(String),
+    /// Admission only.
+    #[error("not valid before {0}")]
+    NotYetValid(String),
+    /// Our own key.
+    #[error("it has the key of a CA certificate of our own: nobody else may speak with it")]
+    OwnKey,
+    /// Our own subject, while our chain could not be told from theirs.
+    #[error(
+        "it has the subject of a CA of our own, and our own chain lacks key identifiers, so our certificates could not be told from theirs: issue our CA again with subject and authority key identifiers, or rename one of the two"
+    )]
+    OwnSubject,
+    /// Too many of one peer.
+    #[error("the peer offers more than {limit} {what}: of those the ones that begin earliest are taken")]
+    TooMany {
+        /// How many are taken.
+        limit: usize,
+        /// `roots` or `intermediates`.
+        what: &'static str,
+    },
+    /// The subjects of all anchors together.
+    #[error(
+        "the subjects of all trust anchors together exceed {0} bytes, which the proxies' handshake cannot take: fewer peers, or shorter subjects"
+    )]
+    SubjectsLimit(usize),
+    /// A trust domain that is spelled as an IP address cannot stand in a name constraint.
+    #[error("the peer's trust domain {0} is an IP address, which a name constraint on URIs cannot express")]
+    TrustDomainIsAddress(String),
+}
+
+impl From<der::Error> for Fault {
+    fn from(error: der::Error) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}

@@ -1,0 +1,28 @@
+//! Trust: which CA certificates of a peer are admitted, and the confined anchors that are made of them.
+//!
+//! A peer's certificate never enters the mesh as it came. Only its key, its name and its dates do, re-encoded from a
+//! whitelist, under name constraints that leave it the peer's trust domain and nothing else ([`confine`]). So one peer
+//! can neither sign our names nor poison the list that all of them share.
+//!
+//! [`admit_document`] judges what a peer publishes (discovery); [`anchors`] judges it again at use and builds the list.
+
+mod admit;
+mod anchors;
+mod certificate;
+mod confine;
+mod fault;
+mod key;
+mod own;
+mod pem;
+mod signature;
+mod structure;
+mod subject;
+#[cfg(test)]
+mod tests;
+
+pub use admit::{Admission, CERTIFICATE_LIMIT, admit_document};
+pub use anchors::{Anchors, PeerCertificates, SUBJECTS_LIMIT, anchors};
+pub use fault::Fault;
+pub use key::KeyIdentity;
+pub use own::{OwnChain, OwnChainError};
+pub use pem::{PEM_BLOCK_LIMIT, PEM_TEXT_LIMIT, PemError, certificates_of, fingerprint, to_pem};

@@ -1,0 +1,101 @@
+//! Our own CA certificates: whose keys get no anchor, and whose names may have to stay ours.
+
+use std::collections::BTreeSet;
+
+use der::Decode;
+use der::oid::db::rfc5280::{ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_SUBJECT_KEY_IDENTIFIER};
+use thiserror::Error;
+use x509_cert::ext::pkix::AuthorityKeyIdentifier;
+use x509_cert::name::Name;
+
+use super::certificate::CaCertificate;
+use super::fault::Fault;
+use super::key::KeyIdentity;
+use super::pem::{PemError, certificates_of};
+use super::structure::{Certificate, Tbs, value};
+use super::subject::CanonicalName;
+
+/// Our own roots and intermediates.
+#[derive(Clone, Debug)]
+pub struct OwnChain {
+    keys: BTreeSet<KeyIdentity>,
+    subjects: BTreeSet<CanonicalName>,
+    /// Whether some certificate of ours is found by its issuer's name alone: a root with that name would be taken for
+    /// the issuer, and a verifier does not go back.
+    found_by_name: bool,
+}
+
+/// Why our own certificates cannot be read. Without them no peer can be judged.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OwnChainError {
+    /// PEM.
+    #[error("our own CA certificates cannot be read: block {block}: {source}")]
+    Pem {
+        /// Which block, from 1.
+        block: usize,
+        /// What is wrong with it.
+        source: PemError,
+    },
+    /// DER.
+    #[error("our own CA certificates cannot be read: block {block} is not an X.509 certificate: {reason}")]
+    Malformed {
+        /// Which block, from 1.
+        block: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl OwnChain {
+    /// Reads our root certificates and, where we have them, our intermediates: one or more PEM blocks.
+    pub fn read(pem: &str) -> Result<Self, OwnChainError> {
+        let mut own = Self { keys: BTreeSet::new(), subjects: BTreeSet::new(), found_by_name: false };
+        for (block, der) in (1..).zip(certificates_of(pem)) {
+            let der = match der {
+                // A bundle may hold a key beside the certificates; it is no business of ours.
+                Err(PemError::Label) => continue,
+                Err(source) => return Err(OwnChainError::Pem { block, source }),
+                Ok(der) => der,
+            };
+            own.add(&der).map_err(|error| OwnChainError::Malformed { block, reason: error.to_string() })?;
+        }
+        if own.keys.is_empty() {
+            return Err(OwnChainError::Pem { block: 1, source: PemError::NoBlock });
+        }
+        Ok(own)
+    }
+
+    fn add(&mut self, der: &[u8]) -> Result<(), der::Error> {
+        let certificate = Certificate::from_der(der)?;
+        let tbs = Tbs::read(&certificate)?;
+        let name = |any: der::asn1::AnyRef<'_>| any.decode_as::<Name>().map(|name| CanonicalName::of(&name));
+        let (subject, issuer) = (name(tbs.subject)?, name(tbs.issuer)?);
+        let find = |oid| tbs.extensions().iter().find(|extension| extension.extn_id == oid);
+        // What a CA without subject key identifier signs has no authority key identifier.
+        let no_subject_identifier = find(ID_CE_SUBJECT_KEY_IDENTIFIER).is_none();
+        let no_authority_identifier = find(ID_CE_AUTHORITY_KEY_IDENTIFIER)
+            .and_then(|extension| value::<AuthorityKeyIdentifier>(extension).ok())
+            .is_none_or(|authority| authority.key_identifier.is_none());
+        self.found_by_name |= no_subject_identifier || (subject != issuer && no_authority_identifier);
+        self.keys.insert(KeyIdentity::of(&tbs.key));
+        self.subjects.insert(subject);
+        Ok(())
+    }
+
+    /// Whether `key` is one of ours.
+    #[must_use]
+    pub fn has_key(&self, key: &KeyIdentity) -> bool {
+        self.keys.contains(key)
+    }
+
+    /// Judges a peer's certificate against ours.
+    pub(super) fn judge(&self, certificate: &CaCertificate) -> Result<(), Fault> {
+        if self.has_key(&certificate.key.identity()) {
+            return Err(Fault::OwnKey);
+        }
+        if self.found_by_name && self.subjects.contains(certificate.subject.canonical()) {
+            return Err(Fault::OwnSubject);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,221 @@
+//! What a hook is given: binding contexts with snapshots, values, environment.
+
+use std::collections::BTreeMap;
+use std::{fmt, fs, io};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::context::BindingContext;
+use super::failure::without_values;
+use super::snapshots::{ItemError, Items};
+
+/// Everything a run of a hook may look at. Files are read once; values and snapshots are parsed when asked for.
+pub struct Input {
+    contexts: Vec<BindingContext>,
+    values: Document,
+    config_values: Document,
+    env: BTreeMap<String, String>,
+}
+
+/// An input that the hook cannot work with.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The operator sets this variable for every run.
+    #[error("{0} is not set: a run is started by shell-operator or addon-operator, which set it")]
+    Unset(&'static str),
+    /// A file that cannot be read.
+    #[error("{document}: cannot be read: {source}")]
+    Read {
+        /// Variable and path.
+        document: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that is not what it should be.
+    #[error("{document}: {reason}")]
+    Malformed {
+        /// Variable and path.
+        document: String,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// Nobody said what exists: not the same as "nothing exists".
+    #[error("no binding context carries a snapshot of binding {0}: what exists is unknown")]
+    NoSnapshot(String),
+    /// An object in a snapshot is not what the hook expects.
+    #[error("snapshot of binding {binding}: {source}")]
+    Snapshot {
+        /// Name of the binding.
+        binding: String,
+        /// Which object, and why.
+        source: ItemError,
+    },
+}
+
+impl Input {
+    /// Reads the files that the environment names.
+    pub fn load(env: BTreeMap<String, String>) -> Result<Self, InputError> {
+        let contexts = Document::read(&env, "BINDING_CONTEXT_PATH")?;
+        if contexts.text.is_none() {
+            return Err(if contexts.name == "BINDING_CONTEXT_PATH" {
+                InputError::Unset("BINDING_CONTEXT_PATH")
+            } else {
+                InputError::Read { document: contexts.name, source: io::ErrorKind::NotFound.into() }
+            });
+        }
+        let values = Document::read(&env, "VALUES_PATH")?;
+        let config_values = Document::read(&env, "CONFIG_VALUES_PATH")?;
+        Ok(Self { contexts: contexts.parse()?, values, config_values, env })
+    }
+
+    /// An input from a text, for tests and for those who run a hook in their own process.
+    pub fn from_contexts(json: &str) -> Result<Self, InputError> {
+        let none = |name: &str| Document { name: name.into(), text: None };
+        Ok(Self {
+            contexts: Document { name: "binding contexts".into(), text: Some(json.into()) }.parse()?,
+            values: none("values"),
+            config_values: none("config values"),
+            env: BTreeMap::new(),
+        })
+    }
+
+    /// The same with these values (JSON).
+    #[must_use]
+    pub fn with_values(mut self, json: &str) -> Self {
+        self.values.text = Some(json.into());
+        self
+    }
+
+    /// The same with these config values (JSON).
+    #[must_use]
+    pub fn with_config_values(mut self, json: &str) -> Self {
+        self.config_values.text = Some(json.into());
+        self
+    }
+
+    /// The same with this variable.
+    #[must_use]
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// Why the hook runs, oldest reason first. Several of them are one decision: look at the snapshots.
+    #[must_use]
+    pub fn contexts(&self) -> &[BindingContext] {
+        &self.contexts
+    }
+
+    /// The objects of a kubernetes binding (what its filter shows of them, if it has one) from the last context that
+    /// carries a snapshot of it, sorted by namespace and name.
+    ///
+    /// An error if no context carries one: an absent snapshot must never look like an empty one.
+    pub fn snapshot<T: DeserializeOwned>(&self, binding: &str) -> Result<Vec<T>, InputError> {
+        self.items(binding)?.parse().map_err(|source| InputError::Snapshot { binding: binding.into(), source })
+    }
+
+    /// Like [`Input::snapshot`], but objects that do not parse are told beside, instead of spoiling the others.
+    pub fn snapshot_lossy<T: DeserializeOwned>(&self, binding: &str) -> Result<(Vec<T>, Vec<InputError>), InputError> {
+        let wrap = |source| InputError::Snapshot { binding: binding.into(), source };
+        let (items, errors) = self.items(binding)?.parse_lossy().map_err(wrap)?;
+        Ok((items, errors.into_iter().map(wrap).collect()))
+    }
+
+    fn items(&self, binding: &str) -> Result<&Items, InputError> {
+        let mut snapshots = self.contexts.iter().rev().filter_map(BindingContext::snapshots);
+        snapshots.find_map(|s| s.get(binding)).ok_or_else(|| InputError::NoSnapshot(binding.into()))
+    }
+
+    /// The effective values: `global` and the module's section. What is absent or null, up to the whole file, is the default.
+    pub fn values<T: DeserializeOwned + Default>(&self) -> Result<T, InputError> {
+        self.values.sections()
+    }
+
+    /// What the user configured, in the same shape.
+    pub fn config_values<T: DeserializeOwned + Default>(&self) -> Result<T, InputError> {
+        self.config_values.sections()
+    }
+
+    /// Whether the operator gives values at all: shell-operator does not.
+    #[must_use]
+    pub fn has_values(&self) -> bool {
+        self.values.text.is_some()
+    }
+
+    /// A variable of the operator's environment.
+    #[must_use]
+    pub fn env(&self, name: &str) -> Option<&str> {
+        self.env.get(name).map(String::as_str)
+    }
+}
+
+// Neither values nor environment: they hold keys and tokens.
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input").field("contexts", &self.contexts).finish_non_exhaustive()
+    }
+}
+
+/// A file, or its absence.
+struct Document {
+    /// What an error calls it.
+    name: String,
+    text: Option<String>,
+}
+
+impl Document {
+    fn read(env: &BTreeMap<String, String>, variable: &str) -> Result<Self, InputError> {
+        let Some(path) = env.get(variable).filter(|path| !path.is_empty()) else {
+            return Ok(Self { name: variable.into(), text: None });
+        };
+        let name = format!("{variable} ({path})");
+        match fs::read(path) {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => Ok(Self { name, text: Some(text) }),
+                Err(error) => {
+                    let reason = format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to());
+                    Err(InputError::Malformed { document: name, reason })
+                }
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self { name, text: None }),
+            Err(source) => Err(InputError::Read { document: name, source }),
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self) -> Result<T, InputError> {
+        let text = self.text.as_deref().unwrap_or("null");
+        if text.starts_with('\u{feff}') {
+            return Err(self.malformed("begins with a byte order mark, which JSON does not have"));
+        }
+        serde_json::from_str(text).map_err(|error| self.malformed(&without_values(&error)))
+    }
+
+    /// The document with null sections left out, so that they become defaults.
+    fn sections<T: DeserializeOwned + Default>(&self) -> Result<T, InputError> {
+        if self.text.is_none() {
+            return Ok(T::default());
+        }
+        let Some(sections) = self.parse::<Option<BTreeMap<String, Option<Box<RawValue>>>>>()? else {
+            return Ok(T::default());
+        };
+        if sections.values().all(Option::is_some) {
+            // Straight from the text: an error tells its place in the file.
+            return self.parse();
+        }
+        let mut document: Value = self.parse()?;
+        if let Some(members) = document.as_object_mut() {
+            members.retain(|_, section| !section.is_null());
+        }
+        T::deserialize(document).map_err(|error| self.malformed(&without_values(&error)))
+    }
+
+    fn malformed(&self, reason: &str) -> InputError {
+        InputError::Malformed { document: self.name.clone(), reason: reason.into() }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/input.rs"]
+mod tests;

@@ -1,0 +1,136 @@
+//! A hook's log: JSON lines on stdout, which the operator passes on.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value};
+
+/// What the operator reads in one piece, with the line's end.
+const LINE_LIMIT: usize = 4096;
+
+/// A place for bytes that threads share.
+pub type Sink = Arc<Mutex<dyn Write + Send>>;
+
+/// How grave a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For one who looks into the hook itself.
+    Trace,
+    /// For one who looks for a mistake.
+    Debug,
+    /// What happened.
+    Info,
+    /// What may need somebody's attention.
+    Warn,
+    /// What went wrong.
+    Error,
+    /// What ended the run. As a threshold it means silence: a failure goes to stderr.
+    Fatal,
+}
+
+impl Level {
+    /// The threshold that `LOG_LEVEL` means: silence where it is not set, `info` where it is no known word.
+    #[must_use]
+    pub fn from_env(value: Option<&str>) -> Self {
+        let known = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal];
+        match value {
+            None | Some("") => Self::Fatal,
+            Some(word) => {
+                known.into_iter().find(|level| level.as_str().eq_ignore_ascii_case(word)).unwrap_or(Self::Info)
+            }
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
+/// Writes a hook's log. Threads may share it.
+#[derive(Clone)]
+pub struct Logger {
+    name: String,
+    threshold: Level,
+    sink: Option<Sink>,
+}
+
+impl Logger {
+    /// A log under this name, of lines at least this grave.
+    #[must_use]
+    pub fn new(name: &str, threshold: Level, sink: Sink) -> Self {
+        Self { name: name.into(), threshold, sink: Some(sink) }
+    }
+
+    /// A log that nobody reads.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self { name: String::new(), threshold: Level::Fatal, sink: None }
+    }
+
+    /// Logs at [`Level::Debug`].
+    pub fn debug(&self, msg: &str, attributes: &[(&str, Value)]) {
+        self.log(Level::Debug, msg, attributes);
+    }
+
+    /// Logs at [`Level::Info`]: `log.info("peer answered", &[("peer", name.into()), ("services", 3.into())])`.
+    pub fn info(&self, msg: &str, attributes: &[(&str, Value)]) {
+        self.log(Level::Info, msg, attributes);
+    }
+
+    /// Logs at [`Level::Warn`].
+    pub fn warn(&self, msg: &str, attributes: &[(&str, Value)]) {
+        self.log(Level::Warn, msg, attributes);
+    }
+
+    /// Logs at [`Level::Error`].
+    pub fn error(&self, msg: &str, attributes: &[(&str, Value)]) {
+        self.log(Level::Error, msg, attributes);
+    }
+
+    /// Writes one line in one piece, if it is grave enough. A log that cannot be written stops no hook.
+    pub fn log(&self, level: Level, msg: &str, attributes: &[(&str, Value)]) {
+        let Some(sink) = self.sink.as_ref().filter(|_| level >= self.threshold) else { return };
+        let time = jiff::Timestamp::now().to_string();
+        let line = line(level, &self.name, msg, attributes, &time);
+        let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = sink.write_all(line.as_bytes()).and_then(|()| sink.flush());
+    }
+}
+
+/// One line within the limit. What does not fit is cut, attributes before the message, and the line says so.
+fn line(level: Level, logger: &str, msg: &str, attributes: &[(&str, Value)], time: &str) -> String {
+    let (mut shown, mut end) = (attributes.len(), msg.len());
+    loop {
+        let mut line = Map::new();
+        for (key, value) in attributes.iter().take(shown) {
+            line.insert((*key).into(), value.clone());
+        }
+        if shown < attributes.len() || end < msg.len() {
+            line.insert("truncated".into(), true.into());
+        }
+        // After the attributes: theirs must not hide what the operator looks for.
+        for (key, value) in [("level", level.as_str()), ("logger", logger), ("msg", &msg[..end]), ("time", time)] {
+            line.insert(key.into(), value.into());
+        }
+        let line = format!("{}\n", Value::Object(line));
+        if line.len() <= LINE_LIMIT || (shown == 0 && end == 0) {
+            return line;
+        }
+        if shown > 0 {
+            shown -= 1;
+        } else {
+            end = msg.floor_char_boundary(end / 2);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/log.rs"]
+mod tests;

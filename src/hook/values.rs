@@ -1,0 +1,139 @@
+//! Values patches: what a hook changes in the module's values.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// A JSON Patch of `add` and `remove`, the operations that addon-operator takes and can replay.
+///
+/// No operation lies below another one, and there is one for each path: the operator keeps the last of a path and forgets
+/// those below, so anything else would mean one thing now and another one when it is replayed. Lists are set as a whole.
+#[derive(Clone, Default, PartialEq)]
+pub struct ValuesPatch(BTreeMap<Vec<String>, Change>);
+
+#[derive(Clone, PartialEq)]
+enum Change {
+    Set(Value),
+    Remove,
+}
+
+/// An operation that the operator would refuse.
+#[derive(Debug, thiserror::Error)]
+pub enum ValuesPatchError {
+    /// A path without members, or with an empty one, or with `-`, which would append to a list.
+    #[error("values path {0:?}: it needs members, none empty and none `-`")]
+    Path(Vec<String>),
+    /// The parent is removed, or set to something that has no such member, by the same patch.
+    #[error("values path {0:?}: the same patch leaves nothing there to set it in")]
+    NoParent(Vec<String>),
+    /// Not JSON.
+    #[error("values path {path:?}: {source}")]
+    Value {
+        /// Where it was to be set.
+        path: Vec<String>,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+impl ValuesPatch {
+    /// Sets a member, whatever was there. Its parents must exist; earlier operations on it or below it are forgotten.
+    ///
+    /// The path begins with the module's key. Where the config values have no section yet, set the section itself.
+    pub fn set(&mut self, path: &[&str], value: impl Serialize) -> Result<(), ValuesPatchError> {
+        let path = checked(path)?;
+        let value =
+            serde_json::to_value(value).map_err(|source| ValuesPatchError::Value { path: path.clone(), source })?;
+        if let Some((above, change)) = self.above(&path) {
+            let holder = match change {
+                Change::Set(parent) => holder(parent, &path[above..path.len() - 1]),
+                Change::Remove => None,
+            };
+            let (Some(holder), Some(last)) = (holder, path.last()) else {
+                return Err(ValuesPatchError::NoParent(path));
+            };
+            holder.insert(last.clone(), value);
+            return Ok(());
+        }
+        self.replace(path, Change::Set(value));
+        Ok(())
+    }
+
+    /// Removes a member, which must exist: the operator takes a missing one for a failure.
+    /// Earlier operations on it or below it are forgotten.
+    pub fn remove(&mut self, path: &[&str]) -> Result<(), ValuesPatchError> {
+        let path = checked(path)?;
+        if let Some((above, change)) = self.above(&path) {
+            if let (Change::Set(parent), Some(last)) = (change, path.last())
+                && let Some(holder) = holder(parent, &path[above..path.len() - 1])
+            {
+                holder.remove(last);
+            }
+            return Ok(());
+        }
+        self.replace(path, Change::Remove);
+        Ok(())
+    }
+
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The operations, sorted by path.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let operations = self.0.iter().map(|(path, change)| match change {
+            Change::Set(value) => json!({"op": "add", "path": pointer(path), "value": value}),
+            Change::Remove => json!({"op": "remove", "path": pointer(path)}),
+        });
+        Value::Array(operations.collect())
+    }
+
+    /// The operation on a parent of `path`, and how long that parent's path is.
+    fn above(&mut self, path: &[String]) -> Option<(usize, &mut Change)> {
+        let length = (1..path.len()).find(|length| self.0.contains_key(&path[..*length]))?;
+        Some((length, self.0.get_mut(&path[..length])?))
+    }
+
+    fn replace(&mut self, path: Vec<String>, change: Change) {
+        self.0.retain(|other, _| !other.starts_with(&path));
+        self.0.insert(path, change);
+    }
+}
+
+/// The object below `value` that the members lead to.
+fn holder<'a>(value: &'a mut Value, members: &[String]) -> Option<&'a mut Map<String, Value>> {
+    members.iter().try_fold(value, |value, member| value.as_object_mut()?.get_mut(member))?.as_object_mut()
+}
+
+fn checked(path: &[&str]) -> Result<Vec<String>, ValuesPatchError> {
+    let members: Vec<String> = path.iter().map(|&member| member.to_owned()).collect();
+    if members.is_empty() || members.iter().any(|member| member.is_empty() || member == "-") {
+        return Err(ValuesPatchError::Path(members));
+    }
+    Ok(members)
+}
+
+/// RFC 6901: `~` and `/` are escaped, in this order.
+fn pointer(path: &[String]) -> String {
+    path.iter().flat_map(|member| ["/".to_owned(), member.replace('~', "~0").replace('/', "~1")]).collect()
+}
+
+// Paths only: values hold keys.
+impl fmt::Debug for ValuesPatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operations = self.0.iter().map(|(path, change)| match change {
+            Change::Set(_) => ("add", pointer(path)),
+            Change::Remove => ("remove", pointer(path)),
+        });
+        f.debug_list().entries(operations).finish()
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/values.rs"]
+mod tests;

@@ -1,0 +1,7 @@
+//! Tests of the room: vectors, and real servers on loopback.
+
+mod client;
+mod keys;
+mod server;
+mod tls;
+mod token;
