@@ -105,7 +105,7 @@ impl Manifests {
 
 impl Source for Manifests {
     async fn run(self, feed: Feed) -> SourceError {
-        let (touched, mut touches) = mpsc::channel(1);
+        let (touched, mut changes) = mpsc::channel(1);
         // Watched before the first reading, so that no change falls between the two.
         let _watcher = watch(&self.folder, touched);
         let mut last: Option<Result<Vec<Object>, String>> = None;
@@ -130,7 +130,7 @@ impl Source for Manifests {
                 }
                 last = Some(read);
             }
-            wait(&mut touches).await;
+            wait(&mut changes).await;
         }
     }
 }
@@ -155,10 +155,10 @@ fn watch(folder: &Path, touched: mpsc::Sender<()>) -> Option<RecommendedWatcher>
 }
 
 /// Waits until the folder was touched and has come to rest, or for [`REREAD`].
-async fn wait(touches: &mut mpsc::Receiver<()>) {
-    match timeout(REREAD, touches.recv()).await {
+async fn wait(changes: &mut mpsc::Receiver<()>) {
+    match timeout(REREAD, changes.recv()).await {
         Ok(Some(())) => {
-            let rest = async { while matches!(timeout(QUIET, touches.recv()).await, Ok(Some(()))) {} };
+            let rest = async { while matches!(timeout(QUIET, changes.recv()).await, Ok(Some(()))) {} };
             // Elapsed: a folder that never rests is read all the same, and tells so itself.
             let _ = timeout(RESTLESS, rest).await;
         }

@@ -102,7 +102,7 @@ pub async fn run<S: Source>(
     tracing::info!(addr = %address, metrics = %metrics_address, "listening");
 
     tokio::select! {
-        served = &mut serving => return served.map(|_| ()).map_err(RunError::Serve),
+        ended = &mut serving => return ended.map(|_| ()).map_err(RunError::Serve),
         () = feeder.follow(events) => return Err(SourceError::Stopping.into()),
         ended = source.run(feed) => return Err(ended.into()),
         () = stop => {}
