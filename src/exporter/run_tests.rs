@@ -203,7 +203,7 @@ async fn oversized_heads_are_refused() {
 async fn an_answer_under_way_is_finished_before_the_end() {
     let running = start(None).await;
     // More than the buffers of two sockets hold, so that the answer is still under way when the end comes.
-    let long = [&"x".repeat(63), &"y".repeat(63), &"z".repeat(63), "w"].map(String::as_str).join(".");
+    let long = ["x", "y", "z"].map(|letter| letter.repeat(63)).join(".");
     let many: Vec<_> = (1..=u16::MAX).map(|port| json!({"address": long, "port": port})).collect();
     let name = "metadata-exporter-ingressgateway-advertise";
     let large = data("ConfigMap", name, "gateways.json", &serde_json::to_string(&many).unwrap());
