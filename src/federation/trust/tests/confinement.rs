@@ -96,12 +96,14 @@ fn assert_confined(der: &[u8], domains: &[&str], identifier: &[u8], path_length:
                 };
                 let mut permitted: Vec<_> = domains.iter().map(|domain| GeneralName::URI(domain)).collect();
                 permitted.push(GeneralName::RFC822Name("nobody@invalid"));
-                let excluded = [
+                let below: Vec<_> = domains.iter().map(|domain| format!(".{domain}")).collect();
+                let mut excluded = vec![
                     GeneralName::DNSName(""),
                     GeneralName::RFC822Name(""),
                     GeneralName::IPAddress(&[0; 8]),
                     GeneralName::IPAddress(&[0; 32]),
                 ];
+                excluded.extend(below.iter().map(|below| GeneralName::URI(below)));
                 assert_eq!(bases(&constraints.permitted_subtrees), format!("{permitted:?}"));
                 assert_eq!(bases(&constraints.excluded_subtrees), format!("{excluded:?}"));
                 true
@@ -120,6 +122,21 @@ fn an_independent_parser_reads_what_was_meant() {
     let entry = &made.entries[0];
     assert_eq!((entry.trust_domains.join(","), entry.federations.join(",")), ("b.local,c.local".into(), "b,c".into()));
     assert_confined(&ders(&made)[0], &["b.local", "c.local"], &root.key.identifier(), None);
+}
+
+#[test]
+fn trust_domains_below_each_other_that_share_a_key_are_both_permitted() {
+    let root = Ca::root("corporate");
+    let peers = [Peer::new("b", "b.local", &[&root.der], &[]), Peer::new("c", "c.b.local", &[&root.der], &[])];
+    let list = ders(&anchors_of(&peers, &own_unrelated()));
+    for (domain, verdict) in [
+        ("b.local", Ok(())),
+        ("c.b.local", Ok(())),
+        ("x.b.local", Err(Verdict::NameConstraints)),
+        ("x.c.b.local", Err(Verdict::NameConstraints)),
+    ] {
+        assert_eq!(check(&list, &[root.workload(domain)]), verdict, "{domain}");
+    }
 }
 
 #[test]

@@ -191,7 +191,7 @@ pub(super) struct Template {
     /// Content of the INTEGER.
     pub(super) serial: Vec<u8>,
     pub(super) issuer: Vec<u8>,
-    /// UTCTime or GeneralizedTime, DER.
+    /// Begin and end, each a time in DER.
     pub(super) validity: [Vec<u8>; 2],
     pub(super) subject: Vec<u8>,
     pub(super) spki: Vec<u8>,
