@@ -161,14 +161,11 @@ fn go_agrees() {
     }
     let folder = tempfile::tempdir().unwrap();
     let cases = cases("go");
-    let lines: String = cases
-        .iter()
-        .enumerate()
-        .map(|(number, case)| {
-            let (list, chain) = write(folder.path(), number, case);
-            format!("{} {}\n", list.display(), chain.unwrap_or_default().display())
-        })
-        .collect();
+    let mut lines = String::new();
+    for (number, case) in cases.iter().enumerate() {
+        let (list, chain) = write(folder.path(), number, case);
+        lines += &format!("{} {}\n", list.display(), chain.unwrap_or_default().display());
+    }
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/anchors_elsewhere/verify.go");
     let mut go =
         Command::new("go").args(["run", program]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
