@@ -102,7 +102,12 @@ fn read(input: &Input, log: &Logger) -> Result<Option<World>, Failure> {
 }
 
 /// Asks the peers whose turn it is. The exchanges that came to an end, by federation, and the roster with what they claimed.
-fn fetch(world: &World, roster: Roster, run_start: Instant) -> Result<(BTreeMap<String, Exchange>, Roster), Failure> {
+fn fetch(
+    world: &World,
+    roster: Roster,
+    run_start: Instant,
+    log: &Logger,
+) -> Result<(BTreeMap<String, Exchange>, Roster), Failure> {
     let is_fit = |federation: &&IstioFederation| {
         roster.standing(&federation.metadata.name).is_some_and(|standing| standing.is_ok())
     };
@@ -125,7 +130,7 @@ fn fetch(world: &World, roster: Roster, run_start: Instant) -> Result<(BTreeMap<
                 &[("federation", json!(name))],
             ),
             Err(Panicked) => {
-                log.error("asking the peer failed inside this hook: please report it", &[("federation", json!(name))])
+                log.error("asking the peer failed inside this hook: please report it", &[("federation", json!(name))]);
             }
         }
     }
