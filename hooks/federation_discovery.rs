@@ -22,7 +22,7 @@ use istio_federation::hook::{
     Effects, Events, HookConfig, Input, Logger, MetricOperation, ObjectPatch, ObjectRef, Schedule, diff,
 };
 use istio_federation::peer::exchange::Caller;
-use istio_federation::peer::{Limits, SigningKey, bounded_parallel, endpoint};
+use istio_federation::peer::{Limits, Panicked, SigningKey, bounded_parallel, endpoint};
 use jiff::{Timestamp, Unit};
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Failure> {
     let run_start = Instant::now();
     let Some(world) = read(input, log)? else { return Ok(Effects::default()) };
     let roster = Roster::new(&world.federations.readable, &world.ours);
-    let (exchanges, roster) = fetch(&world, roster, run_start)?;
+    let (exchanges, roster) = fetch(&world, roster, run_start, log)?;
     let judge = Judge { ours: &world.ours, own_chain: world.own_chain.as_ref(), now: world.now, pace: world.pace };
     let after = decide(&judge, &roster, &world.federations.readable, exchanges);
     emit(&world, &after, log)
@@ -102,7 +102,12 @@ fn read(input: &Input, log: &Logger) -> Result<Option<World>, Failure> {
 }
 
 /// Asks the peers whose turn it is. The exchanges that came to an end, by federation, and the roster with what they claimed.
-fn fetch(world: &World, roster: Roster, run_start: Instant) -> Result<(BTreeMap<String, Exchange>, Roster), Failure> {
+fn fetch(
+    world: &World,
+    roster: Roster,
+    run_start: Instant,
+    log: &Logger,
+) -> Result<(BTreeMap<String, Exchange>, Roster), Failure> {
     let is_fit = |federation: &&IstioFederation| {
         roster.standing(&federation.metadata.name).is_some_and(|standing| standing.is_ok())
     };
@@ -114,8 +119,21 @@ fn fetch(world: &World, roster: Roster, run_start: Instant) -> Result<(BTreeMap<
     let roster = Mutex::new(roster);
     let caller = Caller { key: &world.key, uuid: &world.ours.uuid, roster: &roster, now: world.now, limits };
     let answers = bounded_parallel(asked, AT_ONCE, |federation| caller.exchange(federation, run_end));
-    let exchanges = names.into_iter().zip(answers).filter_map(|(name, answer)| Some((name, answer.ok().flatten()?)));
-    let exchanges = exchanges.collect();
+    let mut exchanges = BTreeMap::new();
+    for (name, answer) in names.into_iter().zip(answers) {
+        match answer {
+            Ok(Some(exchange)) => {
+                exchanges.insert(name, exchange);
+            }
+            Ok(None) => log.info(
+                "there was no time left for the peer: it is asked at the next tick",
+                &[("federation", json!(name))],
+            ),
+            Err(Panicked) => {
+                log.error("asking the peer failed inside this hook: please report it", &[("federation", json!(name))])
+            }
+        }
+    }
     Ok((exchanges, roster.into_inner().map_err(|_| "an exchange failed while it claimed a cluster UUID")?))
 }
 
@@ -244,9 +262,12 @@ fn ended_metrics(values: &Values, present: &[IstioFederation]) -> Vec<MetricOper
     gone.map(|name| MetricOperation::expire(&metric_group(name))).collect()
 }
 
+/// Tells which documents could not be had. What else is amiss stands in status, and would be told every 15 seconds here.
 fn report(federation: &IstioFederation, log: &Logger) {
     let conditions = federation.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    for condition in conditions.iter().filter(|condition| condition.status == "False") {
+    let is_exchange =
+        |condition: &&Condition| [PUBLIC_EXCHANGE_READY, PRIVATE_EXCHANGE_READY].contains(&condition.type_.as_str());
+    for condition in conditions.iter().filter(is_exchange).filter(|condition| condition.status == "False") {
         let told = [
             ("federation", json!(federation.metadata.name)),
             ("condition", json!(condition.type_)),
