@@ -6,6 +6,7 @@
 #[path = "../src/federation/trust/tests/maker.rs"]
 mod maker;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -164,7 +165,7 @@ fn go_agrees() {
     let mut lines = String::new();
     for (number, case) in cases.iter().enumerate() {
         let (list, chain) = write(folder.path(), number, case);
-        lines += &format!("{} {}\n", list.display(), chain.unwrap_or_default().display());
+        writeln!(lines, "{} {}", list.display(), chain.unwrap_or_default().display()).unwrap();
     }
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/anchors_elsewhere/verify.go");
     let mut go =

@@ -1,5 +1,6 @@
 //! What integration tests share: the two executables, as they ship.
 #![allow(dead_code, reason = "every test crate compiles this file, and each uses its part of it")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -57,7 +58,7 @@ fn build_hooks() -> HookBuild {
         let Ok(message) = serde_json::from_str::<Value>(line) else { continue };
         match (message["target"]["kind"][0].as_str(), message["target"]["name"].as_str()) {
             (Some("bin"), Some("istio-federation-hooks")) => {
-                executable = message["executable"].as_str().map(Into::into)
+                executable = message["executable"].as_str().map(Into::into);
             }
             (Some("lib"), Some("istio_federation")) => {
                 library_features = serde_json::from_value(message["features"].clone()).ok();
