@@ -130,7 +130,7 @@ fn fetch(
                 &[("federation", json!(name))],
             ),
             Err(Panicked) => {
-                log.error("asking the peer failed inside this hook: please report it", &[("federation", json!(name))])
+                log.error("asking the peer failed inside this hook: please report it", &[("federation", json!(name))]);
             }
         }
     }
