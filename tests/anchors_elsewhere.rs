@@ -162,15 +162,15 @@ fn go_agrees() {
     }
     let folder = tempfile::tempdir().unwrap();
     let cases = cases("go");
-    let mut lines = String::new();
+    let mut lines = Vec::new();
     for (number, case) in cases.iter().enumerate() {
         let (list, chain) = write(folder.path(), number, case);
-        writeln!(lines, "{} {}", list.display(), chain.unwrap_or_default().display()).unwrap();
+        lines.push(format!("{} {}\n", list.display(), chain.unwrap_or_default().display()));
     }
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/anchors_elsewhere/verify.go");
     let mut go =
         Command::new("go").args(["run", program]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    go.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    go.stdin.take().unwrap().write_all(lines.concat().as_bytes()).unwrap();
     let output = go.wait_with_output().unwrap();
     let verdicts = String::from_utf8(output.stdout).unwrap();
     assert_eq!(verdicts.lines().count(), cases.len());

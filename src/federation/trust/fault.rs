@@ -30,7 +30,7 @@ pub enum Fault {
         "it carries name constraints of its own, which cannot be carried over: publish a CA without, it is confined here anyway"
     )]
     NameConstraints,
-    /// A critical extension that we do not know, or one extension twice.
+    /// A critical extension that we do not know.
     #[error("extension {0} is critical and not supported")]
     CriticalExtension(String),
     /// One extension twice.
