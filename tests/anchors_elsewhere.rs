@@ -6,7 +6,6 @@
 #[path = "../src/federation/trust/tests/maker.rs"]
 mod maker;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
