@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::istio_federation::{AdmittedCertificate, ItemKind};
+use crate::api::istio_federation::AdmittedCertificate;
 use crate::api::values::TrustAnchorEntry;
 use crate::federation::names::TrustDomain;
 use crate::federation::refusal::Refusal;
