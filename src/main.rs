@@ -1,3 +1,20 @@
 //! The program `istio-federation`: the metadata exporter, and commands for people.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use istio_federation::cli::Cli;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The one line that tells why the program ended; the log may be off, or JSON.
+            #[allow(clippy::print_stderr)]
+            {
+                eprintln!("error: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,4 +1,44 @@
-//! Commands for people.
+//! The program's commands. To add one: a variant of [`Command`] and a line in [`Cli::run`].
 
 pub mod crd;
 pub mod demo;
+pub mod exporter;
+
+use clap::{Parser, Subcommand};
+
+/// Joins independent Istio clusters: each keeps its own root CA, API server and owner
+#[derive(Debug, Parser)]
+#[command(name = "istio-federation", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows two clusters that federate, on this machine: real hooks, real exporters, manifests to read and edit
+    Demo(demo::DemoArgs),
+    /// Serves this cluster's metadata to its peers
+    Exporter(Box<exporter::ExporterArgs>),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Demo(args) => args.run(),
+            Command::Exporter(args) => args.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -6,11 +6,11 @@ use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ureq::unversioned::transport::{Connector as _, TcpConnector};
 use ureq::{Agent, Body, http::Response};
 
+use super::FETCH_FAILED;
 use super::connector::{SystemResolver, TlsConnector};
 use super::fault::{Fault, FetchError, Named};
 use super::tls::{self, Trust, TrustError};
 use super::url::Target;
-use super::FETCH_FAILED;
 use crate::federation::refusal::printable;
 
 /// The header of an answer may be so long, in bytes.

@@ -178,8 +178,8 @@ impl VerifyingKey {
         if info.algorithm.oid != ALGORITHM_OID {
             return Err(KeyError::Algorithm(Half::Public));
         }
-        let key = ed25519_dalek::VerifyingKey::from_public_key_der(&der)
-            .map_err(|_| KeyError::Content(Half::Public))?;
+        let key =
+            ed25519_dalek::VerifyingKey::from_public_key_der(&der).map_err(|_| KeyError::Content(Half::Public))?;
         // A second spelling of a key would let one key pass as two.
         if key.is_weak() || key.to_edwards().compress().as_bytes() != key.as_bytes() {
             return Err(KeyError::Weak);

@@ -63,12 +63,7 @@ fn system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     (host, port).to_socket_addrs().map(Iterator::collect)
 }
 
-fn lookup_with(
-    host: &str,
-    port: u16,
-    deadline: Instant,
-    resolver: Resolver,
-) -> Result<Vec<SocketAddr>, ResolveError> {
+fn lookup_with(host: &str, port: u16, deadline: Instant, resolver: Resolver) -> Result<Vec<SocketAddr>, ResolveError> {
     let name = printable(host.trim_end_matches('.'));
     let failed = |reason: String| ResolveError::Failed { name: name.clone(), reason: printable(&reason) };
     let (sender, receiver) = mpsc::sync_channel(1);

@@ -92,10 +92,7 @@ impl Trust {
                 return Err(TrustError::NotACertificate(position));
             };
             if is_authority(&certificate) {
-                certificates
-                    .authorities
-                    .add(der.clone())
-                    .map_err(|_| TrustError::NotACertificate(position))?;
+                certificates.authorities.add(der.clone()).map_err(|_| TrustError::NotACertificate(position))?;
             }
             certificates.pinned.push(der);
         }
@@ -152,10 +149,7 @@ pub(super) fn config_with(
     Ok(Arc::new(config))
 }
 
-fn chains(
-    roots: Arc<RootCertStore>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, TrustError> {
+fn chains(roots: Arc<RootCertStore>, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, TrustError> {
     WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
         .build()
         .map_err(|error| TrustError::Tls(error.to_string()))
@@ -213,8 +207,7 @@ fn judge_pinned(server: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTim
         return Err(CertificateFault::expired(end.timestamp()));
     }
     let parsed = rustls::server::ParsedCertificate::try_from(server).map_err(malformed)?;
-    rustls::client::verify_server_name(&parsed, name)
-        .map_err(|error| CertificateFault::new(&error, server, true))
+    rustls::client::verify_server_name(&parsed, name).map_err(|error| CertificateFault::new(&error, server, true))
 }
 
 impl ServerCertVerifier for Verifier {

@@ -148,8 +148,7 @@ pub fn verify(
     if !key.verifies(message.as_bytes(), &signature) {
         return Err(TokenError::Signature(printable(&sub)));
     }
-    let claims: TokenClaims =
-        serde_json::from_slice(&payload).map_err(|_| TokenError::Claims(printable(&sub)))?;
+    let claims: TokenClaims = serde_json::from_slice(&payload).map_err(|_| TokenError::Claims(printable(&sub)))?;
     judge_claims(&claims, expectations)?;
     Ok(VerifiedCaller { uuid: claims.sub })
 }

@@ -1,0 +1,169 @@
+//! `istio-federation exporter`: serves this cluster's metadata to its peers.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::exporter::gateways::Inlet;
+use crate::exporter::identity::{ClusterUuid, Identity};
+use crate::exporter::manifests::Manifests;
+use crate::exporter::run::{Settings, run};
+use crate::exporter::tls::TlsFiles;
+use crate::federation::names::DnsName;
+use crate::peer::url::host_of;
+
+/// Options of the exporter; each can come from the environment as well.
+#[derive(Args, Clone, Debug)]
+pub struct ExporterArgs {
+    /// Folder of Kubernetes manifests to serve from (YAML, JSON; read again when something in it changes)
+    #[arg(long, env = "MANIFESTS", value_name = "DIR")]
+    manifests: PathBuf,
+    /// Address to serve the metadata on; port 0 takes a free one
+    #[arg(long, env = "LISTEN", value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// Address to serve /metrics, /healthz and /readyz on
+    #[arg(long, env = "METRICS_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:8081")]
+    metrics_listen: SocketAddr,
+    /// Domain of this cluster, which is its trust domain
+    #[arg(long, env = "CLUSTER_DOMAIN", value_name = "DOMAIN", value_parser = DnsName::parse)]
+    cluster_domain: DnsName,
+    /// UUID of this cluster
+    #[arg(long, env = "CLUSTER_UUID", value_name = "UUID")]
+    cluster_uuid: ClusterUuid,
+    /// How the ingress gateway is reached: LoadBalancer or NodePort
+    #[arg(long, env = "INLET", value_name = "INLET", default_value_t)]
+    inlet: Inlet,
+    /// Host (with the port where it is not 443) that peers reach this exporter by; a token for another host is refused
+    #[arg(long = "public-host", env = "PUBLIC_HOSTS", value_name = "HOST", value_delimiter = ',', value_parser = public_host)]
+    public_hosts: Vec<String>,
+    /// Certificate chain (PEM) to serve HTTPS with; taken anew when the file changes
+    #[arg(long, env = "TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key (PEM) of the certificate
+    #[arg(long, env = "TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// File to write the bound addresses to: {"metadata": "IP:PORT", "metrics": "IP:PORT"}
+    #[arg(long, env = "PORT_FILE", value_name = "FILE")]
+    port_file: Option<PathBuf>,
+    /// How log lines look
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+    /// Least level of log lines: error, warn, info, debug (tells why a token was refused) or trace
+    #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    log_level: tracing::Level,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl ExporterArgs {
+    /// Serves until SIGTERM or SIGINT.
+    pub fn run(self) -> anyhow::Result<()> {
+        init_log(self.log_format, self.log_level);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+        runtime.block_on(async {
+            let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            let stop = async {
+                tokio::select! {
+                    _ = term.recv() => {}
+                    _ = int.recv() => {}
+                }
+            };
+            let (settings, manifests) = self.settings();
+            Ok(run(settings, manifests, stop).await?)
+        })
+    }
+
+    fn settings(self) -> (Settings, Manifests) {
+        let Self {
+            manifests,
+            listen,
+            metrics_listen,
+            cluster_domain,
+            cluster_uuid,
+            inlet,
+            public_hosts,
+            tls_cert,
+            tls_key,
+            port_file,
+            log_format: _,
+            log_level: _,
+        } = self;
+        let identity = Identity { cluster_uuid, cluster_domain, inlet };
+        let tls = tls_cert.zip(tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
+        (Settings { identity, listen, metrics_listen, public_hosts, tls, port_file }, Manifests::new(manifests))
+    }
+}
+
+/// Written as in a token: lower case, with the port where it is not 443.
+fn public_host(text: &str) -> Result<String, String> {
+    let written = host_of(&format!("https://{text}")).ok();
+    written.filter(|_| !text.contains('/')).ok_or_else(|| "a host name or IP address, with :PORT if not 443".to_owned())
+}
+
+fn init_log(format: LogFormat, level: tracing::Level) {
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: ExporterArgs,
+    }
+
+    fn parse(more: &[&str]) -> Result<(Settings, Manifests), String> {
+        let given = |option: &str| more.contains(&option);
+        let least = [["--manifests", "m"], ["--cluster-domain", "b.local"], ["--cluster-uuid", "b"]];
+        let least = least.iter().filter(|[option, _]| !given(option)).flatten();
+        let all = ["x"].iter().chain(least).chain(more);
+        let parsed = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
+        Ok(parsed.args.settings())
+    }
+
+    #[test]
+    fn options_become_settings() {
+        let (settings, _) = parse(&["--inlet", "NodePort", "--tls-cert", "c", "--tls-key", "k"]).unwrap();
+        assert_eq!(settings.identity.inlet, Inlet::NodePort);
+        assert_eq!(settings.identity.cluster_domain.as_str(), "b.local");
+        assert_eq!(settings.tls, Some(TlsFiles { certificate: "c".into(), key: "k".into() }));
+        assert_eq!(settings.listen, "0.0.0.0:8080".parse().unwrap());
+        let hosts = ["--public-host", "Metadata.B.example,10.0.0.1:31443", "--public-host", "[2001:DB8::1]:443"];
+        assert_eq!(parse(&hosts).unwrap().0.public_hosts, ["metadata.b.example", "10.0.0.1:31443", "[2001:db8::1]"]);
+    }
+
+    #[test]
+    fn bad_options_are_refused_with_their_name() {
+        for (bad, option) in [
+            (&["--inlet", "HostPort"][..], "--inlet"),
+            (&["--cluster-domain", "B_LOCAL"], "--cluster-domain"),
+            (&["--cluster-uuid", "a b"], "--cluster-uuid"),
+            (&["--public-host", "https://b.example"], "--public-host"),
+            (&["--public-host", "b.example/metadata"], "--public-host"),
+            (&["--tls-cert", "c"], "--tls-key"),
+            (&["--listen", "8080"], "--listen"),
+        ] {
+            let error = parse(bad).err().unwrap();
+            let told = error.contains(&format!("'{option}")) || error.contains(&format!("  {option}"));
+            assert!(told && !error.contains("multiple times"), "{error}");
+        }
+    }
+}

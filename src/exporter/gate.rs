@@ -1,0 +1,85 @@
+//! Who may read the private document.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use jiff::Timestamp;
+use thiserror::Error;
+
+use super::peers::PeerKeys;
+use crate::peer::token::{Expectations, TokenError, VerifiedCaller, verify};
+
+/// Scheme of the `Authorization` header, in any case (RFC 9110, section 11.1).
+const SCHEME: &str = "bearer";
+
+/// Why a request is refused. For the log and the metrics alone: the caller learns nothing but 401.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Rejection {
+    /// No token.
+    #[error("there is no Authorization header with a bearer token, or more than one")]
+    NoToken,
+    /// A token that does not open this door.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+impl Rejection {
+    /// One word for metrics.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::NoToken => "no_token",
+            Self::Token(TokenError::UnknownCaller(_)) => "unknown_caller",
+            Self::Token(TokenError::Signature(_)) => "signature",
+            Self::Token(TokenError::NotYetValid(_) | TokenError::Expired(_) | TokenError::Lifetime(_)) => "time",
+            Self::Token(TokenError::Audience(_) | TokenError::Host(_)) => "not_for_us",
+            Self::Token(_) => "malformed",
+        }
+    }
+}
+
+/// The door to the private document.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    /// Our UUID, which every token has to be for.
+    pub audience: String,
+    /// Hosts (with the port where it is not 443) that a token may be meant for. Empty: any, since we do not know ours.
+    pub hosts: Vec<String>,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+}
+
+impl Gate {
+    /// Judges the headers of a request.
+    pub fn admit(&self, headers: &HeaderMap, peers: &PeerKeys) -> Result<VerifiedCaller, Rejection> {
+        let token = bearer(headers).ok_or(Rejection::NoToken)?;
+        let expectations = Expectations { audience: &self.audience, hosts: &self.hosts, now: (self.now)() };
+        Ok(verify(token, |uuid| peers.get(uuid), &expectations)?)
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next()?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    (values.next().is_none() && scheme.eq_ignore_ascii_case(SCHEME)).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        values.iter().map(|value| (AUTHORIZATION, HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_token_comes_in_one_bearer_header() {
+        assert_eq!(bearer(&headers(&["Bearer a.b.c"])), Some("a.b.c"));
+        assert_eq!(bearer(&headers(&["bearer a.b.c"])), Some("a.b.c"));
+        for bad in [&[][..], &["Basic a.b.c"], &["Bearer"], &["a.b.c"], &["Bearer a.b.c", "Bearer d.e.f"]] {
+            assert_eq!(bearer(&headers(bad)), None, "{bad:?}");
+        }
+        assert_eq!(bearer(&headers(&["Bearer  a.b.c"])), Some(" a.b.c"), "and is refused for its space");
+    }
+}

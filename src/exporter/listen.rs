@@ -1,0 +1,138 @@
+//! Sockets: what a stranger may cost us before and while a request is answered.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum_server::Handle;
+use axum_server::accept::Accept;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
+
+/// Most connections at a time. A peer needs one for a moment each quarter of a minute.
+const CONNECTIONS: usize = 512;
+/// Time for a request's head, and for an idle connection.
+const HEAD: Duration = Duration::from_secs(10);
+/// Time for a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Time for taking an answer.
+const ANSWER: Duration = Duration::from_secs(15);
+/// Most bytes of a request's head.
+const HEAD_LIMIT: usize = 16 * 1024;
+/// Most headers of a request.
+const HEADERS_LIMIT: usize = 64;
+/// Time for requests under way when the exporter stops.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// Serves a router on a socket until the handle is told to shut down.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<RustlsConfig>,
+    handle: Handle<SocketAddr>,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let mut server = axum_server::from_tcp(listener)?.http1_only().handle(handle).first_request_timeout(HEAD);
+    server.http_builder().http1().header_read_timeout(HEAD).max_buf_size(HEAD_LIMIT).max_headers(HEADERS_LIMIT);
+    let limit = Limit { connections: Arc::new(Semaphore::new(CONNECTIONS)), answer: ANSWER };
+    match tls {
+        Some(config) => {
+            let acceptor = RustlsAcceptor::new(config).handshake_timeout(HANDSHAKE).acceptor(limit);
+            server.acceptor(acceptor).serve(router.into_make_service()).await
+        }
+        None => server.acceptor(limit).serve(router.into_make_service()).await,
+    }
+}
+
+/// Lets in as many connections as there may be, and turns the others away at once.
+#[derive(Clone, Debug)]
+struct Limit {
+    connections: Arc<Semaphore>,
+    answer: Duration,
+}
+
+impl<S> Accept<TcpStream, S> for Limit {
+    type Stream = Guarded<TcpStream>;
+    type Service = S;
+    type Future = std::future::Ready<io::Result<(Self::Stream, S)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        std::future::ready(match Arc::clone(&self.connections).try_acquire_owned() {
+            Ok(permit) => {
+                // An answer is written at once: waiting for more to send would only delay it.
+                let _ = stream.set_nodelay(true);
+                Ok((Guarded { stream, limit: self.answer, stalled: None, _permit: permit }, service))
+            }
+            Err(_) => Err(io::Error::other("too many connections")),
+        })
+    }
+}
+
+/// A connection that gives up on a reader who does not take its answer.
+#[derive(Debug)]
+struct Guarded<S> {
+    stream: S,
+    limit: Duration,
+    /// Runs from the first write that had to wait until everything is written.
+    stalled: Option<Pin<Box<Sleep>>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<S> Guarded<S> {
+    fn waited<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            return outcome;
+        }
+        let limit = self.limit;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.waited(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.waited(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        if matches!(outcome, Poll::Ready(Ok(()))) {
+            self.stalled = None;
+        }
+        self.waited(cx, outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.waited(cx, outcome)
+    }
+}

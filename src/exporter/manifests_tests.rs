@@ -1,0 +1,152 @@
+//! A folder of manifests: what is read, and what a change or a mistake in it does.
+
+use std::collections::VecDeque;
+
+use super::super::metrics::Metrics;
+use super::super::test_pki::exported;
+use super::*;
+
+const SERVICE: &str = r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "bar", "namespace": "xyz",
+    "labels": {"federation.istio.deckhouse.io/public-service": ""}}, "spec": {"ports": [{"name": "http", "port": 80}]}}"#;
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+fn keys(files: &[(&str, &str)]) -> Result<Vec<String>, String> {
+    let folder = folder(files);
+    let text = |error: FolderError| error.to_string().replace(&folder.path().display().to_string(), "DIR");
+    Ok(read(folder.path()).map_err(text)?.iter().map(|object| object.key().to_string()).collect())
+}
+
+fn yaml_service(name: &str) -> String {
+    yaml::to_string(&exported("xyz", name, "http", 80)).unwrap()
+}
+
+#[test]
+fn every_form_of_manifest_is_read() {
+    let two = format!("{}---\n# nothing\n---\n{}", yaml_service("a"), yaml_service("b"));
+    let list = format!(r#"{{"apiVersion": "v1", "kind": "List", "items": [{SERVICE}]}}"#);
+    let typed = "apiVersion: v1\nkind: NodeList\nitems: [{metadata: {name: n1}}, {metadata: {name: n2}}]\n";
+    let files = [
+        ("a.yaml", two.as_str()),
+        ("deep/er/list.json", &list),
+        ("nodes.yml", typed),
+        ("README.md", "not a manifest: ["),
+        (".hidden.yaml", "not: [yaml"),
+        (".git/x.yaml", "not: [yaml"),
+        ("a.yaml~", "not: [yaml"),
+        ("other.yaml", "apiVersion: apps/v1\nkind: Deployment\n"),
+        ("two.json", "{} {\"kind\": \"List\"}"),
+    ];
+    assert_eq!(keys(&files).unwrap(), ["Service xyz/a", "Service xyz/b", "Service xyz/bar", "Node n1", "Node n2"]);
+}
+
+#[test]
+fn a_mistake_anywhere_is_told_with_its_file() {
+    let fails = |name: &str, text: &str| keys(&[("good.json", SERVICE), (name, text)]).unwrap_err();
+    assert!(fails("bad.yaml", "a: [").starts_with("DIR/bad.yaml: not YAML at line "));
+    assert!(fails("bad.json", "{\"a\"").starts_with("DIR/bad.json: not JSON: "));
+    assert!(fails("bad.json", "").starts_with("DIR/bad.json: the file is empty"));
+    let nameless = "apiVersion: v1\nkind: Service\n";
+    assert_eq!(fails("bad.yaml", nameless), "DIR/bad.yaml: Service: metadata.name is missing");
+    assert_eq!(fails("other.json", SERVICE), "Service xyz/bar is in DIR/good.json and in DIR/other.json");
+    assert_eq!(keys(&[]).unwrap_err(), "DIR: there is no *.yaml, *.yml or *.json file in it");
+    assert!(read(Path::new("does/not/exist")).unwrap_err().to_string().starts_with("does/not/exist: "));
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: cacerts, namespace: d8-istio}\n\
+        data: {ca-cert.pem: s3cr3t!}\n";
+    assert!(!fails("bad.yaml", secret).contains("s3cr3t"));
+}
+
+/// What a source hands over, batch by batch.
+struct Fed {
+    events: mpsc::Receiver<Vec<Event>>,
+    metrics: Metrics,
+    seen: VecDeque<Vec<String>>,
+}
+
+impl Fed {
+    fn by(folder: &tempfile::TempDir) -> Self {
+        let metrics = Metrics::default();
+        let (feed, events) = Feed::new(metrics.clone());
+        tokio::spawn(Manifests::new(folder.path().to_owned()).run(feed));
+        Self { events, metrics, seen: VecDeque::new() }
+    }
+
+    /// The Services of the next batch.
+    async fn next(&mut self) -> Vec<String> {
+        let batch = timeout(Duration::from_secs(60), self.events.recv()).await.expect("a batch").unwrap();
+        let names = batch.iter().flat_map(|event| match event {
+            Event::Reset(Kind::Service, objects) => objects.iter().map(|object| object.key().name).collect(),
+            _ => Vec::new(),
+        });
+        let names: Vec<_> = names.collect();
+        assert_eq!(batch.len(), Kind::ALL.len(), "all kinds at once");
+        self.seen.push_back(names.clone());
+        names
+    }
+
+    fn failing(&self) -> bool {
+        self.metrics.encode().contains("source_failing 1\n")
+    }
+
+    async fn until_failing(&mut self) {
+        let failing = async {
+            while !self.failing() {
+                tokio::task::yield_now().await;
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), failing).await.expect("the source fails");
+        assert!(self.events.try_recv().is_err(), "a broken folder changes nothing");
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_seen() {
+    let folder = folder(&[("a.yaml", &yaml_service("a"))]);
+    let mut fed = Fed::by(&folder);
+    assert_eq!(fed.next().await, ["a"]);
+    fs::write(folder.path().join("b.yaml"), yaml_service("b")).unwrap();
+    assert_eq!(fed.next().await, ["a", "b"]);
+    // As editors and mounted ConfigMaps do it.
+    fs::write(folder.path().join(".new"), yaml_service("c")).unwrap();
+    fs::rename(folder.path().join(".new"), folder.path().join("a.yaml")).unwrap();
+    assert_eq!(fed.next().await, ["b", "c"]);
+    fs::remove_file(folder.path().join("b.yaml")).unwrap();
+    assert_eq!(fed.next().await, ["c"]);
+    fs::create_dir(folder.path().join("new")).unwrap();
+    fs::write(folder.path().join("new/d.yaml"), yaml_service("d")).unwrap();
+    assert_eq!(fed.next().await, ["c", "d"]);
+}
+
+#[tokio::test]
+async fn a_broken_file_leaves_everything_as_it_was() {
+    let folder = folder(&[("a.yaml", &yaml_service("a"))]);
+    let mut fed = Fed::by(&folder);
+    assert_eq!(fed.next().await, ["a"]);
+    for broken in ["a: [", ""] {
+        fs::write(folder.path().join("b.yaml"), broken).unwrap();
+        fed.until_failing().await;
+        fs::write(folder.path().join("b.yaml"), yaml_service("b")).unwrap();
+        assert_eq!(fed.next().await, ["a", "b"]);
+        assert!(!fed.failing());
+    }
+    fs::remove_dir_all(folder.path()).unwrap();
+    fed.until_failing().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_is_broken_from_the_start_hands_over_nothing() {
+    let folder = folder(&[("a.yaml", "a: [")]);
+    let mut fed = Fed::by(&folder);
+    fed.until_failing().await;
+    fs::write(folder.path().join("a.yaml"), yaml_service("a")).unwrap();
+    assert_eq!(fed.next().await, ["a"]);
+}

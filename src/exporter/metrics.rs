@@ -1,0 +1,145 @@
+//! What the exporter tells Prometheus about itself.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::documents::{Document, Documents};
+use super::gate::Rejection;
+use super::object::Kind;
+
+/// Prefix of every metric, as Deckhouse's exporter has it.
+const PREFIX: &str = "d8_istio_metadata_exporter";
+/// Media type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    route: &'static str,
+    code: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DocumentLabels {
+    document: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+/// All metrics. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    requests: Family<RequestLabels, Counter>,
+    rejected: Family<ReasonLabels, Counter>,
+    changed: Family<DocumentLabels, Gauge>,
+    available: Family<DocumentLabels, Gauge>,
+    synced: Family<KindLabels, Gauge>,
+    failing: Gauge,
+    services: Gauge,
+    not_exported: Gauge,
+    gateways: Gauge,
+    peers: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let (requests, rejected) = (Family::default(), Family::default());
+        let (changed, available, synced) = (Family::default(), Family::default(), Family::default());
+        let (failing, services, not_exported) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let (gateways, peers) = (Gauge::default(), Gauge::default());
+        registry.register("requests", "Requests answered, by route and status code", Clone::clone(&requests));
+        registry.register("rejected_tokens", "Requests for the private document refused", Clone::clone(&rejected));
+        registry.register(
+            "document_last_change_timestamp_seconds",
+            "When a document last changed",
+            Clone::clone(&changed),
+        );
+        registry.register("document_available", "Whether a document can be served", Clone::clone(&available));
+        registry.register("source_synced", "Whether all objects of a kind have been read", Clone::clone(&synced));
+        registry.register("source_failing", "Whether the last reading of the source failed", failing.clone());
+        registry.register("exported_services", "Services in the private document", services.clone());
+        registry.register("not_exported_services", "Labelled Services that cannot be exported", not_exported.clone());
+        registry.register("gateways", "Gateways in the private document", gateways.clone());
+        registry.register("peers", "Clusters that may read the private document", peers.clone());
+        Self {
+            registry: Arc::new(registry),
+            requests,
+            rejected,
+            changed,
+            available,
+            synced,
+            failing,
+            services,
+            not_exported,
+            gateways,
+            peers,
+        }
+    }
+}
+
+impl Metrics {
+    /// A request was answered. `route` is one of a few fixed words, never the path that was asked for.
+    pub fn answered(&self, route: &'static str, code: u16) {
+        self.requests.get_or_create(&RequestLabels { route, code }).inc();
+    }
+
+    /// A request for the private document was refused.
+    pub fn rejected(&self, reason: &Rejection) {
+        self.rejected.get_or_create(&ReasonLabels { reason: reason.label() }).inc();
+    }
+
+    /// The source could be read (or not).
+    pub fn source_failing(&self, failing: bool) {
+        self.failing.set(i64::from(failing));
+    }
+
+    /// Documents were rendered at `now`; `before` are those that they replace.
+    pub fn rendered(&self, before: &Documents, after: &Documents, now: Timestamp) {
+        self.document("public", &before.public, &after.public, now);
+        self.document("spiffe", &before.spiffe, &after.spiffe, now);
+        self.document("private", &before.private, &after.private, now);
+        for kind in Kind::ALL {
+            let synced = !after.unsynced.contains(&kind);
+            self.synced.get_or_create(&KindLabels { kind: kind.as_str() }).set(i64::from(synced));
+        }
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.services.set(count(after.services));
+        self.not_exported.set(count(after.not_exported.len()));
+        self.gateways.set(count(after.gateways));
+        self.peers.set(count(after.peers.as_ref().map_or(0, super::peers::PeerKeys::len)));
+    }
+
+    fn document(&self, document: &'static str, before: &Document, after: &Document, now: Timestamp) {
+        let labels = DocumentLabels { document };
+        self.available.get_or_create(&labels).set(i64::from(after.is_ok()));
+        if after.is_ok() && before != after {
+            self.changed.get_or_create(&labels).set(now.as_second());
+        }
+    }
+
+    /// Everything as OpenMetrics text; empty if it cannot be written.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(std::fmt::Error) => String::new(),
+        }
+    }
+}

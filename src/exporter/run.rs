@@ -1,0 +1,149 @@
+//! The exporter as a whole: sockets, source, documents, and how it ends.
+
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum_server::Handle;
+use jiff::Timestamp;
+use serde_json::json;
+use thiserror::Error;
+
+use super::feeder::Feeder;
+use super::gate::Gate;
+use super::identity::Identity;
+use super::listen::{GRACE, serve};
+use super::metrics::Metrics;
+use super::router::{self, Server};
+use super::source::{Feed, Source, SourceError};
+use super::tls::{TlsError, TlsFiles};
+
+/// How an exporter is run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who we are.
+    pub identity: Identity,
+    /// Where peers ask.
+    pub listen: SocketAddr,
+    /// Where the cluster asks for metrics and probes.
+    pub metrics_listen: SocketAddr,
+    /// Hosts (with the port where it is not 443) that peers reach us by.
+    pub public_hosts: Vec<String>,
+    /// TLS of our own; without it something in front of us has to end TLS.
+    pub tls: Option<TlsFiles>,
+    /// Where to write the addresses, once they are known: `{"metadata": "<ip>:<port>", "metrics": "<ip>:<port>"}`.
+    pub port_file: Option<PathBuf>,
+}
+
+/// Why an exporter ended, or did not start.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// An address is taken, or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// No TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The port file cannot be written.
+    #[error("cannot write the port file {path}: {source}", path = .path.display())]
+    PortFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A server broke.
+    #[error("the server failed: {0}")]
+    Serve(io::Error),
+    /// The source ended.
+    #[error("the source of objects ended: {0}")]
+    Source(#[from] SourceError),
+}
+
+/// Runs until `stop`, then lets requests under way finish. Returns early only with an error.
+pub async fn run<S: Source>(
+    settings: Settings,
+    source: S,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), RunError> {
+    let (listener, address) = bind(settings.listen)?;
+    let (metrics_listener, metrics_address) = bind(settings.metrics_listen)?;
+    let tls = settings.tls.map(TlsFiles::load).transpose()?;
+
+    let metrics = Metrics::default();
+    let (feed, events) = Feed::new(metrics.clone());
+    let audience = settings.identity.cluster_uuid.to_string();
+    let (feeder, documents) = Feeder::new(settings.identity, metrics.clone());
+    let hosts = hosts(settings.public_hosts, address);
+    if hosts.is_empty() {
+        tracing::warn!("no public host is known: for which host a token is meant is not checked");
+    }
+    let server = Server { documents, gate: Arc::new(Gate { audience, hosts, now: Timestamp::now }), metrics };
+
+    let handles = [Handle::new(), Handle::new()];
+    let serving = async {
+        tokio::try_join!(
+            serve(listener, router::metadata(server.clone()), tls, handles[0].clone()),
+            serve(metrics_listener, router::admin(server.clone()), None, handles[1].clone()),
+        )
+    };
+    tokio::pin!(serving);
+
+    if let Some(path) = settings.port_file {
+        write_ports(&path, address, metrics_address).map_err(|source| RunError::PortFile { path, source })?;
+    }
+    tracing::info!(addr = %address, metrics = %metrics_address, "listening");
+
+    tokio::select! {
+        served = &mut serving => return served.map(|_| ()).map_err(RunError::Serve),
+        () = feeder.follow(events) => return Err(SourceError::Stopping.into()),
+        ended = source.run(feed) => return Err(ended.into()),
+        () = stop => {}
+    }
+    tracing::info!("stopping");
+    for handle in &handles {
+        handle.graceful_shutdown(Some(GRACE));
+    }
+    serving.await.map(|_| ()).map_err(RunError::Serve)
+}
+
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), RunError> {
+    let failed = |source| RunError::Listen { address, source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// The hosts that a token may be meant for: those that were named, and our own address where it is a definite one.
+fn hosts(mut named: Vec<String>, address: SocketAddr) -> Vec<String> {
+    if !address.ip().is_unspecified() {
+        let port = address.port();
+        let with_port = |host: String| if port == 443 { host } else { format!("{host}:{port}") };
+        let ip = address.ip();
+        named.push(with_port(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() }));
+        if ip.is_loopback() {
+            named.push(with_port("localhost".to_owned()));
+        }
+    }
+    named
+}
+
+/// In one step, so that who waits for the file never reads half of it.
+fn write_ports(path: &Path, metadata: SocketAddr, metrics: SocketAddr) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    writeln!(file, "{}", json!({"metadata": metadata.to_string(), "metrics": metrics.to_string()}))?;
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
