@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use istio_federation::api::kubernetes::NAMESPACE;
-use istio_federation::api::values::{AuthnKeypair};
+use istio_federation::api::values::AuthnKeypair;
 use istio_federation::hook::{Effects, HookConfig, Input, Logger};
 use istio_federation::peer::{KeypairPem, SigningKey, StoredKeyError};
 use serde_json::json;
@@ -14,11 +14,7 @@ use crate::shared::{facts, keypair};
 const QUEUE: &str = "/modules/istio/federation-values";
 
 pub(crate) fn config() -> HookConfig {
-    HookConfig {
-        before_helm: Some(BEFORE_HELM),
-        kubernetes: vec![keypair::binding(QUEUE)],
-        ..HookConfig::default()
-    }
+    HookConfig { before_helm: Some(BEFORE_HELM), kubernetes: vec![keypair::binding(QUEUE)], ..HookConfig::default() }
 }
 
 pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error + Send + Sync>> {

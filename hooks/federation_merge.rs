@@ -13,8 +13,8 @@ use serde_json::json;
 
 use crate::federation_discovery::metric_group;
 use crate::shared::bindings::{self, BEFORE_HELM};
-use crate::shared::federations::{self, Federations};
 use crate::shared::facts;
+use crate::shared::federations::{self, Federations};
 
 const QUEUE: &str = "/modules/istio/federation-values";
 const STATUS: &str = "{metadataCache: {source: .status.metadataCache.source, public: .status.metadataCache.public}}";
@@ -76,11 +76,7 @@ impl Merged {
     }
 }
 
-fn emit(
-    merged: &Merged,
-    federations: &Federations,
-    values: &Values,
-) -> Result<Effects, Box<dyn Error + Send + Sync>> {
+fn emit(merged: &Merged, federations: &Federations, values: &Values) -> Result<Effects, Box<dyn Error + Send + Sync>> {
     let mut effects = Effects::default();
     if !federations.all_read {
         // What cannot be read may be in the values: they stay until everything can be read again.

@@ -2,16 +2,15 @@
 
 use std::error::Error;
 
-use istio_federation::api::istio::API_VERSION;
-use istio_federation::api::kubernetes::NAMESPACE;
-use istio_federation::federation::import::plan::{LABEL, Plan, Stored, World};
+use istio_federation::federation::import::plan::{LABEL, Plan, World, cut};
 use istio_federation::federation::import::routes::Routes;
+use istio_federation::federation::objects::Stored;
 use istio_federation::federation::roster::Roster;
-use istio_federation::hook::{Effects, Events, HookConfig, Input, Logger, ObjectPatch, ObjectRef, diff};
+use istio_federation::hook::{Effects, Events, HookConfig, Input, Logger};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::shared::{bindings, facts, federations};
+use crate::shared::{bindings, facts, federations, objects};
 
 const QUEUE: &str = "/modules/istio/federation-imports";
 const STATUS: &str = "{metadataCache: {source: .status.metadataCache.source, private: .status.metadataCache.private}}";
@@ -56,22 +55,5 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error 
         log.warn("a port is not imported", &[("host", json!(refusal.name)), ("reason", json!(refusal.reason))]);
     }
     let turn = usize::try_from(Timestamp::now().as_second().div_euclid(TURN)).unwrap_or_default();
-    emit(plan.cut(LIMIT, turn))
-}
-
-fn emit(plan: Plan) -> Result<Effects, Box<dyn Error + Send + Sync>> {
-    let target = |name: &str| ObjectRef::new(API_VERSION, "ServiceEntry", Some(NAMESPACE), name);
-    let mut effects = Effects::default();
-    for name in &plan.delete {
-        effects.objects.push(ObjectPatch::delete_in_background(target(name))?);
-    }
-    for update in plan.update {
-        if let Some(patch) = diff(&update.from, &update.to) {
-            effects.objects.push(ObjectPatch::merge_patch(target(&update.name), patch)?.ignore_missing_object());
-        }
-    }
-    for entry in &plan.create {
-        effects.objects.push(ObjectPatch::create_if_not_exists(entry)?);
-    }
-    Ok(effects)
+    objects::emit("ServiceEntry", cut(plan.changes, LIMIT, turn))
 }

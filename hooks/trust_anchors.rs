@@ -2,7 +2,6 @@
 
 use std::error::Error;
 
-use istio_federation::api::istio_federation::{CertificateRole, IstioFederation};
 use istio_federation::federation::roster::{Roster, cache_of};
 use istio_federation::federation::trust::{self, Anchors, PeerCertificates};
 use istio_federation::hook::{Effects, Events, HookConfig, Input, Logger};
@@ -16,10 +15,8 @@ const STATUS: &str =
     "{metadataCache: {source: .status.metadataCache.source, anchors: (.status.metadataCache.anchors // [])}}";
 
 pub(crate) fn config() -> HookConfig {
-    let mut kubernetes = vec![
-        bindings::federations("federations", STATUS, Events::All, QUEUE),
-        bindings::kube_system(QUEUE),
-    ];
+    let mut kubernetes =
+        vec![bindings::federations("federations", STATUS, Events::All, QUEUE), bindings::kube_system(QUEUE)];
     kubernetes.extend(own_chain::bindings(QUEUE));
     HookConfig { before_helm: Some(BEFORE_HELM), kubernetes, ..HookConfig::default() }
 }
@@ -36,14 +33,13 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error 
         return Ok(effects);
     }
     let roster = Roster::new(&federations.readable, &ours);
-    let certificates = certificates(&federations.readable);
     let peers: Vec<PeerCertificates<'_>> = federations
         .readable
         .iter()
-        .zip(&certificates)
-        .filter_map(|(federation, certificates)| {
+        .filter_map(|federation| {
             let name = federation.metadata.name.as_str();
             let trust_domain = roster.standing(name)?.ok()?;
+            let certificates = cache_of(federation)?.anchors.as_slice();
             (!certificates.is_empty()).then_some(PeerCertificates { federation: name, trust_domain, certificates })
         })
         .collect();
@@ -68,13 +64,4 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error 
         effects.values.set(&["istio", "internal", "federationTrustAnchors"], &anchors.entries)?;
     }
     Ok(effects)
-}
-
-/// The admitted certificates of each federation.
-fn certificates(federations: &[IstioFederation]) -> Vec<Vec<(CertificateRole, &str)>> {
-    let of = |federation| {
-        let anchors = cache_of(federation).map(|cache| cache.anchors.as_slice()).unwrap_or_default();
-        anchors.iter().map(|anchor| (anchor.role, anchor.certificate.as_str())).collect()
-    };
-    federations.iter().map(of).collect()
 }

@@ -1,7 +1,8 @@
 //! Bindings that several hooks have. A snapshot holds what a hook reads, and nothing else: less to pass, no run without need.
 
+use istio_federation::api::istio;
+use istio_federation::api::istio_federation as resource;
 use istio_federation::api::kubernetes::{NAMESPACE, OwnerReference};
-use istio_federation::api::{istio, istio_federation};
 use istio_federation::federation::objects::{LABELS, OWNER_APP};
 use istio_federation::hook::{Events, Input, InputError, KubernetesBinding};
 use serde::Deserialize;
@@ -15,8 +16,8 @@ pub(crate) const BEFORE_HELM: u32 = 10;
 pub(crate) fn federations(name: &str, status: &str, events: Events, queue: &str) -> KubernetesBinding {
     KubernetesBinding {
         name: name.to_owned(),
-        api_version: istio_federation::API_VERSION.to_owned(),
-        kind: istio_federation::KIND.to_owned(),
+        api_version: resource::API_VERSION.to_owned(),
+        kind: resource::KIND.to_owned(),
         jq_filter: Some(format!(
             "{{metadata: {{name: .metadata.name, generation: .metadata.generation, \
              creationTimestamp: .metadata.creationTimestamp}}, spec: .spec, status: {status}}}"

@@ -39,10 +39,7 @@ pub(crate) fn values_if_enabled(input: &Input) -> Result<Option<Values>, InputEr
 }
 
 /// The facts about ourselves.
-pub(crate) fn ourselves(
-    input: &Input,
-    values: &Values,
-) -> Result<Ourselves, Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) fn ourselves(input: &Input, values: &Values) -> Result<Ourselves, Box<dyn std::error::Error + Send + Sync>> {
     #[derive(Deserialize)]
     struct Namespace {
         uid: Option<String>,

@@ -4,4 +4,5 @@ pub(crate) mod bindings;
 pub(crate) mod facts;
 pub(crate) mod federations;
 pub(crate) mod keypair;
+pub(crate) mod objects;
 pub(crate) mod own_chain;

@@ -1,8 +1,10 @@
 //! Our own CA certificates, which no peer's may resemble. Never the CA's key.
 
+use std::error::Error;
+
 use istio_federation::api::kubernetes::NAMESPACE;
 use istio_federation::federation::trust::OwnChain;
-use istio_federation::hook::{Input, InputError, KubernetesBinding};
+use istio_federation::hook::{Input, KubernetesBinding};
 use serde::Deserialize;
 
 /// Namespaces where a mesh keeps its plug-in CA: ours (Deckhouse) and Istio's default.
@@ -37,7 +39,7 @@ pub(crate) fn bindings(queue: &str) -> [KubernetesBinding; 2] {
 }
 
 /// Our chain; `None` while istiod has not published its root.
-pub(crate) fn read(input: &Input) -> Result<Option<OwnChain>, InputError> {
+pub(crate) fn read(input: &Input) -> Result<Option<OwnChain>, Box<dyn Error + Send + Sync>> {
     #[derive(Deserialize)]
     struct Certificates {
         pem: Vec<String>,
@@ -48,5 +50,8 @@ pub(crate) fn read(input: &Input) -> Result<Option<OwnChain>, InputError> {
         return Ok(None);
     }
     let pems: Vec<String> = roots.into_iter().chain(plug_in).flat_map(|certificates| certificates.pem).collect();
-    Ok(Some(OwnChain::read(pems.iter().map(String::as_str))))
+    let own = OwnChain::read(&pems.join("\n"));
+    own.map(Some).map_err(|error| {
+        format!("our own CA certificates (ConfigMap istio-ca-root-cert, Secret cacerts): {error}").into()
+    })
 }

@@ -94,12 +94,12 @@ pub struct GatewaySpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GatewayServer {
+    /// Hosts that it serves.
+    pub hosts: Vec<String>,
     /// Port.
     pub port: ServiceEntryPort,
     /// TLS mode.
     pub tls: GatewayTls,
-    /// Hosts that it serves.
-    pub hosts: Vec<String>,
 }
 
 /// TLS settings of a listener.

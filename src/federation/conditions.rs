@@ -53,9 +53,16 @@ impl Finding {
     }
 }
 
-/// The owned conditions after `findings`: in the order of [`OWNED`]; what no finding is about stays as it was in `before`.
+/// All conditions after `findings`: the owned ones as [`update`] gives them, then those of others, untouched.
 #[must_use]
-pub fn update(before: &[Condition], findings: &[Finding], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+pub fn merge(before: &[Condition], findings: &[Finding], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+    let mut merged = update(before, findings, generation, now);
+    merged.extend(before.iter().filter(|condition| !OWNED.contains(&condition.type_.as_str())).cloned());
+    merged
+}
+
+/// The owned conditions after `findings`: in the order of [`OWNED`]; what no finding is about stays as it was in `before`.
+fn update(before: &[Condition], findings: &[Finding], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
     let owned = OWNED.into_iter().filter_map(|type_| {
         let old = before.iter().find(|condition| condition.type_ == type_);
         let Some(finding) = findings.iter().find(|finding| finding.type_ == type_) else { return old.cloned() };

@@ -7,6 +7,7 @@ pub mod conditions;
 pub mod discovery;
 pub mod documents;
 pub mod export;
+pub mod gateways;
 pub mod import;
 pub mod names;
 pub mod objects;

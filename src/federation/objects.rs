@@ -1,8 +1,12 @@
-//! What all objects have in common that hooks write: labels, and the owners whose end ends them.
+//! What all objects have in common that hooks write: labels, owners whose end ends them, and how one that differs is found.
 
 use std::collections::BTreeMap;
 
-use crate::api::kubernetes::OwnerReference;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::api::kubernetes::{NAMESPACE, ObjectMeta, OwnerReference};
 
 /// Label of the two ConfigMaps that own what hooks write: `app: federation-owner`.
 pub const OWNER_APP: &str = "federation-owner";
@@ -10,9 +14,97 @@ pub const OWNER_APP: &str = "federation-owner";
 /// Labels of every object of the module.
 pub const LABELS: [(&str, &str); 2] = [("heritage", "deckhouse"), ("module", "istio")];
 
-/// The module's labels and one (with an empty value) that tells what the object is for.
+/// An object as it is. Its spec stays text, since of ten thousand nearly all are as they should be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stored {
+    /// Name, labels, annotations, owners.
+    pub metadata: ObjectMeta,
+    /// `spec`.
+    pub spec: Box<RawValue>,
+}
+
+/// An object that differs: what is compared of it, before and after.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// Name of the object.
+    pub name: String,
+    /// What it is.
+    pub from: Value,
+    /// What it should be.
+    pub to: Value,
+}
+
+/// The changes that lead from what is to what should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changes<T> {
+    /// Objects that are missing.
+    pub create: Vec<T>,
+    /// Those that differ.
+    pub update: Vec<Update>,
+    /// Names of those that are to go.
+    pub delete: Vec<String>,
+}
+
+impl<T> Default for Changes<T> {
+    fn default() -> Self {
+        Self { create: Vec::new(), update: Vec::new(), delete: Vec::new() }
+    }
+}
+
+/// The metadata of a new object in our namespace.
 #[must_use]
-pub fn labels(purpose: &str) -> BTreeMap<String, String> {
+pub fn metadata(
+    name: &str,
+    purpose: &str,
+    annotations: BTreeMap<String, String>,
+    owners: &[OwnerReference],
+) -> ObjectMeta {
+    ObjectMeta {
+        name: name.to_owned(),
+        namespace: Some(NAMESPACE.to_owned()),
+        labels: labels(purpose),
+        annotations,
+        owner_references: owners.to_vec(),
+        ..ObjectMeta::default()
+    }
+}
+
+impl Stored {
+    /// What has to change for this to be the object with `metadata` (from [`metadata`]) and `spec`. Labels and
+    /// annotations of others stay.
+    #[must_use]
+    pub fn update_to(&self, metadata: &ObjectMeta, spec: &impl Serialize) -> Option<Update> {
+        let is = &self.metadata;
+        let has = |map: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>| {
+            wanted.iter().all(|(key, value)| map.get(key) == Some(value))
+        };
+        let owners = owners(&is.owner_references, &metadata.owner_references);
+        let same_metadata = has(&is.labels, &metadata.labels)
+            && has(&is.annotations, &metadata.annotations)
+            && is.owner_references == owners;
+        let wanted = serde_json::to_string(spec).ok()?;
+        if same_metadata && self.spec.get() == wanted {
+            return None;
+        }
+        let [from_spec, to_spec]: [Value; 2] =
+            [serde_json::from_str(self.spec.get()).ok()?, serde_json::from_str(&wanted).ok()?];
+        if same_metadata && from_spec == to_spec {
+            return None;
+        }
+        let (mut labels, mut annotations) = (is.labels.clone(), is.annotations.clone());
+        labels.extend(metadata.labels.clone());
+        annotations.extend(metadata.annotations.clone());
+        let shape = |labels, annotations, owners: &[OwnerReference], spec| json!({"metadata": {"labels": labels, "annotations": annotations, "ownerReferences": owners}, "spec": spec});
+        Some(Update {
+            name: is.name.clone(),
+            from: shape(is.labels.clone(), is.annotations.clone(), &is.owner_references, from_spec),
+            to: shape(labels, annotations, &owners, to_spec),
+        })
+    }
+}
+
+/// The module's labels and one (with an empty value) that tells what the object is for.
+fn labels(purpose: &str) -> BTreeMap<String, String> {
     let common = LABELS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     common.chain([(purpose.to_owned(), String::new())]).collect()
 }
@@ -21,8 +113,7 @@ pub fn labels(purpose: &str) -> BTreeMap<String, String> {
 ///
 /// An owner deleted by accident is away until Helm renders it again; dropping its reference meanwhile would leave the
 /// object with one owner only, and the next accident would take it along.
-#[must_use]
-pub fn owners(has: &[OwnerReference], exist: &[OwnerReference]) -> Vec<OwnerReference> {
+fn owners(has: &[OwnerReference], exist: &[OwnerReference]) -> Vec<OwnerReference> {
     let is_renewed = |old: &&OwnerReference| exist.iter().any(|new| new.name == old.name && new.kind == old.kind);
     let mut owners: Vec<OwnerReference> = exist.to_vec();
     owners.extend(has.iter().filter(|old| !is_renewed(old)).cloned());

@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::refusal::Refusal;
-use crate::api::istio_federation::{AdmittedCertificate, CertificateRole, ItemKind};
+use crate::api::istio_federation::{AdmittedCertificate, ItemKind};
 
 /// How long a certificate stays that the peer no longer offers: longer than workload certificates live.
 const GRACE: SignedDuration = SignedDuration::from_hours(48);
@@ -13,15 +13,6 @@ const GRACE: SignedDuration = SignedDuration::from_hours(48);
 const PACE: SignedDuration = SignedDuration::from_mins(10);
 /// Most certificates of each role.
 const LIMIT: usize = 3;
-
-/// A CA certificate that passed admission.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Candidate {
-    /// Root or intermediate.
-    pub role: CertificateRole,
-    /// One PEM block.
-    pub certificate: String,
-}
 
 /// The certificates after a change, and what has to wait or stay out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +30,7 @@ pub struct Rotation {
 pub fn rotate(
     kept: &[AdmittedCertificate],
     changed: Option<Timestamp>,
-    offered: &[Candidate],
+    offered: &[AdmittedCertificate],
     now: Timestamp,
 ) -> Rotation {
     let mut rotation = Rotation { kept: kept.to_vec(), changed, refused: Vec::new() };
@@ -55,9 +46,9 @@ pub fn rotate(
         rotation.kept.retain(|old| !gone(old));
     }
 
-    let is_new = |candidate: &&Candidate| !kept.iter().any(|old| old.certificate == candidate.certificate);
-    let mut newcomers: Vec<&Candidate> = offered.iter().filter(is_new).collect();
-    newcomers.sort();
+    let is_new = |candidate: &&AdmittedCertificate| !kept.iter().any(|old| old.certificate == candidate.certificate);
+    let mut newcomers: Vec<&AdmittedCertificate> = offered.iter().filter(is_new).collect();
+    newcomers.sort_by_key(|newcomer| (newcomer.role, &newcomer.certificate));
     newcomers.dedup();
     let too_soon = changed.is_some_and(|changed| now.duration_since(changed) < PACE);
     for newcomer in newcomers {
@@ -71,11 +62,7 @@ pub fn rotate(
                 format!("a peer has at most {LIMIT} certificates of a role; one that it dropped counts for 48 hours");
             rotation.refused.push(Refusal::new(ItemKind::Certificate, &name, reason));
         } else {
-            rotation.kept.push(AdmittedCertificate {
-                certificate: newcomer.certificate.clone(),
-                role: newcomer.role,
-                missing_since: None,
-            });
+            rotation.kept.push(newcomer.clone());
             rotation.changed = Some(now);
         }
     }
@@ -86,13 +73,18 @@ pub fn rotate(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::istio_federation::CertificateRole;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn offer(letters: &str) -> Vec<Candidate> {
-        let root = |c: char| Candidate { role: CertificateRole::Root, certificate: c.to_string() };
+    fn offer(letters: &str) -> Vec<AdmittedCertificate> {
+        let root = |c: char| AdmittedCertificate {
+            certificate: c.to_string(),
+            role: CertificateRole::Root,
+            missing_since: None,
+        };
         letters.chars().map(root).collect()
     }
 

@@ -44,7 +44,7 @@ pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// What serde_json says, but for the value that it quotes: what failed to parse may be a key.
+/// What `serde_json` says, but for the value that it quotes: what failed to parse may be a key.
 pub(super) fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
     for (before, open, close) in [
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(number("{"), "invalid type: map, expected u8 at line 1 column 0");
         assert_eq!(number("300"), "invalid value: integer `300`, expected u8 at line 1 column 3");
         let said = without_values(&serde_json::from_str::<Variant>(r#""hush`, expected hush""#).unwrap_err());
-        assert_eq!(said, "unknown variant, expected `A` at line 1 column 24");
+        assert_eq!(said, "unknown variant, expected `A` at line 1 column 22");
         assert!(matches!(serde_json::from_str::<Variant>(r#""A""#), Ok(Variant::A)));
     }
 }

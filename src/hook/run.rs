@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,6 +17,9 @@ use super::failure::{Failure, guarded, quiet_panics, with_causes};
 use super::input::Input;
 use super::log::{Level, Logger, Sink};
 
+/// What a run comes to. Any error will do: its causes are told too, on one line.
+pub type HookResult = Result<Effects, Box<dyn Error + Send + Sync>>;
+
 /// One hook of the executable.
 #[derive(Clone, Copy, Debug)]
 pub struct Hook {
@@ -24,7 +28,7 @@ pub struct Hook {
     /// Its bindings. Asked for several times; always the same, without looking at anything.
     pub config: fn() -> HookConfig,
     /// One run. What it wants done happens only if it succeeds.
-    pub run: fn(&Input, &Logger) -> Result<Effects, Box<dyn Error + Send + Sync>>,
+    pub run: fn(&Input, &Logger) -> HookResult,
 }
 
 /// What a process is given: [`run`] touches nothing else but the files that the environment names.
@@ -44,16 +48,18 @@ pub struct Process {
 #[must_use]
 pub fn main(hooks: &[Hook]) -> ExitCode {
     quiet_panics();
-    let args = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    run(&this_process(std::env::args_os()), hooks)
+}
+
+fn this_process(args: impl Iterator<Item = OsString>) -> Process {
     let env =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let process = Process {
-        args,
+    Process {
+        args: args.map(|argument| argument.to_string_lossy().into_owned()).collect(),
         env: env.collect(),
         stdout: Arc::new(Mutex::new(stdout())),
         stderr: Arc::new(Mutex::new(stderr())),
-    };
-    run(&process, hooks)
+    }
 }
 
 /// Answers one call of the operator. Anything but success is a non-zero exit, with one JSON line on stderr that tells why

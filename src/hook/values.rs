@@ -120,7 +120,7 @@ fn checked(path: &[&str]) -> Result<Vec<String>, ValuesPatchError> {
 
 /// RFC 6901: `~` and `/` are escaped, in this order.
 fn pointer(path: &[String]) -> String {
-    path.iter().map(|member| format!("/{}", member.replace('~', "~0").replace('/', "~1"))).collect()
+    path.iter().flat_map(|member| ["/".to_owned(), member.replace('~', "~0").replace('/', "~1")]).collect()
 }
 
 // Paths only: values hold keys.

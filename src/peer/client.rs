@@ -9,6 +9,7 @@ use ureq::{Agent, Body, http::Response};
 use super::FETCH_FAILED;
 use super::connector::{SystemResolver, TlsConnector};
 use super::fault::{Fault, FetchError, Named};
+use super::resolve;
 use super::tls::{self, Trust, TrustError};
 use super::url::Target;
 use crate::federation::refusal::printable;
@@ -75,10 +76,10 @@ impl Client {
     /// A client that believes what `trust` says.
     pub fn new(trust: &Trust, limits: Limits) -> Result<Self, ClientError> {
         let tls = TlsConnector(tls::client_config(trust)?);
-        Ok(Self::with_tls(tls, limits))
+        Ok(Self::with_parts(tls, resolve::system, limits))
     }
 
-    pub(super) fn with_tls(tls: TlsConnector, limits: Limits) -> Self {
+    pub(super) fn with_parts(tls: TlsConnector, resolver: resolve::Resolver, limits: Limits) -> Self {
         let config = Agent::config_builder()
             .https_only(true)
             .proxy(None)
@@ -96,7 +97,7 @@ impl Client {
             .timeout_connect(Some(limits.connect))
             .build();
         let connector = ().chain(TcpConnector::default()).chain(tls);
-        Self { agent: Agent::with_parts(config, connector, SystemResolver), limits }
+        Self { agent: Agent::with_parts(config, connector, BoundedResolver(resolver)), limits }
     }
 
     /// Fetches `url` (`https://` only), with `bearer` as the token. `etag` is the entity tag of the document that is
@@ -190,10 +191,8 @@ fn judge_type(headers: &HeaderMap) -> Result<(), Fault> {
     }
     let Some(full) = text(headers, header::CONTENT_TYPE) else { return Ok(()) };
     let essence = full.split(';').next().unwrap_or_default().trim();
-    match ["", "application/json", "text/plain"].iter().any(|known| essence.eq_ignore_ascii_case(known)) {
-        true => Ok(()),
-        false => Err(Fault::ContentType(printable(essence))),
-    }
+    let known = ["", "application/json", "text/plain"].iter().any(|known| essence.eq_ignore_ascii_case(known));
+    if known { Ok(()) } else { Err(Fault::ContentType(printable(essence))) }
 }
 
 /// Where a redirect points to; only scheme and host, the rest may be a session or a secret.

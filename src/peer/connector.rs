@@ -13,16 +13,17 @@ use ureq::unversioned::transport::{
 };
 
 use super::fault::Fault;
-use super::resolve::{self, ResolveError};
+use super::resolve;
 use super::url::Target;
 
 /// ureq keeps so many addresses of a name.
 const ADDRESS_LIMIT: usize = 16;
 
+/// Resolves within ureq's time, with the texts of ours.
 #[derive(Debug)]
-pub(super) struct SystemResolver;
+pub(super) struct BoundedResolver(pub(super) resolve::Resolver);
 
-impl Resolver for SystemResolver {
+impl Resolver for BoundedResolver {
     fn resolve(
         &self,
         uri: &ureq::http::Uri,
@@ -31,7 +32,7 @@ impl Resolver for SystemResolver {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let Target { host, port, .. } = target(uri)?;
         let deadline = Instant::now().checked_add(*timeout.after).unwrap_or_else(Instant::now);
-        let addresses = resolve::lookup(&host, port, deadline).map_err(|error: ResolveError| own(error))?;
+        let addresses = resolve::lookup(&host, port, deadline, self.0).map_err(own)?;
         let mut kept = self.empty();
         addresses.into_iter().take(ADDRESS_LIMIT).for_each(|address| kept.push(address));
         Ok(kept)

@@ -280,9 +280,11 @@ impl Fault {
         }
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused,
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
-                Self::Closed
-            }
+            // Which of these it is depends on who was faster.
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Self::Closed,
             // The kind alone: the system's texts differ between machines.
             kind => Self::Network(kind.to_string()),
         }

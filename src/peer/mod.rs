@@ -5,6 +5,7 @@
 
 pub mod client;
 mod connector;
+pub mod exchange;
 mod fault;
 pub mod keys;
 pub mod parallel;

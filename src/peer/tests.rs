@@ -1,1 +1,7 @@
-//! Tests against real servers on loopback.
+//! Tests of the room: vectors, and real servers on loopback.
+
+mod client;
+mod keys;
+mod server;
+mod tls;
+mod token;

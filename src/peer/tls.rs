@@ -133,10 +133,7 @@ pub(super) fn config_with(
         }
         Trust::Only(Certificates { pinned, authorities }) => Belief::Only {
             pinned: pinned.clone(),
-            chains: match authorities.is_empty() {
-                true => None,
-                false => Some(chains(Arc::new(authorities.clone()), &provider)?),
-            },
+            chains: if authorities.is_empty() { None } else { Some(chains(Arc::new(authorities.clone()), &provider)?) },
         },
     };
     let verifier = Verifier { belief, provider: Arc::clone(&provider) };

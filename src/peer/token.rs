@@ -1,4 +1,4 @@
-//! Tokens between exporters: compact JWS (RFC 7515) with EdDSA (RFC 8037), and nothing else.
+//! Tokens between exporters: compact JWS (RFC 7515) with `EdDSA` (RFC 8037), and nothing else.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -32,7 +32,7 @@ pub enum TokenError {
     /// The header is not a JSON object with an `alg`.
     #[error("the token's header is not a JWS header")]
     Header,
-    /// Another algorithm than EdDSA.
+    /// Another algorithm than `EdDSA`.
     #[error("the token is signed with \"{0}\"; only EdDSA is accepted")]
     Algorithm(String),
     /// The header asks for extensions.

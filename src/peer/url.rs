@@ -49,11 +49,12 @@ impl Target {
         if url.len() > LENGTH_LIMIT {
             return Err(UrlError::TooLong);
         }
-        let rest = url.strip_prefix("https://").ok_or_else(|| UrlError::Scheme(printable(url)))?;
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        if authority.contains('@') {
+        // First, so that no other error quotes a password. No good URL has this character anywhere.
+        if url.contains('@') {
             return Err(UrlError::UserInfo);
         }
+        let rest = url.strip_prefix("https://").ok_or_else(|| UrlError::Scheme(printable(url)))?;
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte)) {
             return Err(UrlError::Path(printable(path)));
         }
@@ -73,10 +74,12 @@ impl Target {
 
 /// Host (without brackets) and port of an authority.
 fn split_authority(authority: &str) -> Result<(&str, u16), UrlError> {
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => (host, port),
-        Some(_) => return Err(UrlError::Host(printable(authority))),
+    let (host, port) = match authority.strip_prefix('[') {
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+        Some(rest) => match rest.split_once(']') {
+            Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => (host, port),
+            _ => return Err(UrlError::Host(printable(authority))),
+        },
     };
     if port.is_empty() {
         return Ok((host, 443));
@@ -150,7 +153,7 @@ mod tests {
             ("https://:443/", Host(String::new())),
             ("https://a b/", Host("a b".into())),
             ("https://a..example/", Host("a..example".into())),
-            ("https://[::1", Host("[".into())),
+            ("https://[::1", Host("[::1".into())),
             ("https://[a.example]/", Host("[a.example]".into())),
             ("https://a.example:/", Port(String::new())),
             ("https://a.example:0/", Port("0".into())),

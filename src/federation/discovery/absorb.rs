@@ -1,5 +1,7 @@
 //! What an exchange changes in the cache.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::findings::{self, Gateways};
@@ -106,11 +108,7 @@ impl Judge<'_> {
             cache.absent = before.map(|cache| cache.absent.clone()).unwrap_or_default();
         }
         self.settle(&mut status, federation, cache);
-        let foreign = status.conditions.iter().filter(|condition| !conditions::OWNED.contains(&condition.type_.as_str()));
-        let foreign: Vec<_> = foreign.cloned().collect();
-        status.conditions =
-            conditions::update(&status.conditions, &findings, federation.metadata.generation, self.now);
-        status.conditions.extend(foreign);
+        status.conditions = conditions::merge(&status.conditions, &findings, federation.metadata.generation, self.now);
         Absorbed { status, refused_certificates }
     }
 
@@ -154,10 +152,10 @@ impl Judge<'_> {
     fn rotate(&self, cache: &mut MetadataCache) -> Option<Vec<Refusal>> {
         let own = self.own_chain?;
         let public = cache.public.as_ref()?;
-        let (candidates, mut refused) =
+        let trust::Admission { certificates, mut refused } =
             trust::admit_document(&public.root_ca, public.intermediate_cas.as_deref(), own, self.now);
         let changed = cache.anchors_change_time.filter(|_| self.pace == Pace::Patient);
-        let rotation = rotation::rotate(&cache.anchors, changed, &candidates, self.now);
+        let rotation = rotation::rotate(&cache.anchors, changed, &certificates, self.now);
         cache.anchors = rotation.kept;
         cache.anchors_change_time = rotation.changed.or(cache.anchors_change_time);
         refused.extend(rotation.refused);
@@ -170,7 +168,7 @@ impl Judge<'_> {
         &self,
         document: &mut CachedPrivateMetadata,
         old: Option<&CachedPrivateMetadata>,
-        resolved: &std::collections::BTreeMap<String, Vec<String>>,
+        resolved: &BTreeMap<String, Vec<String>>,
         last_change: Option<Timestamp>,
     ) {
         let recent = last_change.is_some_and(|last| self.now.duration_since(last) < RESOLVE_INTERVAL);

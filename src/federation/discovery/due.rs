@@ -119,7 +119,8 @@ mod tests {
         };
         assert_eq!((order(0).len(), order(7).len()), (40, 41));
         assert_eq!(order(7).last().map(String::as_str), Some("40"));
-        let firsts: std::collections::BTreeSet<_> = (0..5).flat_map(|tick| order(tick).into_iter().take(AT_ONCE)).collect();
+        let firsts: std::collections::BTreeSet<_> =
+            (0..5).flat_map(|tick| order(tick).into_iter().take(AT_ONCE)).collect();
         assert_eq!(firsts.len(), 40);
     }
 

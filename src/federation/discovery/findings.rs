@@ -53,7 +53,12 @@ pub fn of_exchange(trust_domain: &TrustDomain, exchange: &Exchange) -> Vec<Findi
             set spec.metadata.ca instead";
         findings.push(Finding::new(ENDPOINT_VERIFIED, Some(false), "InsecureSkipVerify", message));
     } else if exchange.public.is_good() || exchange.private.is_good() {
-        findings.push(Finding::new(ENDPOINT_VERIFIED, Some(true), "Verified", "the endpoint's certificate is verified"));
+        findings.push(Finding::new(
+            ENDPOINT_VERIFIED,
+            Some(true),
+            "Verified",
+            "the endpoint's certificate is verified",
+        ));
     }
     findings
 }
@@ -71,7 +76,8 @@ fn of_fetch<T>(type_: &'static str, fetch: &Fetch<T>) -> Finding {
 /// About the private document that is more than we keep.
 #[must_use]
 pub fn too_large(size: usize, limit: usize) -> Finding {
-    let message = format!("what is kept of the peer would take {size} bytes, more than {limit}: the last good document holds");
+    let message =
+        format!("what is kept of the peer would take {size} bytes, more than {limit}: the last good document holds");
     Finding::new(PRIVATE_EXCHANGE_READY, Some(false), "DocumentTooLarge", message)
 }
 
@@ -79,7 +85,8 @@ pub fn too_large(size: usize, limit: usize) -> Finding {
 #[must_use]
 pub fn of_anchors(cache: &MetadataCache, refused: Option<&[Refusal]>) -> Finding {
     let Some(refused) = refused else {
-        let message = "our own root certificate (ConfigMap istio-ca-root-cert) is not known yet: none is admitted before it is";
+        let message =
+            "our own root certificate (ConfigMap istio-ca-root-cert) is not known yet: none is admitted before it is";
         return Finding::new(TRUST_ANCHORS_READY, None, "AwaitingOwnRoot", message);
     };
     let count = |role| cache.anchors.iter().filter(|anchor| anchor.role == role).count();
@@ -88,7 +95,8 @@ pub fn of_anchors(cache: &MetadataCache, refused: Option<&[Refusal]>) -> Finding
     if cache.anchors.is_empty() {
         return Finding::new(TRUST_ANCHORS_READY, Some(false), "NoneAdmitted", because);
     }
-    let admitted = format!("{roots} root and {intermediates} intermediate certificates are trusted for the trust domain");
+    let admitted =
+        format!("{roots} root and {intermediates} intermediate certificates are trusted for the trust domain");
     if refused.is_empty() {
         Finding::new(TRUST_ANCHORS_READY, Some(true), "Admitted", admitted)
     } else {
@@ -120,7 +128,8 @@ pub fn of_gateways(
         };
         return Finding::new(INGRESS_GATEWAYS_READY, Some(false), NO_GATEWAYS, message);
     }
-    let refused = offer.refused.iter().find(|refusal| refusal.kind == crate::api::istio_federation::ItemKind::IngressGateway);
+    let refused =
+        offer.refused.iter().find(|refusal| refusal.kind == crate::api::istio_federation::ItemKind::IngressGateway);
     match (offer.gateways.is_empty(), refused) {
         (true, Some(first)) => {
             let message = format!("no gateway can be used: {}: {}", first.name, first.reason);

@@ -27,4 +27,3 @@ pub fn record(federation: &mut IstioFederation, routes: &Routes, certificates: O
     let has_document = status.metadata_cache.as_ref().is_some_and(|cache| cache.private.is_some());
     status.imported_services = has_document.then_some(imported);
 }
-

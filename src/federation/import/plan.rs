@@ -6,17 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::addresses;
 use super::routes::{Route, Routes};
 use crate::api::istio::{API_VERSION, ServiceEntry, ServiceEntryPort, ServiceEntrySpec, WorkloadEntry};
 use crate::api::istio_federation::{IstioFederation, ItemKind};
-use crate::api::kubernetes::{NAMESPACE, ObjectMeta, OwnerReference};
+use crate::api::kubernetes::{ObjectMeta, OwnerReference};
 use crate::federation::names::{ServiceHost, TrustDomain};
-use crate::federation::objects::{self, LABELS};
+use crate::federation::objects::{self, Changes, Stored};
 use crate::federation::offer::Endpoint;
 use crate::federation::protocol::Protocol;
 use crate::federation::refusal::Refusal;
@@ -27,35 +26,11 @@ pub const LABEL: &str = "federation.istio.deckhouse.io/imported-service";
 /// Annotation with the names of the contributing IstioFederations, sorted, separated by commas.
 pub const FEDERATIONS: &str = "federation.istio.deckhouse.io/federations";
 
-/// A ServiceEntry as it is. Its spec stays text, since of ten thousand nearly all are as they should be.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Stored {
-    /// Name, labels, annotations, owners.
-    pub metadata: ObjectMeta,
-    /// `spec`.
-    pub spec: Box<RawValue>,
-}
-
-/// A ServiceEntry that differs: what is compared of it, before and after.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Update {
-    /// Name of the ServiceEntry.
-    pub name: String,
-    /// What it is.
-    pub from: Value,
-    /// What it should be.
-    pub to: Value,
-}
-
 /// The changes that lead from what is to what should be.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// Missing ServiceEntries.
-    pub create: Vec<ServiceEntry>,
-    /// Those that differ.
-    pub update: Vec<Update>,
-    /// Names of those whose withdrawal was decided.
-    pub delete: Vec<String>,
+    /// What to change.
+    pub changes: Changes<ServiceEntry>,
     /// Ports that cannot be imported for want of an address.
     pub refused: Vec<Refusal>,
 }
@@ -104,42 +79,47 @@ impl Plan {
             let address = assigned.get(host).copied();
             match spec_of(host, route, address, &mut plan.refused) {
                 None => {}
-                Some(spec) => match stored {
-                    None => plan.create.push(entry(host, route, spec, world.owners)),
-                    Some(stored) => plan.update.extend(update(stored, route, &spec, world.owners)),
-                },
+                Some(spec) => {
+                    let annotations = BTreeMap::from([(FEDERATIONS.to_owned(), route.federations.join(","))]);
+                    let metadata = objects::metadata(host, LABEL, annotations, world.owners);
+                    match stored {
+                        None => plan.changes.create.push(entry(metadata, spec)),
+                        Some(stored) => plan.changes.update.extend(stored.update_to(&metadata, &spec)),
+                    }
+                }
             }
         }
         let wanted: BTreeSet<&str> = routes.by_host.keys().map(|host| host.as_str()).collect();
         for stored in existing.values() {
             let name = stored.metadata.name.as_str();
             if unknowns.verdict(stored) == Verdict::Decided && !wanted.contains(name) {
-                plan.delete.push(name.to_owned());
+                plan.changes.delete.push(name.to_owned());
             }
         }
         plan
     }
+}
 
-    /// Cuts the plan to `limit` changes of which each kind has a fifth for itself. What is left comes next time;
-    /// `turn` moves the cut, so that changes which always fail do not stand in the others' way.
-    #[must_use]
-    pub fn cut(mut self, limit: usize, turn: usize) -> Self {
-        let share = limit / 5;
-        let mut free = limit;
-        for length in [self.create.len(), self.update.len(), self.delete.len()] {
-            free -= length.min(share);
-        }
-        let mut quota = |length: usize| {
-            let extra = length.saturating_sub(share).min(free);
-            free -= extra;
-            length.min(share) + extra
-        };
-        let (create, update, delete) = (quota(self.create.len()), quota(self.update.len()), quota(self.delete.len()));
-        take(&mut self.create, create, turn);
-        take(&mut self.update, update, turn);
-        take(&mut self.delete, delete, turn);
-        self
+/// Cuts the changes to `limit`, of which each kind has a fifth for itself. What is left comes next time; `turn` moves
+/// the cut, so that changes which always fail do not stand in the others' way.
+#[must_use]
+pub fn cut<T>(mut changes: Changes<T>, limit: usize, turn: usize) -> Changes<T> {
+    let Changes { create, update, delete } = &mut changes;
+    let share = limit / 5;
+    let mut free = limit;
+    for length in [create.len(), update.len(), delete.len()] {
+        free -= length.min(share);
     }
+    let mut quota = |length: usize| {
+        let extra = length.saturating_sub(share).min(free);
+        free -= extra;
+        length.min(share) + extra
+    };
+    let quotas = (quota(create.len()), quota(update.len()), quota(delete.len()));
+    take(create, quotas.0, turn);
+    take(update, quotas.1, turn);
+    take(delete, quotas.2, turn);
+    changes
 }
 
 fn take<T>(items: &mut Vec<T>, quota: usize, turn: usize) {
@@ -236,43 +216,8 @@ fn spec_of(
     })
 }
 
-fn entry(host: &str, route: &Route, spec: ServiceEntrySpec, owners: &[OwnerReference]) -> ServiceEntry {
-    let metadata = ObjectMeta {
-        name: host.to_owned(),
-        namespace: Some(NAMESPACE.to_owned()),
-        labels: objects::labels(LABEL),
-        annotations: BTreeMap::from([(FEDERATIONS.to_owned(), route.federations.join(","))]),
-        owner_references: owners.to_vec(),
-        ..ObjectMeta::default()
-    };
+fn entry(metadata: ObjectMeta, spec: ServiceEntrySpec) -> ServiceEntry {
     ServiceEntry { api_version: API_VERSION.to_owned(), kind: "ServiceEntry".to_owned(), metadata, spec }
-}
-
-fn update(stored: &Stored, route: &Route, spec: &ServiceEntrySpec, owners: &[OwnerReference]) -> Option<Update> {
-    let metadata = &stored.metadata;
-    let federations = route.federations.join(",");
-    let owners = objects::owners(&metadata.owner_references, owners);
-    let labelled = LABELS.iter().all(|(key, value)| metadata.labels.get(*key).is_some_and(|label| label == value));
-    let same_metadata =
-        labelled && metadata.annotations.get(FEDERATIONS) == Some(&federations) && metadata.owner_references == owners;
-    let wanted = serde_json::to_string(spec).ok()?;
-    if same_metadata && stored.spec.get() == wanted {
-        return None;
-    }
-    let is: Value = serde_json::from_str(stored.spec.get()).ok()?;
-    let should: Value = serde_json::to_value(spec).ok()?;
-    if same_metadata && is == should {
-        return None;
-    }
-    let (mut labels, mut annotations) = (metadata.labels.clone(), metadata.annotations.clone());
-    labels.extend(objects::labels(LABEL));
-    annotations.insert(FEDERATIONS.to_owned(), federations);
-    let shape = |labels, annotations, owners: &[OwnerReference], spec| json!({"metadata": {"labels": labels, "annotations": annotations, "ownerReferences": owners}, "spec": spec});
-    Some(Update {
-        name: metadata.name.clone(),
-        from: shape(metadata.labels.clone(), metadata.annotations.clone(), &metadata.owner_references, is),
-        to: shape(labels, annotations, &owners, should),
-    })
 }
 
 fn address_of(spec: &RawValue) -> Option<Ipv4Addr> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use der::asn1::OctetString;
 use der::oid::db::rfc5280::{
     ANY_EXTENDED_KEY_USAGE, ID_CE_BASIC_CONSTRAINTS, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE, ID_CE_NAME_CONSTRAINTS,
-    ID_CE_SUBJECT_KEY_IDENTIFIER, ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH,
+    ID_CE_SUBJECT_ALT_NAME, ID_CE_SUBJECT_KEY_IDENTIFIER, ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH,
 };
 use der::{Decode, Tag, Tagged};
 use jiff::Timestamp;
@@ -177,6 +177,8 @@ impl Extensions {
                 self.key_identifier = Some(value::<OctetString>(extension)?.into_bytes().into());
             }
             ID_CE_NAME_CONSTRAINTS => return Err(Fault::NameConstraints),
+            // More names of the CA, which limit nothing; an anchor has none.
+            ID_CE_SUBJECT_ALT_NAME => {}
             other if extension.critical => return Err(Fault::CriticalExtension(other.to_string())),
             _ => {}
         }

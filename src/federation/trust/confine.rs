@@ -110,11 +110,11 @@ impl Confined<'_> {
     /// (a DNS or e-mail name may be spelled like one), and addresses, for good measure.
     fn name_constraints(&self) -> Result<NameConstraints, der::Error> {
         // Without a leading dot: this very host, nothing below it (RFC 5280, 4.2.1.10).
-        let permitted = self
-            .trust_domains
-            .iter()
-            .map(|domain| Ok(subtree(GeneralName::UniformResourceIdentifier(Ia5String::new(domain)?))))
-            .collect::<Result<Vec<_>, der::Error>>()?;
+        let domains =
+            self.trust_domains.iter().map(|domain| Ia5String::new(domain).map(GeneralName::UniformResourceIdentifier));
+        // OpenSSL does not read the e-mail name "" as "all", so for its sake no mailbox but one is permitted either.
+        let nobody = Ia5String::new("nobody@invalid").map(GeneralName::Rfc822Name);
+        let permitted = domains.chain([nobody]).map(|name| name.map(subtree)).collect::<Result<_, _>>()?;
         let excluded = [
             GeneralName::DnsName(Ia5String::new("")?),
             GeneralName::Rfc822Name(Ia5String::new("")?),

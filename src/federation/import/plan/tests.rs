@@ -1,8 +1,10 @@
 //! What a plan creates, changes and deletes, and what it leaves alone.
 
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::federation::objects::Update;
 use crate::federation::ourselves::Ourselves;
 
 fn ours() -> Ourselves {
@@ -71,7 +73,7 @@ impl Case {
 
     /// The case after its plan was carried out as an API server does.
     fn applied(mut self) -> Self {
-        let plan = self.plan();
+        let plan = self.plan().changes;
         self.existing.retain(|stored| !plan.delete.contains(&stored.metadata.name));
         for update in plan.update {
             let stored = self.existing.iter_mut().find(|stored| stored.metadata.name == update.name).unwrap();
@@ -105,7 +107,7 @@ impl Case {
 #[test]
 fn what_is_missing_is_created_whole() {
     let plan = Case::new(vec![federation("b", "b.local", Some("x"))]).plan();
-    let entry = &plan.create[0];
+    let entry = &plan.changes.create[0];
     assert_eq!(entry.metadata.name, "x.ns.svc.b.local");
     assert_eq!(entry.metadata.owner_references, owners());
     let spec = serde_json::to_value(&entry.spec).unwrap();
@@ -141,7 +143,7 @@ fn drift_is_repaired_and_foreign_labels_stay() {
     *case.spec("x.ns.svc.b.local") = RawValue::from_string(wrong.to_string()).unwrap();
     case.existing[1].metadata.labels.remove("heritage");
     case.existing[1].metadata.labels.insert("mine".to_owned(), "1".to_owned());
-    let plan = case.plan();
+    let plan = case.plan().changes;
     assert_eq!((plan.create.len(), plan.update.len(), plan.delete.len()), (0, 2, 0));
     let repaired = case.applied();
     assert_eq!(repaired.plan(), Plan::default());
@@ -155,7 +157,7 @@ fn an_address_stays_though_the_endpoints_move() {
     spec["addresses"] = json!(["240.241.7.7"]);
     spec["endpoints"] = json!([]);
     *case.spec("x.ns.svc.b.local") = RawValue::from_string(spec.to_string()).unwrap();
-    let update = &case.plan().update[0];
+    let update = &case.plan().changes.update[0];
     assert_eq!(update.to["spec"]["addresses"], json!(["240.241.7.7"]));
     assert_ne!(update.to["spec"]["endpoints"], json!([]));
 }
@@ -165,9 +167,9 @@ fn a_service_or_a_federation_that_is_gone_takes_its_entries_along() {
     let both = || vec![federation("b", "b.local", Some("xy")), federation("c", "c.local", Some("z"))];
     let mut case = Case::new(both()).applied();
     case.federations[0] = federation("b", "b.local", Some("x"));
-    assert_eq!(case.plan().delete, ["y.ns.svc.b.local"]);
+    assert_eq!(case.plan().changes.delete, ["y.ns.svc.b.local"]);
     case.federations.remove(1);
-    assert_eq!(case.plan().delete, ["y.ns.svc.b.local", "z.ns.svc.c.local"]);
+    assert_eq!(case.plan().changes.delete, ["y.ns.svc.b.local", "z.ns.svc.c.local"]);
     assert_eq!(case.applied().names(), ["x.ns.svc.b.local"]);
 }
 
@@ -180,18 +182,22 @@ fn what_is_unknown_stays() {
     lost_cache.federations[0] = federation("b", "b.local", None);
     assert_eq!(lost_cache.plan(), Plan::default());
     lost_cache.existing[0].metadata.annotations.clear();
-    assert_eq!(lost_cache.plan().delete, Vec::<String>::new(), "not even when the annotation is gone");
+    assert_eq!(lost_cache.plan().changes.delete, Vec::<String>::new(), "not even when the annotation is gone");
 
     let mut unreadable = known();
     unreadable.federations.remove(0);
     unreadable.all_read = false;
     assert_eq!(unreadable.plan(), Plan::default());
     unreadable.all_read = true;
-    assert_eq!(unreadable.plan().delete, ["x.ns.svc.b.local"], "else the case above proves nothing");
+    assert_eq!(unreadable.plan().changes.delete, ["x.ns.svc.b.local"], "else the case above proves nothing");
 
     let mut moved = known();
     moved.federations[0] = federation("b", "new.local", None);
-    assert_eq!(moved.plan().delete, ["x.ns.svc.b.local"], "the user gave it another trust domain: that is a decision");
+    assert_eq!(
+        moved.plan().changes.delete,
+        ["x.ns.svc.b.local"],
+        "the user gave it another trust domain: that is a decision"
+    );
 }
 
 #[test]
@@ -204,7 +210,7 @@ fn without_an_owner_nothing_is_done_and_one_is_enough() {
     case.owners.pop();
     assert_eq!(case.plan(), Plan::default(), "the reference to the absent one stays");
     case.owners.push(OwnerReference { uid: "new".to_owned(), ..owners().remove(1) });
-    assert_eq!(case.plan().update[0].to["metadata"]["ownerReferences"][1]["uid"], "new");
+    assert_eq!(case.plan().changes.update[0].to["metadata"]["ownerReferences"][1]["uid"], "new");
 }
 
 #[test]
@@ -212,7 +218,7 @@ fn without_an_address_only_what_shares_a_listener_is_imported() {
     let mut case = Case::new(vec![federation("b", "b.local", Some("xy"))]);
     case.range = "240.241.0.0/32";
     let plan = case.plan();
-    for entry in &plan.create {
+    for entry in &plan.changes.create {
         let names: Vec<_> = entry.spec.ports.iter().map(|port| port.name.as_str()).collect();
         assert_eq!((names.as_slice(), entry.spec.addresses.len()), (["http"].as_slice(), 0));
         assert_eq!(entry.spec.endpoints[0].ports.len(), 1);
@@ -223,20 +229,19 @@ fn without_an_address_only_what_shares_a_listener_is_imported() {
 
 #[test]
 fn a_cut_leaves_a_share_to_each_kind_and_moves_on() {
-    let numbered = |count: usize| Plan {
+    let numbered = |count: usize| Changes {
         create: vec![ServiceEntry::default(); count],
         update: (0..count).map(|n| Update { name: n.to_string(), from: Value::Null, to: Value::Null }).collect(),
         delete: (0..count).map(|n| n.to_string()).collect(),
-        refused: vec![],
     };
-    let cut = numbered(1000).cut(500, 0);
-    assert_eq!((cut.create.len(), cut.update.len(), cut.delete.len()), (300, 100, 100));
-    assert_ne!(numbered(1000).cut(500, 0).delete, numbered(1000).cut(500, 1).delete);
+    let first = cut(numbered(1000), 500, 0);
+    assert_eq!((first.create.len(), first.update.len(), first.delete.len()), (300, 100, 100));
+    assert_ne!(cut(numbered(1000), 500, 0).delete, cut(numbered(1000), 500, 1).delete);
     let mut lopsided = numbered(0);
     lopsided.delete = (0..700).map(|n| n.to_string()).collect();
-    assert_eq!(lopsided.cut(500, 0).delete.len(), 500);
-    assert_eq!(numbered(50).cut(500, 3), numbered(50));
-    let seen: BTreeSet<String> = (0..10).flat_map(|turn| numbered(1000).cut(500, turn).delete).collect();
+    assert_eq!(cut(lopsided, 500, 0).delete.len(), 500);
+    assert_eq!(cut(numbered(50), 500, 3), numbered(50));
+    let seen: BTreeSet<String> = (0..10).flat_map(|turn| cut(numbered(1000), 500, turn).delete).collect();
     assert_eq!(seen.len(), 1000, "every change has its turn");
 }
 

@@ -1,0 +1,236 @@
+//! Asks every peer, all at once, and writes what it learned into their status. The only writer of that status.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use istio_federation::api::istio_federation::{API_VERSION, IstioFederation, IstioFederationStatus, KIND};
+use istio_federation::api::kubernetes::Condition;
+use istio_federation::api::metadata::{PRIVATE_PATH, PUBLIC_PATH};
+use istio_federation::api::values::Values;
+use istio_federation::federation::conditions::{self, OWNED, PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY};
+use istio_federation::federation::discovery::absorb::Judge;
+use istio_federation::federation::discovery::due::{self, AT_ONCE};
+use istio_federation::federation::discovery::{Exchange, findings, refusals};
+use istio_federation::federation::import::routes::Routes;
+use istio_federation::federation::names::TrustDomain;
+use istio_federation::federation::refusal::Refusal;
+use istio_federation::federation::roster::Roster;
+use istio_federation::hook::{
+    Effects, Events, HookConfig, Input, Logger, MetricOperation, ObjectPatch, ObjectRef, Schedule, diff,
+};
+use istio_federation::peer::exchange::Caller;
+use istio_federation::peer::{Limits, SigningKey, bounded_parallel, endpoint};
+use jiff::{Timestamp, Unit};
+use serde_json::{Value, json};
+
+use crate::shared::{bindings, facts, federations, keypair, own_chain};
+
+const QUEUE: &str = "/modules/istio/federation-discovery";
+/// The whole status, with lists where Kubernetes leaves out empty ones.
+const STATUS: &str = "(.status // {} | . + {conditions: (.conditions // []), refused: (.refused // [])})";
+/// 1 while the last request failed, else 0; Deckhouse's name, though it counts nothing.
+const ERROR_METRIC: &str = "d8_istio_federation_metadata_endpoints_fetch_error_count";
+/// When a request last succeeded, in seconds since 1970; while it fails, when that was found.
+const SUCCESS_METRIC: &str = "d8_istio_federation_metadata_last_success_timestamp_seconds";
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+pub(crate) fn config() -> HookConfig {
+    let mut kubernetes = vec![
+        // Looks at spec alone: what this hook writes does not wake it.
+        bindings::federations("specs", "null", Events::All, QUEUE),
+        bindings::federations("federations", STATUS, Events::None, QUEUE),
+        bindings::kube_system(QUEUE),
+        keypair::binding(QUEUE),
+    ];
+    kubernetes.extend(own_chain::bindings(QUEUE));
+    HookConfig {
+        schedule: vec![Schedule {
+            name: "tick".to_owned(),
+            crontab: format!("*/{} * * * * *", due::TICK),
+            queue: Some(QUEUE.to_owned()),
+            ..Schedule::default()
+        }],
+        kubernetes,
+        ..HookConfig::default()
+    }
+}
+
+pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Failure> {
+    let run_start = Instant::now();
+    let Some(values) = facts::values_if_enabled(input)? else { return Ok(Effects::default()) };
+    let Some(pair) =
+        keypair::from_values(&values).map_or_else(|| keypair::from_secret(input), |pair| Ok(Some(pair)))?
+    else {
+        log.warn("there is no key pair yet: peers are asked once it is there", &[]);
+        return Ok(Effects::default());
+    };
+    let key = SigningKey::from_pem_pair(&pair.private, &pair.public)?;
+    let ours = facts::ourselves(input, &values)?;
+    let own_chain = own_chain::read(input)?;
+    let before = federations::read(input, "federations", log)?;
+    let judge = Judge {
+        ours: &ours,
+        own_chain: own_chain.as_ref(),
+        now: Timestamp::now().round(Unit::Second)?,
+        pace: facts::pace(input),
+    };
+
+    let roster = Mutex::new(Roster::new(&before.readable, &ours));
+    let limits = Limits::default();
+    let caller = Caller { key: &key, uuid: &ours.uuid, roster: &roster, now: judge.now, limits };
+    let fit = {
+        let roster = roster.lock().map_err(|_| "the roster is poisoned")?.clone();
+        before.readable.iter().filter(move |federation| {
+            roster.standing(&federation.metadata.name).is_some_and(|standing| standing.is_ok())
+        })
+    };
+    let asked = due::in_order(fit, judge.now, judge.pace);
+    let names: Vec<String> = asked.iter().map(|federation| federation.metadata.name.clone()).collect();
+    // Each exchange is bounded by itself; this bounds them together, however many there are.
+    let run_end = run_start + limits.exchange;
+    let answers = bounded_parallel(asked, AT_ONCE, |federation| caller.exchange(federation, run_end));
+    let exchanges: BTreeMap<String, Exchange> =
+        names.into_iter().zip(answers).filter_map(|(name, answer)| Some((name, answer.ok().flatten()?))).collect();
+
+    let roster = roster.into_inner().map_err(|_| "the roster is poisoned")?;
+    let after = decide(&judge, &roster, &before.readable, exchanges);
+    let mut effects = Effects::default();
+    for (was, is) in before.readable.iter().zip(&after) {
+        effects.objects.extend(status_patches(was, &is.federation)?);
+        if is.asked {
+            effects.metrics.extend(metrics(&is.federation, judge.now));
+            report(&is.federation, log);
+        }
+    }
+    if before.all_read {
+        effects.metrics.extend(ended_metrics(&values, &before.readable));
+    }
+    Ok(effects)
+}
+
+/// A federation after the run.
+struct Decided {
+    federation: IstioFederation,
+    asked: bool,
+}
+
+/// What every status should be. Pure: the answers are in.
+fn decide(
+    judge: &Judge<'_>,
+    roster: &Roster,
+    before: &[IstioFederation],
+    mut exchanges: BTreeMap<String, Exchange>,
+) -> Vec<Decided> {
+    let mut refused_certificates: BTreeMap<String, Option<Vec<Refusal>>> = BTreeMap::new();
+    let mut after: Vec<Decided> = Vec::new();
+    for was in before {
+        let mut federation = was.clone();
+        let name = &was.metadata.name;
+        let mut asked = false;
+        match roster.standing(name) {
+            Some(Ok(trust_domain)) => {
+                let trust_domain: &TrustDomain = trust_domain;
+                if let Some(exchange) = exchanges.remove(name) {
+                    let absorbed = judge.absorb(was, trust_domain, exchange);
+                    refused_certificates.insert(name.clone(), absorbed.refused_certificates);
+                    federation.status = Some(absorbed.status);
+                    asked = true;
+                }
+            }
+            Some(Err(unfit)) => {
+                let mut status = was.status.clone().unwrap_or_default();
+                let found = findings::of_unfit(unfit);
+                status.conditions = conditions::merge(&status.conditions, &found, was.metadata.generation, judge.now);
+                federation.status = Some(status);
+            }
+            None => {}
+        }
+        after.push(Decided { federation, asked });
+    }
+    let federations: Vec<IstioFederation> = after.iter().map(|decided| decided.federation.clone()).collect();
+    let routes = Routes::new(&federations, roster, judge.ours);
+    for decided in &mut after {
+        let certificates = refused_certificates.remove(&decided.federation.metadata.name).flatten();
+        refusals::record(&mut decided.federation, &routes, certificates);
+    }
+    after
+}
+
+/// One patch for the data, one for the conditions; none where nothing changed.
+fn status_patches(was: &IstioFederation, is: &IstioFederation) -> Result<Vec<ObjectPatch>, Failure> {
+    let target = ObjectRef::new(API_VERSION, KIND, None, &was.metadata.name);
+    let (old, new) = (was.status.clone().unwrap_or_default(), is.status.clone().unwrap_or_default());
+    let data = |status: &IstioFederationStatus| {
+        serde_json::to_value(IstioFederationStatus { conditions: Vec::new(), ..status.clone() })
+    };
+    let mut patches = Vec::new();
+    if let Some(changed) = diff(&data(&old)?, &data(&new)?) {
+        patches.push(ObjectPatch::merge_patch(target.clone(), json!({ "status": changed }))?);
+    }
+    let [old, new] = [&old, &new].map(|status| conditions::owned(&status.conditions));
+    if old != new {
+        patches.push(ObjectPatch::jq_patch(target, &conditions_filter(&new)?)?);
+    }
+    Ok(patches.into_iter().map(|patch| patch.subresource("/status").ignore_missing_object()).collect())
+}
+
+/// Replaces our conditions and keeps those of others, whatever they have become since the snapshot.
+fn conditions_filter(owned: &[Condition]) -> Result<String, Failure> {
+    let ours: Vec<String> = OWNED.iter().map(|type_| format!(".type != {}", Value::from(*type_))).collect();
+    let others = format!("[.status.conditions[]? | select({})]", ours.join(" and "));
+    Ok(format!(".status.conditions = {} + {others}", serde_json::to_string(owned)?))
+}
+
+/// Group of a peer's metrics: one each, so that a peer that was not asked keeps its own.
+pub(crate) fn metric_group(name: &str) -> String {
+    format!("federation_discovery/{name}")
+}
+
+fn metrics(federation: &IstioFederation, now: Timestamp) -> Vec<MetricOperation> {
+    let name = federation.metadata.name.as_str();
+    let conditions = federation.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let mut metrics = Vec::new();
+    for (type_, path) in [(PUBLIC_EXCHANGE_READY, PUBLIC_PATH), (PRIVATE_EXCHANGE_READY, PRIVATE_PATH)] {
+        let Some(condition) = conditions.iter().find(|condition| condition.type_ == type_) else { continue };
+        let url = endpoint(&federation.spec.metadata_endpoint, path);
+        let labels = [("federation_name", name), ("endpoint", url.as_str())];
+        let mut set = |metric: &str, value: f64| {
+            metrics.push(MetricOperation::set(metric, value, &labels, &metric_group(name)));
+        };
+        let (failed, succeeded) = match condition.status.as_str() {
+            "True" => (0.0, Some(now)),
+            "False" => (1.0, condition.last_transition_time),
+            _ => continue,
+        };
+        set(ERROR_METRIC, failed);
+        if let Some(time) = succeeded {
+            #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit into 52 bits for ever")]
+            set(SUCCESS_METRIC, time.as_second() as f64);
+        }
+    }
+    metrics
+}
+
+/// Ends the metrics of federations that were there when the values were last computed and are gone.
+fn ended_metrics(values: &Values, present: &[IstioFederation]) -> Vec<MetricOperation> {
+    let internal = values.istio.as_ref().and_then(|istio| istio.internal.as_ref());
+    let known = internal.and_then(|internal| internal.federation_names.as_ref()).into_iter().flatten();
+    let gone = known.filter(|name| !present.iter().any(|federation| federation.metadata.name == **name));
+    gone.map(|name| MetricOperation::expire(&metric_group(name))).collect()
+}
+
+fn report(federation: &IstioFederation, log: &Logger) {
+    let conditions = federation.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    for condition in conditions.iter().filter(|condition| condition.status == "False") {
+        let told = [
+            ("federation", json!(federation.metadata.name)),
+            ("condition", json!(condition.type_)),
+            ("reason", json!(condition.reason)),
+            ("error", json!(condition.message)),
+        ];
+        log.warn("IstioFederation is not ready", &told);
+    }
+}

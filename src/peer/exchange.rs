@@ -1,0 +1,162 @@
+//! One exchange with a peer: public document, token, private document, names of gateways; all before one deadline.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::{Answer, Client, FetchError, Limits, SigningKey, Trust, VerifyingKey, claims_for, endpoint, host_of, sign};
+use crate::api::istio_federation::{IstioFederation, MetadataCache};
+use crate::api::metadata::{PRIVATE_PATH, PUBLIC_PATH, PublicMetadata};
+use crate::federation::discovery::{Exchange, Fetch, PrivateAnswer};
+use crate::federation::documents;
+use crate::federation::offer::{GATEWAY_LIMIT, gateway_name};
+use crate::federation::roster::{ClaimError, Roster, cache_of, is_same_endpoint};
+
+/// Who asks.
+#[derive(Debug)]
+pub struct Caller<'a> {
+    /// What our tokens are signed with.
+    pub key: &'a SigningKey,
+    /// Our cluster UUID.
+    pub uuid: &'a str,
+    /// Which UUIDs the peers may claim; shared by all exchanges of a run.
+    pub roster: &'a Mutex<Roster>,
+    /// The time, for tokens.
+    pub now: Timestamp,
+    /// Limits of each exchange.
+    pub limits: Limits,
+}
+
+impl Caller<'_> {
+    /// Asks the peer. Ends at `run_end` whatever the peer does; `None` where that left it less time than every peer
+    /// has and the time did not do: such an exchange says nothing about the peer.
+    #[must_use]
+    pub fn exchange(&self, federation: &IstioFederation, run_end: Instant) -> Option<Exchange> {
+        let own_end = Instant::now() + self.limits.exchange;
+        let deadline = own_end.min(run_end);
+        let exchange = self.ask(federation, deadline);
+        let cut_short = run_end < own_end && Instant::now() >= run_end;
+        let failed =
+            matches!(exchange.public, Fetch::Failed { .. }) || matches!(exchange.private, Fetch::Failed { .. });
+        (!(cut_short && failed)).then_some(exchange)
+    }
+
+    fn ask(&self, federation: &IstioFederation, deadline: Instant) -> Exchange {
+        let spec = &federation.spec;
+        let name = federation.metadata.name.as_str();
+        let cache = cache_of(federation).filter(|cache| is_same_endpoint(cache, spec));
+        let client = Trust::from_spec(spec.metadata.as_ref()).map_err(super::ClientError::from).and_then(|trust| {
+            Client::new(&trust, self.limits).map(|client| (matches!(trust, Trust::Insecure), client))
+        });
+        let (unverified, client) = match client {
+            Ok(client) => client,
+            Err(error) => {
+                return Exchange {
+                    public: Fetch::Failed { reason: error.reason(), message: error.to_string() },
+                    private: awaiting_public(),
+                    resolved: BTreeMap::new(),
+                    unverified: false,
+                };
+            }
+        };
+
+        let etag = cache.filter(|cache| cache.public.is_some()).and_then(|cache| cache.public_etag.as_deref());
+        let url = endpoint(&spec.metadata_endpoint, PUBLIC_PATH);
+        let mut public = fetch(client.get(&url, None, etag, deadline), &url, |body| read_public(body));
+        let identity = match &public {
+            Fetch::Fresh { document, .. } => self.claim(name, &document.cluster_uuid).map(Some),
+            _ => self.roster.lock().unwrap_or_else(PoisonError::into_inner).identity(name),
+        };
+        let private = match identity {
+            Ok(Some(uuid)) => self.private(&client, federation, cache, &uuid, deadline),
+            Ok(None) => awaiting_public(),
+            Err(error) => {
+                public = Fetch::Failed { reason: error.reason(), message: error.to_string() };
+                awaiting_public()
+            }
+        };
+        let resolved = resolve_names(&private, cache, deadline);
+        Exchange { public, private, resolved, unverified }
+    }
+
+    fn claim(&self, name: &str, uuid: &str) -> Result<String, ClaimError> {
+        let mut roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
+        roster.claim(name, uuid).map(|()| uuid.to_owned())
+    }
+
+    fn private(
+        &self,
+        client: &Client,
+        federation: &IstioFederation,
+        cache: Option<&MetadataCache>,
+        peer: &str,
+        deadline: Instant,
+    ) -> Fetch<PrivateAnswer> {
+        let url = endpoint(&federation.spec.metadata_endpoint, PRIVATE_PATH);
+        let token = sign(self.key, &claims_for(self.uuid, peer, host_of(&url).ok(), self.now));
+        // What is missing is withdrawn after a second fresh document: as long as something is, an unchanged one counts too.
+        let etag = cache
+            .filter(|cache| cache.private.is_some() && cache.absent.is_empty())
+            .and_then(|cache| cache.private_etag.as_deref());
+        fetch(client.get(&url, Some(&token), etag, deadline), &url, |body| {
+            let document = documents::read_private(body).map_err(|error| (error.reason(), error.to_string()))?;
+            let complete = document.complete == Some(true);
+            Ok(PrivateAnswer { document: documents::normalize(&document), complete })
+        })
+    }
+}
+
+fn read_public(body: &[u8]) -> Result<PublicMetadata, (&'static str, String)> {
+    let document = documents::read_public(body).map_err(|error| (error.reason(), error.to_string()))?;
+    VerifyingKey::from_pem(&document.authn_key_pub).map_err(|error| {
+        ("InvalidPublicMetadata", format!("the answer is not public metadata: authnKeyPub: {error}"))
+    })?;
+    Ok(document)
+}
+
+fn fetch<T>(
+    answer: Result<Answer, FetchError>,
+    url: &str,
+    read: impl FnOnce(&[u8]) -> Result<T, (&'static str, String)>,
+) -> Fetch<T> {
+    match answer {
+        Ok(Answer::NotModified) => Fetch::NotModified,
+        Ok(Answer::Document { body, etag }) => match read(&body) {
+            Ok(document) => Fetch::Fresh { document, etag },
+            Err((reason, message)) => Fetch::Failed { reason, message: format!("GET {url}: {message}") },
+        },
+        Err(error) => Fetch::Failed { reason: error.reason(), message: error.to_string() },
+    }
+}
+
+fn awaiting_public<T>() -> Fetch<T> {
+    let message = "the private document is fetched once the public one has told who the peer is".to_owned();
+    Fetch::NotTried { reason: "AwaitingPublic", message }
+}
+
+/// Addresses of the names among the gateways: of the new document, or of the cached one that still holds.
+fn resolve_names(
+    private: &Fetch<PrivateAnswer>,
+    cache: Option<&MetadataCache>,
+    deadline: Instant,
+) -> BTreeMap<String, Vec<String>> {
+    let document = match private {
+        Fetch::Fresh { document: answer, .. } => Some(&answer.document),
+        Fetch::NotModified => cache.and_then(|cache| cache.private.as_ref()),
+        Fetch::NotTried { .. } | Fetch::Failed { .. } => None,
+    };
+    let gateways = document.into_iter().flat_map(|document| &document.ingress_gateways).take(GATEWAY_LIMIT);
+    let mut resolved = BTreeMap::new();
+    for address in gateways.map(|gateway| gateway.gateway.address.as_str()) {
+        if let Some(name) = gateway_name(address)
+            && address.parse::<std::net::IpAddr>().is_err()
+            && !resolved.contains_key(address)
+            && let Ok(found) = super::resolve(name.as_str(), deadline)
+        {
+            resolved.insert(address.to_owned(), found.iter().map(ToString::to_string).collect());
+        }
+    }
+    resolved
+}

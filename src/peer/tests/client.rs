@@ -1,0 +1,573 @@
+//! Fetches from servers that behave, and from servers that do not.
+
+use std::io::{self, Read as _, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::super::client::{Answer, Client, Limits};
+use super::super::connector::TlsConnector;
+use super::super::fault::{CertificateFault, Fault, FetchError};
+use super::super::parallel::bounded_parallel;
+use super::super::resolve::{ResolveError, Resolver};
+use super::super::tls::{self, Trust};
+use super::super::url::UrlError;
+use super::super::{FETCH_FAILED, NON_OK_RESPONSE};
+use super::server::{Identity, Server, params};
+use super::tls::patient;
+
+static LOCALHOST: LazyLock<Identity> = LazyLock::new(|| Identity::self_signed(&params(&["localhost"])));
+
+fn client(limits: Limits) -> Client {
+    Client::new(&Trust::only(&LOCALHOST.pem).unwrap(), limits).unwrap()
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(30)
+}
+
+fn get(server: &Server) -> Result<Answer, FetchError> {
+    client(patient()).get(&server.url("/x"), None, None, soon())
+}
+
+/// What becomes of this response.
+fn fetch(response: impl Into<Vec<u8>>) -> Result<Answer, Fault> {
+    get(&Server::fixed(&LOCALHOST, response)).map_err(|error| error.fault)
+}
+
+fn document(body: &str) -> Answer {
+    Answer::Document { body: body.into(), etag: None }
+}
+
+#[test]
+fn a_document_is_asked_for_plainly() {
+    let server = Server::fixed(&LOCALHOST, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    let get = |token, etag| client(patient()).get(&server.url("/m/private/federation.json"), token, etag, soon());
+    assert_eq!(get(None, None), Ok(document("hello")));
+    assert_eq!(get(Some("a.b.c"), Some("\"v1\"")), Ok(document("hello")));
+    // What is no entity tag is not sent.
+    assert_eq!(get(None, Some("v1\r\nX: y")), Ok(document("hello")));
+    let heads: Vec<Vec<String>> = server
+        .requests()
+        .iter()
+        .map(|head| head.trim_end().split("\r\n").map(str::to_owned).collect())
+        .map(|mut lines: Vec<String>| {
+            lines[1..].iter_mut().for_each(|line| line.make_ascii_lowercase());
+            lines[1..].sort();
+            lines
+        })
+        .collect();
+    let plain = [
+        "GET /m/private/federation.json HTTP/1.1".to_owned(),
+        "accept: application/json, text/plain".to_owned(),
+        format!("host: localhost:{}", server.address.port()),
+        format!("user-agent: istio-federation/{}", env!("CARGO_PKG_VERSION")),
+    ];
+    assert_eq!(heads[0], plain);
+    let mut with_token = plain.to_vec();
+    with_token.extend(["authorization: bearer a.b.c".to_owned(), "if-none-match: \"v1\"".to_owned()]);
+    with_token[1..].sort();
+    assert_eq!(heads[1], with_token);
+    assert_eq!(heads[2], plain);
+}
+
+#[test]
+fn bodies_come_in_every_framing() {
+    for response in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\nhello",
+        "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    ] {
+        assert_eq!(fetch(response), Ok(document("hello")), "{response}");
+    }
+    assert_eq!(fetch("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), Ok(document("")));
+}
+
+#[test]
+fn entity_tags_are_vetted_before_they_are_kept() {
+    let long = format!("\"{}\"", "x".repeat(254));
+    let too_long = format!("\"{}\"", "x".repeat(255));
+    for (sent, kept) in [
+        ("\"v1\"", true),
+        ("W/\"v1\"", true),
+        ("\"\"", true),
+        (long.as_str(), true),
+        (too_long.as_str(), false),
+        ("v1", false),
+        ("*", false),
+        ("\"", false),
+        ("\"a\"b\"", false),
+        ("\"a b\"", false),
+        ("\"\u{e9}\"", false),
+        ("w/\"v1\"", false),
+    ] {
+        let response = format!("HTTP/1.1 200 OK\r\nETag: {sent}\r\nContent-Length: 0\r\n\r\n");
+        let etag = kept.then(|| sent.to_owned());
+        assert_eq!(fetch(response), Ok(Answer::Document { body: vec![], etag }), "{sent}");
+    }
+}
+
+#[test]
+fn not_modified_is_an_answer_only_to_a_condition() {
+    let server = Server::fixed(&LOCALHOST, "HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n");
+    let get = |etag| client(patient()).get(&server.url("/x"), None, etag, soon());
+    assert_eq!(get(Some("\"v1\"")), Ok(Answer::NotModified));
+    for etag in [None, Some("no entity tag")] {
+        let error = get(etag).unwrap_err();
+        assert_eq!((error.reason(), error.fault), (NON_OK_RESPONSE, Fault::Status { status: 304 }));
+    }
+}
+
+#[test]
+fn every_other_status_is_an_error_with_a_hint() {
+    for (status, text) in [
+        (201, "HTTP status 201"),
+        (204, "HTTP status 204"),
+        (206, "HTTP status 206"),
+        (400, "HTTP status 400"),
+        (403, "HTTP status 403: forbidden; is there a proxy or firewall before the peer's metadata exporter?"),
+        (404, "HTTP status 404: not found; is the path in spec.metadataEndpoint right?"),
+        (500, "HTTP status 500: the peer's metadata exporter failed; see its log"),
+        (503, "HTTP status 503: the peer's metadata exporter is not ready, or not reachable for the proxy before it"),
+    ] {
+        let length = if status == 204 { "" } else { "Content-Length: 2\r\n" };
+        let server = Server::fixed(&LOCALHOST, format!("HTTP/1.1 {status} Whatever\r\n{length}\r\n{{}}"));
+        let error = get(&server).unwrap_err();
+        assert_eq!(error.reason(), NON_OK_RESPONSE);
+        assert_eq!(error.to_string(), format!("GET {}: {text}", server.url("/x")));
+    }
+}
+
+#[test]
+fn unauthorized_says_what_it_usually_means() {
+    let server = Server::fixed(&LOCALHOST, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+    let text = |token| {
+        let error = client(patient()).get(&server.url("/x"), token, None, soon()).unwrap_err();
+        assert_eq!(error.reason(), NON_OK_RESPONSE);
+        error.to_string()
+    };
+    let with_token = text(Some("secret.secret.secret"));
+    assert!(with_token.contains("usually it has no IstioFederation for this cluster yet"), "{with_token}");
+    assert!(!with_token.contains("secret"), "{with_token}");
+    assert!(text(None).contains("readable without authentication"));
+}
+
+#[test]
+fn redirects_are_not_followed_and_the_other_host_hears_nothing() {
+    let touched = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&touched);
+    let other = Server::tcp(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    });
+    for status in [300, 301, 302, 303, 305, 307, 308] {
+        for (location, to) in [
+            (format!("Location: {}\r\n", other.url("/x?token=secret")), format!("https://{}", host(&other))),
+            (format!("Location: https://user:secret@{}\r\n", host(&other)), format!("https://{}", host(&other))),
+            ("Location: /elsewhere\r\n".into(), "another path".into()),
+            ("Location: http://\u{1b}[31m\u{e9}\r\n".into(), String::new()),
+            (String::new(), "an unnamed place".into()),
+        ] {
+            let response = format!("HTTP/1.1 {status} Elsewhere\r\n{location}Content-Length: 2\r\n\r\n{{}}");
+            let server = Server::fixed(&LOCALHOST, response);
+            let error = client(patient()).get(&server.url("/x"), Some("token"), None, soon()).unwrap_err();
+            if to.is_empty() {
+                // A control character in a header is not even HTTP.
+                assert_eq!(error.fault, Fault::NotHttp);
+                continue;
+            }
+            assert_eq!(error.reason(), NON_OK_RESPONSE);
+            assert_eq!(
+                error.fault.to_string(),
+                format!("HTTP status {status}: redirected to {to}, which is not followed; fix spec.metadataEndpoint")
+            );
+            assert_eq!(server.requests().len(), 1);
+        }
+    }
+    assert_eq!(touched.load(Ordering::SeqCst), 0);
+}
+
+fn host(server: &Server) -> String {
+    format!("localhost:{}", server.address.port())
+}
+
+#[test]
+fn documents_are_json_or_plain_text_or_unnamed() {
+    let fetch = |header: &str| fetch(format!("HTTP/1.1 200 OK\r\n{header}Content-Length: 2\r\n\r\n{{}}"));
+    for header in [
+        "",
+        "Content-Type: application/json\r\n",
+        "Content-Type: Application/JSON; charset=utf-8\r\n",
+        "Content-Type: text/plain; charset=utf-8\r\n",
+        "Content-Type:\r\n",
+        "Content-Encoding: identity\r\n",
+    ] {
+        assert_eq!(fetch(header), Ok(document("{}")), "{header}");
+    }
+    for kind in ["text/html", "application/jsonp", "text/plainer", "json", "text/\u{202e}html"] {
+        let shown = kind.replace('\u{202e}', "?");
+        assert_eq!(
+            fetch(&format!("Content-Type: {kind}; charset=utf-8\r\n")),
+            Err(Fault::ContentType(shown)),
+            "{kind}"
+        );
+    }
+    assert_eq!(
+        fetch("Content-Type: text/html\r\n").unwrap_err().to_string(),
+        "the answer is not JSON but \"text/html\": a login or error page of a proxy? Check spec.metadataEndpoint"
+    );
+    assert_eq!(fetch("Content-Encoding: gzip\r\n"), Err(Fault::Encoded("gzip".into())));
+}
+
+#[test]
+fn a_document_may_be_as_long_as_the_limit() {
+    let limits = Limits { body: 1000, ..patient() };
+    let chunked =
+        |length: usize| format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(length));
+    let counted = |length: usize| format!("Content-Length: {length}\r\n\r\n{}", "x".repeat(length));
+    let endless = |length: usize| format!("\r\n{}", "x".repeat(length));
+    let framings: [&dyn Fn(usize) -> String; 3] = [&chunked, &counted, &endless];
+    for framing in framings {
+        let fetch = |length| {
+            let server = Server::fixed(&LOCALHOST, format!("HTTP/1.1 200 OK\r\n{}", framing(length)));
+            client(limits).get(&server.url("/x"), None, None, soon()).map_err(|error| error.fault)
+        };
+        assert_eq!(fetch(1000), Ok(document(&"x".repeat(1000))));
+        assert_eq!(fetch(1001), Err(Fault::TooLarge(1000)));
+    }
+}
+
+#[test]
+fn a_document_that_says_it_is_too_long_is_not_even_read() {
+    // Nothing follows the header, so a client that reads on would run into its deadline.
+    let server = Server::tls(&LOCALHOST, |_, stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4194305\r\n\r\n")?;
+        stream.flush()?;
+        thread::park_timeout(Duration::from_mins(1));
+        Ok(())
+    });
+    assert_eq!(get(&server).unwrap_err().fault, Fault::TooLarge(4 * 1024 * 1024));
+    let absurd = "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999999\r\n\r\n";
+    assert_eq!(fetch(absurd), Err(Fault::NotHttp));
+}
+
+#[test]
+fn of_a_gigabyte_only_the_first_megabytes_are_taken() {
+    for header in ["Transfer-Encoding: chunked\r\n", ""] {
+        let sent = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&sent);
+        let server = Server::tls(&LOCALHOST, move |_, stream| {
+            write!(stream, "HTTP/1.1 200 OK\r\n{header}\r\n")?;
+            let data = vec![b' '; 1024 * 1024];
+            for _ in 0..1024 {
+                if !header.is_empty() {
+                    stream.write_all(b"100000\r\n")?;
+                }
+                stream.write_all(&data)?;
+                if !header.is_empty() {
+                    stream.write_all(b"\r\n")?;
+                }
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(())
+        });
+        assert_eq!(get(&server).unwrap_err().fault, Fault::TooLarge(4 * 1024 * 1024));
+        // What the sockets buffer comes on top.
+        assert!(sent.load(Ordering::SeqCst) < 64, "{} MiB were taken", sent.load(Ordering::SeqCst));
+    }
+}
+
+#[test]
+fn headers_are_bounded() {
+    let large = Fault::HeaderTooLarge(16 * 1024);
+    let response = |header: String| format!("HTTP/1.1 200 OK\r\n{header}Content-Length: 0\r\n\r\n");
+    assert_eq!(fetch(response(format!("X: {}\r\n", "x".repeat(15_000)))), Ok(document("")));
+    assert_eq!(fetch(response(format!("X: {}\r\n", "x".repeat(17_000)))), Err(large.clone()));
+    assert_eq!(fetch(response(format!("X: {}\r\n", "x".repeat(10_000_000)))), Err(large.clone()));
+    assert_eq!(fetch("HTTP/1.1 200 ".to_owned() + &"x".repeat(100_000)), Err(large));
+    assert_eq!(fetch(response("X: y\r\n".repeat(120))), Ok(document("")));
+    assert_eq!(fetch(response("X: y\r\n".repeat(200))), Err(Fault::NotHttp));
+}
+
+#[test]
+fn what_is_not_http_is_said_to_be_so() {
+    for response in [
+        "garbage\r\n\r\n",
+        "HTTP/2 200 OK\r\n\r\n",
+        "HTTP/1.1 abc\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    ] {
+        assert_eq!(fetch(response), Err(Fault::NotHttp), "{response}");
+    }
+}
+
+#[test]
+fn an_answer_that_ends_early_is_no_answer() {
+    for response in [
+        "",
+        "HTTP/1.1 200 OK\r\nContent-Le",
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+    ] {
+        assert_eq!(fetch(response), Err(Fault::Closed), "{response}");
+    }
+}
+
+#[test]
+fn a_connection_that_is_cut_does_not_end_a_document() {
+    // Without TLS's goodbye, somebody on the path may have cut it.
+    for header in ["", "Content-Length: 10\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let server = Server::tls(&LOCALHOST, move |_, stream| {
+            write!(stream, "HTTP/1.1 200 OK\r\n{header}\r\n5\r\nhello")?;
+            stream.flush()?;
+            Err(io::ErrorKind::Other.into())
+        });
+        assert_eq!(get(&server).unwrap_err().fault, Fault::Closed, "{header}");
+    }
+}
+
+#[test]
+fn what_is_not_tls_is_said_to_be_so() {
+    for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.9\r\n", "\0\0\0\0\0\0\0\0\0\0"] {
+        let server = Server::tcp(move |mut socket| {
+            socket.write_all(answer.as_bytes())?;
+            // Until the client goes away, so that its answer to us cannot turn into a reset.
+            io::copy(&mut socket, &mut io::sink()).map(|_| ())
+        });
+        let error = get(&server).unwrap_err();
+        assert_eq!((error.reason(), error.fault), (FETCH_FAILED, Fault::NotTls), "{answer}");
+    }
+    let closing = Server::tcp(|mut socket| socket.read(&mut [0; 1024]).map(|_| ()));
+    assert_eq!(get(&closing).unwrap_err().fault, Fault::Closed);
+}
+
+/// Limits for tests about time. What is asserted about it is that an end comes at all, long before the test's own.
+fn short() -> Limits {
+    Limits { connect: Duration::from_millis(400), exchange: Duration::from_millis(800), ..Limits::default() }
+}
+
+fn timed(url: &str, limits: Limits) -> Fault {
+    let start = Instant::now();
+    let fault = client(limits).get(url, None, None, soon()).unwrap_err().fault;
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    fault
+}
+
+/// Writes `data` bytewise for a minute, or until the other side has enough.
+fn drip(stream: &mut (impl Write + ?Sized), data: &[u8]) -> io::Result<()> {
+    for byte in data.iter().cycle().take(3000) {
+        stream.write_all(&[*byte])?;
+        stream.flush()?;
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_server_that_drips_ends_at_the_deadline() {
+    let deadline = Fault::Deadline(short().exchange);
+    let body = Server::tls(&LOCALHOST, |_, stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n")?;
+        drip(stream, b" ")
+    });
+    assert_eq!(timed(&body.url("/"), Limits { connect: patient().connect, ..short() }), deadline);
+    let chunks = Server::tls(&LOCALHOST, |_, stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        drip(stream, b"1\r\n \r\n")
+    });
+    assert_eq!(timed(&chunks.url("/"), Limits { connect: patient().connect, ..short() }), deadline);
+    let header = Server::tls(&LOCALHOST, |_, stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nX: ")?;
+        drip(stream, b"x")
+    });
+    assert_eq!(timed(&header.url("/"), Limits { connect: patient().connect, ..short() }), deadline);
+    let hints = Server::tls(&LOCALHOST, |_, stream| drip(stream, b"HTTP/1.1 103 Early Hints\r\n\r\n"));
+    assert_eq!(timed(&hints.url("/"), Limits { connect: patient().connect, ..short() }), deadline);
+    // The first bytes of a TLS record that never ends.
+    let handshake = Server::tcp(|mut socket| {
+        socket.write_all(&[22, 3, 3, 0x3f, 0xff, 2, 0, 0xff, 0xff])?;
+        drip(&mut socket, &[0])
+    });
+    assert_eq!(timed(&handshake.url("/"), short()), Fault::ConnectTimeout(short().connect));
+    // A record inside of TLS that never ends, below what HTTP sees.
+    let record = Server::tls(&LOCALHOST, |_, stream| {
+        stream.flush()?;
+        thread::park_timeout(Duration::from_mins(1));
+        Ok(())
+    });
+    assert_eq!(timed(&record.url("/"), Limits { connect: patient().connect, ..short() }), deadline);
+}
+
+#[test]
+fn a_server_that_accepts_nothing_ends_at_the_connect_limit() {
+    // The kernel connects on its own; nobody ever speaks TLS.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = |listener: &TcpListener| format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+    let fault = timed(&url(&mute), short());
+    assert_eq!(fault, Fault::ConnectTimeout(short().connect));
+    assert_eq!(
+        fault.to_string(),
+        "no connection within 0.4 s: no route, a firewall, or a server that does not speak TLS"
+    );
+
+    // With its queue full, the kernel drops what comes: a black hole.
+    let full = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = full.local_addr().unwrap();
+    let queue: Vec<TcpStream> =
+        (0..20_000).map_while(|_| TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok()).collect();
+    assert!(queue.len() < 20_000, "the queue has no end here");
+    assert_eq!(timed(&url(&full), short()), Fault::ConnectTimeout(short().connect));
+}
+
+#[test]
+fn the_callers_deadline_counts_as_well() {
+    let touched = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&touched);
+    let mute = Server::tcp(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        thread::park_timeout(Duration::from_mins(1));
+        Ok(())
+    });
+    let get = |deadline| client(patient()).get(&mute.url("/"), None, None, deadline).unwrap_err().fault;
+    let start = Instant::now();
+    assert_eq!(get(start), Fault::Deadline(patient().exchange));
+    assert_eq!(touched.load(Ordering::SeqCst), 0, "what is over is not begun");
+    assert_eq!(get(Instant::now() + Duration::from_millis(300)), Fault::Deadline(patient().exchange));
+    assert_eq!(touched.load(Ordering::SeqCst), 1);
+    assert!(start.elapsed() < Duration::from_secs(15));
+}
+
+#[test]
+fn thirty_two_dead_peers_cost_the_time_of_one() {
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}/", mute.local_addr().unwrap().port());
+    let limits = Limits { connect: Duration::from_secs(1), ..short() };
+    let limits = Limits { exchange: Duration::from_secs(1), ..limits };
+    let start = Instant::now();
+    let faults = bounded_parallel(vec![url; 32], 32, |url| timed(&url, limits));
+    assert!(
+        faults.iter().all(|fault| matches!(fault, Ok(Fault::ConnectTimeout(_) | Fault::Deadline(_)))),
+        "{faults:?}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(16), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_port_where_nobody_listens_is_refused() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let error = client(patient()).get(&format!("https://localhost:{port}/"), None, None, soon()).unwrap_err();
+    assert_eq!((error.reason(), &error.fault), (FETCH_FAILED, &Fault::Refused));
+}
+
+fn resolved_by(resolver: Resolver, url: &str) -> Result<Answer, Fault> {
+    let tls = TlsConnector(tls::client_config(&Trust::only(&LOCALHOST.pem).unwrap()).unwrap());
+    let limits = Limits { connect: Duration::from_secs(2), ..patient() };
+    Client::with_parts(tls, resolver, limits).get(url, None, None, soon()).map_err(|error| error.fault)
+}
+
+#[test]
+fn names_without_addresses_and_mute_resolvers_are_named() {
+    let no: Resolver = |_, _| Err(io::Error::other("Name or service not known"));
+    let reason = "Name or service not known".to_owned();
+    let fault = Fault::Resolve(ResolveError::Failed { name: "b.example".into(), reason });
+    assert_eq!(resolved_by(no, "https://b.example/"), Err(fault));
+    let mute: Resolver = |_, _| {
+        thread::park_timeout(Duration::from_mins(1));
+        Ok(Vec::new())
+    };
+    let start = Instant::now();
+    assert_eq!(
+        resolved_by(mute, "https://b.example/"),
+        Err(Fault::Resolve(ResolveError::TimedOut("b.example".into())))
+    );
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn the_next_address_is_tried_when_one_refuses() {
+    let server = Server::fixed(&LOCALHOST, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    // Nobody listens at 127.0.0.2 on that port; more addresses than can be kept do no harm.
+    let several: Resolver = |_, port| {
+        let addresses = [[127, 0, 0, 2], [127, 0, 0, 1]].iter().cycle().take(100);
+        Ok(addresses.map(|&ip| SocketAddr::new(ip.into(), port)).collect())
+    };
+    assert_eq!(resolved_by(several, &server.url("/")), Ok(document("{}")));
+}
+
+#[test]
+fn bad_urls_and_tokens_are_refused_without_being_shown() {
+    let get = |url: &str, token| client(patient()).get(url, token, None, soon()).unwrap_err();
+    let error = get("https://user:secret@b.example/", None);
+    assert_eq!(error.fault, Fault::Url(UrlError::UserInfo));
+    assert_eq!(error.reason(), FETCH_FAILED);
+    assert!(!error.to_string().contains("secret"), "{error}");
+    assert!(!get("ftp://user:secret@b.example/", None).to_string().contains("secret"));
+    assert_eq!(
+        get("file:///etc/passwd", None).to_string(),
+        "GET file:///etc/passwd: \"file:///etc/passwd\" does not begin with https://: metadata is fetched over HTTPS \
+         only; fix spec.metadataEndpoint"
+    );
+    let error = get("https://localhost:1/", Some("secret\r\nX: y"));
+    assert_eq!(error.fault, Fault::Token);
+    assert!(!error.to_string().contains("secret"), "{error}");
+}
+
+#[test]
+fn the_same_fault_has_the_same_text_every_time() {
+    let mut old = params(&["localhost"]);
+    (old.not_before, old.not_after) = (rcgen::date_time_ymd(2025, 1, 1), rcgen::date_time_ymd(2026, 1, 3));
+    let old = Identity::self_signed(&old);
+    let expired = Server::fixed(&old, "");
+    let trust = Trust::only(&old.pem).unwrap();
+    let cut = Server::tcp(|_| Ok(()));
+    let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let refused = format!("https://localhost:{refused}/");
+    for url in [expired.url("/public/public.json"), cut.url("/"), refused] {
+        let text = || {
+            let client = Client::new(&trust, patient()).unwrap();
+            client.get(&url, None, None, soon()).unwrap_err().to_string()
+        };
+        let first = text();
+        assert!((0..5).all(|_| text() == first), "{first}");
+    }
+    let error = Client::new(&trust, patient()).unwrap().get(&expired.url("/x"), None, None, soon()).unwrap_err();
+    assert_eq!(error.fault, CertificateFault::Expired("2026-01-03".into()).into());
+    assert_eq!(
+        error.to_string(),
+        format!("GET {}: certificate has expired (2026-01-03): the peer's owner has to renew it", expired.url("/x"))
+    );
+}
+
+#[test]
+fn proxies_of_the_environment_are_not_used() {
+    // The environment is the process's: so this test runs itself in a new one.
+    const URL: &str = "ISTIO_FEDERATION_TEST_URL";
+    if let Ok(url) = std::env::var(URL) {
+        let answer = Client::new(&Trust::Insecure, patient()).unwrap().get(&url, None, None, soon());
+        assert_eq!(answer, Ok(document("{}")));
+        return;
+    }
+    let server = Server::fixed(&LOCALHOST, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    let touched = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&touched);
+    let proxy = Server::tcp(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    });
+    let mut run = std::process::Command::new(std::env::current_exe().unwrap());
+    run.args(["--exact", "peer::tests::client::proxies_of_the_environment_are_not_used"]).env(URL, server.url("/"));
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"] {
+        run.env(name, format!("http://{}", proxy.address));
+    }
+    let output = run.env_remove("NO_PROXY").env_remove("no_proxy").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!((server.requests().len(), touched.load(Ordering::SeqCst)), (1, 0));
+}
