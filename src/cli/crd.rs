@@ -3,6 +3,8 @@
 //! schemars describes what serde reads; an API server takes a narrower language, the *structural* schema: no references,
 //! one type per value, no alternatives. [`crd`] translates, and stops at anything that it has no translation for.
 
+use std::io::Write as _;
+
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
@@ -46,6 +48,12 @@ pub enum CrdError {
 pub fn yaml() -> Result<String, CrdError> {
     let body = serde_saphyr::to_string(&crd()?)?;
     Ok(format!("{HEADER}{body}"))
+}
+
+/// Prints it.
+pub fn print() -> anyhow::Result<()> {
+    std::io::stdout().write_all(yaml()?.as_bytes())?;
+    Ok(())
 }
 
 /// The CRD as an object of `apiextensions.k8s.io/v1`.

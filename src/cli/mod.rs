@@ -20,6 +20,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Serves this cluster's metadata to its peers
     Exporter(Box<exporter::ExporterArgs>),
+    /// Prints the custom resource definition of `IstioFederation`
+    Crd,
 }
 
 impl Cli {
@@ -28,6 +30,7 @@ impl Cli {
         match self.command {
             Command::Demo(args) => args.run(),
             Command::Exporter(args) => args.run(),
+            Command::Crd => crd::print(),
         }
     }
 }

@@ -7,7 +7,7 @@ use ureq::unversioned::transport::{Connector as _, TcpConnector};
 use ureq::{Agent, Body, http::Response};
 
 use super::FETCH_FAILED;
-use super::connector::{SystemResolver, TlsConnector};
+use super::connector::{BoundedResolver, TlsConnector};
 use super::fault::{Fault, FetchError, Named};
 use super::resolve;
 use super::tls::{self, Trust, TrustError};

@@ -49,20 +49,27 @@ fn resolve_with(name: &str, deadline: Instant, resolver: Resolver) -> Result<Vec
 
 /// The socket addresses of `host` (a name or an IP address without brackets), in the system's order of preference.
 /// At least one.
-pub(super) fn lookup(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, ResolveError> {
+pub(super) fn lookup(
+    host: &str,
+    port: u16,
+    deadline: Instant,
+    resolver: Resolver,
+) -> Result<Vec<SocketAddr>, ResolveError> {
     match host.parse() {
         Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
-        Err(_) => lookup_with(host, port, deadline, system),
+        Err(_) => ask(host, port, deadline, resolver),
     }
 }
 
-type Resolver = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
+/// Something that knows the addresses of names and may take as long as it likes.
+pub(super) type Resolver = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 
-fn system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+/// The resolver of the system.
+pub(super) fn system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     (host, port).to_socket_addrs().map(Iterator::collect)
 }
 
-fn lookup_with(host: &str, port: u16, deadline: Instant, resolver: Resolver) -> Result<Vec<SocketAddr>, ResolveError> {
+fn ask(host: &str, port: u16, deadline: Instant, resolver: Resolver) -> Result<Vec<SocketAddr>, ResolveError> {
     let name = printable(host.trim_end_matches('.'));
     let failed = |reason: String| ResolveError::Failed { name: name.clone(), reason: printable(&reason) };
     let (sender, receiver) = mpsc::sync_channel(1);
