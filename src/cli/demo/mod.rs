@@ -132,8 +132,8 @@ impl DemoArgs {
         say("Two clusters on this machine. Real: hook executable, exporters, HTTP, TLS, keys, tokens.");
         say("Stand-ins: Kubernetes (manifests in a folder), the operator, and the chart: the Secrets and ConfigMaps");
         say("that Helm would render from values are written by this program.\n");
-        // Discovery spares a peer that failed. Here cluster B fails to answer A for a moment only, until it knows A's key.
-        let hooks = Executable::new(hooks, &[("ISTIO_FEDERATION_RETRY", "always"), ("LOG_LEVEL", "info")]);
+        // Discovery spares a peer that failed. Here a peer refuses us for a moment only, until it knows our key: no waiting.
+        let hooks = Executable::new(hooks, &[("ISTIO_FEDERATION_PACE", "eager"), ("LOG_LEVEL", "info")]);
         let [a, b] = NAMES.map(|name| (self.examples.join(name), out.join(name)));
         let mut sides = [Side::prepare(&a.0, &a.1, &hooks).await?, Side::prepare(&b.0, &b.1, &hooks).await?];
         introduce(&mut sides)?;
