@@ -88,7 +88,10 @@ mod tests {
     #[test]
     fn values_become_the_objects_that_hooks_read_back() {
         assert_eq!(names(&json!({"istio": null})), [""; 0]);
-        assert_eq!(names(&json!({"istio": {"federation": {"enabled": false}, "internal": {"remotePublicMetadata": {}}}})), [""; 0]);
+        assert_eq!(
+            names(&json!({"istio": {"federation": {"enabled": false}, "internal": {"remotePublicMetadata": {}}}})),
+            [""; 0]
+        );
         assert_eq!(names(&json!({"istio": {"federation": {"enabled": true}}})), OWNERS);
         let values = json!({"global": {"discovery": {"clusterDomain": "a.local"}}, "istio": {"federation": {"enabled": true}, "internal": {
             "remoteAuthnKeypair": {"pub": "PUB\n", "priv": "PRIV\n"}, "remotePublicMetadata": {},

@@ -50,10 +50,10 @@ fn services(importer: &Facts, exporter: &Facts, missing: &mut Vec<String>) {
             missing.push(format!("{} has no ServiceEntry for {host}", importer.domain));
             continue;
         };
-        let imported: BTreeSet<u32> = entry.spec.ports.iter().map(|port| port.number).collect();
-        if imported != *ports || entry.spec.endpoints.is_empty() || entry.spec.addresses.is_empty() {
+        let found: BTreeSet<u32> = entry.spec.ports.iter().map(|port| port.number).collect();
+        if found != *ports || entry.spec.endpoints.is_empty() || entry.spec.addresses.is_empty() {
             missing.push(format!(
-                "{}: ServiceEntry {host} has ports {imported:?} instead of {ports:?}, {} endpoints and {} addresses",
+                "{}: ServiceEntry {host} has ports {found:?} instead of {ports:?}, {} endpoints and {} addresses",
                 importer.domain,
                 entry.spec.endpoints.len(),
                 entry.spec.addresses.len()
@@ -62,5 +62,96 @@ fn services(importer: &Facts, exporter: &Facts, missing: &mut Vec<String>) {
     }
     for host in importer.imported.keys().filter(|host| !exporter.offered.contains_key(*host)) {
         missing.push(format!("{} has a ServiceEntry for {host}, which nobody offers", importer.domain));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::values::TrustAnchorEntry;
+
+    fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
+        serde_json::from_value(value).unwrap()
+    }
+
+    /// Cluster a, which imports bar from b and offers nothing, and b.
+    fn federated() -> (Facts, Facts) {
+        let condition = |type_: &str| json!({"type": type_, "status": "True"});
+        let federation = read(json!({
+            "metadata": {"name": "b"},
+            "spec": {"trustDomain": "b.local", "metadataEndpoint": "https://b.example"},
+            "status": {"conditions": [condition(PUBLIC_EXCHANGE_READY), condition(PRIVATE_EXCHANGE_READY)]},
+        }));
+        let entry = read(json!({"spec": {
+            "hosts": ["bar.xyz.svc.b.local"], "addresses": ["240.241.0.1"], "ports": [{"number": 80, "name": "http"}],
+            "endpoints": [{"address": "198.51.100.1", "ports": {"http": 15443}}],
+        }}));
+        let a = Facts {
+            domain: "a.local".to_owned(),
+            federations: [("b".to_owned(), federation)].into(),
+            anchors: vec![TrustAnchorEntry {
+                trust_domains: vec!["b.local".to_owned()],
+                ..TrustAnchorEntry::default()
+            }],
+            mesh_config: "trustDomains: [b.local]".to_owned(),
+            imported: [("bar.xyz.svc.b.local".to_owned(), entry)].into(),
+            ..Facts::default()
+        };
+        let b = Facts {
+            domain: "b.local".to_owned(),
+            offered: [("bar.xyz.svc.b.local".to_owned(), [80].into())].into(),
+            gateways: [("xyz".to_owned(), vec!["bar.xyz.svc.b.local".to_owned()])].into(),
+            ..Facts::default()
+        };
+        (a, b)
+    }
+
+    #[test]
+    fn nothing_is_missing_when_all_is_there() {
+        let (a, b) = federated();
+        assert_eq!(missing(&a, &b), [""; 0]);
+    }
+
+    /// A way to break what is federated.
+    type Break = fn(&mut Facts, &mut Facts);
+
+    #[test]
+    fn everything_that_can_be_missing_is_told() {
+        let breaks: [(Break, &str); 11] = [
+            (|a, _| a.anchors.clear(), "no trust anchor for b.local"),
+            (|a, _| a.mesh_config.clear(), "mesh configuration of a.local"),
+            (|a, _| a.imported.clear(), "a.local has no ServiceEntry for bar.xyz.svc.b.local"),
+            (|a, _| entry(a).spec.ports.clear(), "ports {} instead of {80}"),
+            (|a, _| entry(a).spec.endpoints.clear(), "0 endpoints"),
+            (|a, _| entry(a).spec.addresses.clear(), "0 addresses"),
+            (|_, b| b.offered.clear(), "which nobody offers"),
+            (|_, b| b.gateways.clear(), "the Gateways of b.local list {}"),
+            (|a, _| status(a).conditions.truncate(1), "no condition PrivateMetadataExchangeReady"),
+            (
+                |a, _| status(a).conditions[1].status = "False".to_owned(),
+                "PrivateMetadataExchangeReady of IstioFederation b is False",
+            ),
+            (|a, _| federation(a).status = None, "no condition PublicMetadataExchangeReady"),
+        ];
+        for (number, (spoil, told)) in breaks.into_iter().enumerate() {
+            let (mut a, mut b) = federated();
+            spoil(&mut a, &mut b);
+            let found = missing(&a, &b).join("\n");
+            assert!(found.contains(told), "{number}: {found}");
+        }
+    }
+
+    fn entry(facts: &mut Facts) -> &mut crate::api::istio::ServiceEntry {
+        facts.imported.get_mut("bar.xyz.svc.b.local").unwrap()
+    }
+
+    fn federation(facts: &mut Facts) -> &mut crate::api::istio_federation::IstioFederation {
+        facts.federations.get_mut("b").unwrap()
+    }
+
+    fn status(facts: &mut Facts) -> &mut crate::api::istio_federation::IstioFederationStatus {
+        federation(facts).status.as_mut().unwrap()
     }
 }

@@ -3,17 +3,18 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use serde::Deserialize;
-use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 /// How long an exporter may take to be ready.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// How long it may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Pause between two looks at it.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -25,7 +26,7 @@ pub(super) struct Identity {
     pub(super) inlet: String,
 }
 
-/// A running exporter. It ends with this value, however that ends.
+/// A running exporter. It ends with this value, in whatever way that comes.
 #[derive(Debug)]
 pub(super) struct Exporter {
     process: Child,
@@ -41,6 +42,13 @@ pub(super) struct Exporter {
 struct Ports {
     metadata: SocketAddr,
     metrics: SocketAddr,
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        // It has nothing to finish; and once the demo has ended, nothing of it runs any more.
+        self.process.kill().and_then(|()| self.process.wait()).ok();
+    }
 }
 
 impl Exporter {
@@ -66,7 +74,6 @@ impl Exporter {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?)
-            .kill_on_drop(true)
             .spawn()
             .context("cannot start an exporter")?;
         let mut exporter = Self { process, log, endpoint: String::new(), ca };
@@ -88,11 +95,6 @@ impl Exporter {
         Ok(())
     }
 
-    /// Ends it, and waits for its end.
-    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
-        self.process.kill().await.context("cannot stop an exporter")
-    }
-
     async fn is_ready(&mut self, ports: &Path) -> anyhow::Result<bool> {
         self.check()?;
         // Written in one step: it is there as a whole, or not yet.
@@ -100,7 +102,9 @@ impl Exporter {
         let Ports { metadata, metrics } = serde_json::from_str(&text).context("cannot read the port file")?;
         self.endpoint = format!("https://{metadata}/metadata");
         let probe = format!("http://{metrics}/readyz");
-        let answer = tokio::task::spawn_blocking(move || ureq::get(&probe).call().is_ok());
+        // What the environment says of proxies is not about this machine.
+        let agent = ureq::Agent::config_builder().proxy(None).timeout_global(Some(PATIENCE)).build().new_agent();
+        let answer = tokio::task::spawn_blocking(move || agent.get(&probe).call().is_ok());
         Ok(answer.await.unwrap_or(false))
     }
 

@@ -17,6 +17,7 @@ mod story;
 mod watch;
 
 use std::fs;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ use self::side::{Side, Work};
 const DEADLINE: Duration = Duration::from_mins(1);
 /// Pause before looking again, while an exporter reads what was just written.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Mode of our folder: there are private keys in it.
+const PRIVATE: u32 = 0o700;
 /// Folders of the two clusters, in the examples and in the output.
 const NAMES: [&str; 2] = ["cluster-a", "cluster-b"];
 /// The hook executable, beside the program.
@@ -66,11 +69,14 @@ enum Out {
 impl Out {
     fn new(named: Option<PathBuf>) -> anyhow::Result<Self> {
         let Some(path) = named else {
-            let folder = tempfile::Builder::new().prefix("istio-federation-demo-").tempdir();
+            let folder = tempfile::Builder::new()
+                .prefix("istio-federation-demo-")
+                .permissions(fs::Permissions::from_mode(PRIVATE))
+                .tempdir();
             return Ok(Self::Temporary(folder.context("cannot make a temporary folder")?));
         };
         let failed = || format!("cannot use {}", path.display());
-        fs::create_dir_all(&path).with_context(failed)?;
+        fs::DirBuilder::new().recursive(true).mode(PRIVATE).create(&path).with_context(failed)?;
         if fs::read_dir(&path).with_context(failed)?.next().is_some() {
             bail!("{} is not empty: name a new folder with --out", path.display());
         }
@@ -100,11 +106,14 @@ impl DemoArgs {
             None => std::env::current_exe().context("cannot find our own program")?.with_file_name(HOOKS),
         };
         if !hooks.is_file() {
-            bail!("there is no hook executable {}: run `make demo`, which builds it, or name it with --hooks", hooks.display());
+            bail!(
+                "there is no hook executable {}: run `make demo`, which builds it, or name it with --hooks",
+                hooks.display()
+            );
         }
         let out = Out::new(self.out.clone())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-        // Whichever way this ends, the processes end with it: they are killed when their handles are dropped.
+        // Whichever way this ends, its processes end with it: they are killed when their handles are dropped.
         match runtime.block_on(self.until_interrupted(&hooks, out.path())) {
             Ok(()) => {
                 if let Out::Kept(path) = &out {
@@ -156,9 +165,6 @@ impl DemoArgs {
         *settled = true;
         if self.watch {
             watch::watch(&mut sides).await?;
-        }
-        for side in sides {
-            side.stop().await?;
         }
         Ok(())
     }

@@ -49,7 +49,7 @@ impl Side {
         let settings = out.join("values.yaml");
         fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
         let text = fs::read(example.join("values.yaml"))
-            .with_context(|| format!("cannot read {}", example.join("values.yaml").display()))?;
+            .with_context(|| format!("cannot read {} (see --examples)", example.join("values.yaml").display()))?;
         fs::write(&settings, text).with_context(|| format!("cannot write {}", settings.display()))?;
 
         let mut cluster = Cluster::new(&name, Timestamp::now);
@@ -94,9 +94,8 @@ impl Side {
     /// Writes where `peer` really is into the IstioFederations for it. Returns their names.
     pub(super) fn meet(&mut self, peer: &Self) -> anyhow::Result<Vec<String>> {
         let cluster = self.operator.cluster_mut();
-        let of_peer = |object: &Value| {
-            object.pointer("/spec/trustDomain").and_then(Value::as_str) == Some(&peer.facts.domain)
-        };
+        let of_peer =
+            |object: &Value| object.pointer("/spec/trustDomain").and_then(Value::as_str) == Some(&peer.facts.domain);
         let found: Vec<(Key, Value)> = cluster
             .objects()
             .filter(|(key, object)| key.kind == KIND && of_peer(object))
@@ -146,11 +145,6 @@ impl Side {
         let news = story::tell(&self.facts, &facts);
         self.facts = facts;
         Ok(news)
-    }
-
-    /// Ends its exporter.
-    pub(super) async fn stop(self) -> anyhow::Result<()> {
-        self.exporter.stop().await
     }
 }
 

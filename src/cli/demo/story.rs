@@ -20,7 +20,10 @@ pub(super) fn tell(before: &Facts, after: &Facts) -> Vec<String> {
         told_by_peer(name, before.federations.get(name), federation, &mut lines);
     }
     for reader in after.readers.difference(&before.readers) {
-        lines.push(format!("lets cluster {} read its private metadata: its key is in the exporter's gate", printable(reader)));
+        lines.push(format!(
+            "lets cluster {} read its private metadata: its key is in the exporter's gate",
+            printable(reader)
+        ));
     }
     for reader in before.readers.difference(&after.readers) {
         lines.push(format!("does not let cluster {} read its private metadata any more", printable(reader)));
@@ -61,12 +64,15 @@ fn told_by_peer(name: &str, before: Option<&IstioFederation>, after: &IstioFeder
         lines.extend(certificates(&root(&is), |root| format!("pulled the root CA of {name}: {}", subject(root))));
     }
     if let Some(private) = is.private.as_ref().filter(|private| was.private.as_ref() != Some(private)) {
-        let gateways = private.ingress_gateways.iter().map(|one| format!("{}:{}", printable(&one.gateway.address), one.gateway.port));
+        let gateways = private
+            .ingress_gateways
+            .iter()
+            .map(|one| format!("{}:{}", printable(&one.gateway.address), one.gateway.port));
         let services = private.public_services.iter().map(|service| printable(&service.hostname));
         lines.push(format!(
             "learned from {name}: gateways {}; services {}",
-            listed(gateways.collect()),
-            listed(services.collect())
+            listed(&gateways.collect::<Vec<_>>()),
+            listed(&services.collect::<Vec<_>>())
         ));
     }
     let conditions = |federation: &IstioFederation| federation.status.clone().unwrap_or_default().conditions;
@@ -80,12 +86,12 @@ fn told_by_peer(name: &str, before: Option<&IstioFederation>, after: &IstioFeder
     }
 }
 
-fn listed(items: Vec<String>) -> String {
+fn listed(items: &[String]) -> String {
     if items.is_empty() { "none".to_owned() } else { items.join(", ") }
 }
 
 fn route(entry: &ServiceEntry) -> String {
-    format!("{} {} -> {}", listed(entry.spec.addresses.clone()), listed(ports(entry)), listed(endpoints(entry)))
+    format!("{} {} -> {}", listed(&entry.spec.addresses), listed(&ports(entry)), listed(&endpoints(entry)))
 }
 
 /// Ports as `80/HTTP`.
@@ -118,24 +124,26 @@ fn constraints(certificate: &X509Certificate<'_>) -> String {
         return "it has NO name constraints".to_owned();
     };
     let names = |subtrees: &Option<Vec<GeneralSubtree<'_>>>| {
-        listed(subtrees.iter().flatten().map(|subtree| constraint(&subtree.base)).collect())
+        listed(&subtrees.iter().flatten().map(|subtree| constraint(&subtree.base)).collect::<Vec<_>>())
     };
     let constraints = constraints.value;
-    format!(
-        "may sign {}, not {}",
-        names(&constraints.permitted_subtrees),
-        names(&constraints.excluded_subtrees)
-    )
+    format!("may sign {}, not {}", names(&constraints.permitted_subtrees), names(&constraints.excluded_subtrees))
 }
 
 fn constraint(name: &GeneralName<'_>) -> String {
-    let any = |kind: &str, text: &str| if text.is_empty() { format!("any {kind}") } else { format!("{kind} {}", printable(text)) };
+    let any = |kind: &str, text: &str| {
+        if text.is_empty() { format!("any {kind}") } else { format!("{kind} {}", printable(text)) }
+    };
     match name {
         GeneralName::URI(text) => any("URI", text),
         GeneralName::DNSName(text) => any("DNS name", text),
         GeneralName::RFC822Name(text) => any("e-mail", text),
         GeneralName::IPAddress(range) if range.iter().all(|byte| *byte == 0) => {
-            if range.len() == 8 { "any IPv4".to_owned() } else { "any IPv6".to_owned() }
+            if range.len() == 8 {
+                "any IPv4".to_owned()
+            } else {
+                "any IPv6".to_owned()
+            }
         }
         other => printable(&other.to_string()),
     }

@@ -21,21 +21,38 @@ pub(super) async fn watch(sides: &mut [Side; 2]) -> anyhow::Result<()> {
     let mut told = [String::new(), String::new()];
     loop {
         sleep(PERIOD).await;
-        for (side, told) in sides.iter_mut().zip(&mut told) {
-            // A file that is half edited, or a hook that fails on what was edited, is told once; then it goes on.
-            let problem = turn(side).await.err().map(|why| format!("{why:#}")).unwrap_or_default();
-            if *told != problem && !problem.is_empty() {
+        let mut problems = [String::new(), String::new()];
+        // All edits first: their effects show in the other cluster.
+        for (side, problem) in sides.iter_mut().zip(&mut problems) {
+            collect(problem, read(side));
+        }
+        for (side, problem) in sides.iter_mut().zip(&mut problems) {
+            collect(problem, work(side).await);
+        }
+        // A file that is half edited, or a hook that fails on what was edited, is told once; then it goes on.
+        for ((side, problem), told) in sides.iter().zip(&problems).zip(&told) {
+            if !problem.is_empty() && problem != told {
                 say_of(&side.name, format_args!("PROBLEM: {problem}"));
             }
-            *told = problem;
         }
+        told = problems;
     }
 }
 
-async fn turn(side: &mut Side) -> anyhow::Result<()> {
+fn collect(problem: &mut String, result: anyhow::Result<()>) {
+    if let Err(why) = result {
+        *problem = format!("{why:#}");
+    }
+}
+
+fn read(side: &mut Side) -> anyhow::Result<()> {
     for change in side.read_edits()? {
         say_of(&side.name, format_args!("you {change}"));
     }
+    Ok(())
+}
+
+async fn work(side: &mut Side) -> anyhow::Result<()> {
     let worked = side.work(Work::Tick, &mut Vec::new()).await;
     for line in side.news()? {
         say_of(&side.name, line);
