@@ -223,7 +223,7 @@ fn clusters_that_do_not_know_each_other_are_told() {
     assert!(said.contains("cluster-b has no IstioFederation") && said.contains("cluster-a.local"), "{said}");
 }
 
-/// A running demo, and its lines as they come. Killed if the test fails.
+/// A running demo, and its lines as they come. If the test fails it is interrupted, so that its exporters end too.
 struct Watched {
     process: Child,
     lines: mpsc::Receiver<String>,
@@ -231,8 +231,7 @@ struct Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
+        self.interrupt();
     }
 }
 
@@ -256,10 +255,13 @@ impl Watched {
         }
     }
 
-    fn interrupt(mut self) -> Option<i32> {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-        self.process.wait().unwrap().code()
+    /// Ctrl-C. The exit code.
+    fn interrupt(&mut self) -> Option<i32> {
+        if let Ok(Some(ended)) = self.process.try_wait() {
+            return ended.code();
+        }
+        Command::new("kill").args(["-INT", &self.process.id().to_string()]).status().ok()?;
+        self.process.wait().ok()?.code()
     }
 }
 
@@ -269,7 +271,7 @@ fn an_edited_manifest_has_its_effect_in_the_other_cluster() {
     let out = temporary.path().join("kept");
     let mut command = demo(&hook_executable(), &examples(), temporary.path());
     command.arg("--watch").arg("--out").arg(&out);
-    let demo = Watched::start(command);
+    let mut demo = Watched::start(command);
     demo.wait_for(&["Ctrl-C ends the demo"]);
 
     let foo = out.join("cluster-b/manifests/service_xyz_foo.yaml");
