@@ -191,7 +191,7 @@ impl Judge<'_> {
             let address = gateway.gateway.address.as_str();
             let known = known.get(address).copied();
             let is_still_right = |new: &[String]| known.is_some_and(|known| new.iter().any(|new| known.contains(new)));
-            let new = resolved.get(address).filter(|new| !new.is_empty() && !(recent && is_still_right(new)));
+            let new = resolved.get(address).filter(|new| !new.is_empty()).filter(|new| !recent || !is_still_right(new));
             gateway.resolved = new.or(known).cloned().unwrap_or_default();
         }
     }
