@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::istio_federation::{Absence, CachedPrivateMetadata, ItemKind};
+use crate::api::metadata::IngressGateway;
 
 /// How long something must stay missing. Deckhouse's exporter serves partial lists while its caches fill.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
@@ -56,10 +57,10 @@ pub fn merge(
     if gateways.is_empty() {
         gateways.clone_from(&cached.ingress_gateways);
     } else {
+        let listed: BTreeSet<IngressGateway> = gateways.iter().map(|gateway| gateway.gateway.clone()).collect();
         for old in &cached.ingress_gateways {
             let name = format!("{}:{}", old.gateway.address, old.gateway.port);
-            let listed = gateways.iter().any(|gateway| gateway.gateway == old.gateway);
-            if !listed && keeps(ItemKind::IngressGateway, name) {
+            if !listed.contains(&old.gateway) && keeps(ItemKind::IngressGateway, name) {
                 gateways.push(old.clone());
             }
         }

@@ -73,7 +73,9 @@ impl Caller<'_> {
             Ok(Some(uuid)) => self.private(&client, federation, cache, &uuid, deadline),
             Ok(None) => awaiting_public(),
             Err(error) => {
-                public = Fetch::Failed { reason: error.reason(), message: error.to_string() };
+                if public.is_good() {
+                    public = Fetch::Failed { reason: error.reason(), message: error.to_string() };
+                }
                 awaiting_public()
             }
         };

@@ -1,6 +1,7 @@
 //! Tests of the room: vectors, and real servers on loopback.
 
 mod client;
+mod exchange;
 mod keys;
 mod server;
 mod time;

@@ -184,13 +184,15 @@ impl Judge<'_> {
         last_change: Option<Timestamp>,
     ) {
         let recent = last_change.is_some_and(|last| self.now.duration_since(last) < RESOLVE_INTERVAL);
+        let old = old.into_iter().flat_map(|old| &old.ingress_gateways);
+        let known: BTreeMap<&str, &Vec<String>> =
+            old.map(|gateway| (gateway.gateway.address.as_str(), &gateway.resolved)).collect();
         for gateway in &mut document.ingress_gateways {
-            let known = old.into_iter().flat_map(|old| &old.ingress_gateways);
-            let known = known.filter(|known| known.gateway.address == gateway.gateway.address);
-            let known = known.map(|known| known.resolved.clone()).next().unwrap_or_default();
-            let is_still_right = |new: &&Vec<String>| new.iter().any(|address| known.contains(address));
-            let new = resolved.get(&gateway.gateway.address).filter(|new| !new.is_empty());
-            gateway.resolved = new.filter(|new| !(recent && is_still_right(new))).unwrap_or(&known).clone();
+            let address = gateway.gateway.address.as_str();
+            let known = known.get(address).copied();
+            let is_still_right = |new: &[String]| known.is_some_and(|known| new.iter().any(|new| known.contains(new)));
+            let new = resolved.get(address).filter(|new| !new.is_empty()).filter(|new| !recent || !is_still_right(new));
+            gateway.resolved = new.or(known).cloned().unwrap_or_default();
         }
     }
 }

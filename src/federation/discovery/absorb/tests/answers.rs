@@ -144,6 +144,19 @@ fn what_is_too_large_for_its_public_part_keeps_the_last_good_too() {
 }
 
 #[test]
+fn gateways_without_number_cost_the_others_nothing() {
+    // So many that to compare each with each would take minutes.
+    let gateways = |count: usize| {
+        let gateway = |n: usize| json!({"address": format!("g{n}.example"), "port": 1});
+        private_of(&[], &(0..count).map(gateway).collect::<Vec<_>>(), true, None)
+    };
+    let mut play = Play::after(public(&[0], "p"), gateways(20_000));
+    play.absorb_at(60, exchange(Fetch::NotModified, gateways(100_000)));
+    assert_eq!(play.gateways().len(), 20_000);
+    assert_eq!(play.verdict(PRIVATE_EXCHANGE_READY).1, "DocumentTooLarge");
+}
+
+#[test]
 fn another_endpoint_keeps_what_the_mesh_uses_but_not_whom_it_trusts() {
     let mut play = well();
     play.federation.spec.metadata_endpoint = "https://other.example".to_owned();
