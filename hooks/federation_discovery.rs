@@ -181,7 +181,8 @@ fn status_patches(was: &IstioFederation, is: &IstioFederation) -> Result<Vec<Obj
 fn conditions_filter(owned: &[Condition]) -> Result<String, Failure> {
     let ours: Vec<String> = OWNED.iter().map(|type_| format!(".type != {}", Value::from(*type_))).collect();
     let others = format!("[.status.conditions[]? | select({})]", ours.join(" and "));
-    Ok(format!(".status.conditions = {} + {others}", serde_json::to_string(owned)?))
+    // Where there is no status yet, not every jq makes one by assigning something inside.
+    Ok(format!(".status += {{}} | .status.conditions = {} + {others}", serde_json::to_string(owned)?))
 }
 
 /// Group of a peer's metrics: one each, so that a peer that was not asked keeps its own.
