@@ -22,7 +22,7 @@ impl Found {
         let mut files = BTreeMap::new();
         let mut insert = |name, found: Vec<Value>| {
             if !found.is_empty() {
-                files.insert(name, pretty(&found));
+                files.insert(name, lines(&Value::Array(found), 0) + "\n");
             }
         };
         insert("values.json", normal::values(output("values"), fill)?);
@@ -30,7 +30,9 @@ impl Found {
         insert("metrics.json", normal::metrics(output("metrics"), fill)?);
         insert("log.json", normal::log(&outcome.stdout, fill)?);
         if !requests.is_empty() {
-            files.insert("requests.json", pretty(&requests));
+            let mut requests = requests.into_iter().collect();
+            fill.empty_document(&mut requests);
+            files.insert("requests.json", lines(&requests, 0) + "\n");
         }
         if let Some(message) = &outcome.failure {
             files.insert("error.txt", format!("{}\n", fill.empty_text(message)));
@@ -43,8 +45,23 @@ impl Found {
     }
 }
 
-fn pretty(value: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(value).unwrap() + "\n"
+/// JSON with everything on one line that fits.
+fn lines(value: &Value, indent: usize) -> String {
+    const WIDTH: usize = 120;
+    let (one_line, margin) = (value.to_string(), " ".repeat(indent));
+    let inner = |items: Vec<String>, [open, close]: [char; 2]| {
+        format!("{open}\n{margin}  {}\n{margin}{close}", items.join(&format!(",\n{margin}  ")))
+    };
+    match value {
+        _ if one_line.len() + indent <= WIDTH => one_line,
+        Value::Array(items) => inner(items.iter().map(|item| lines(item, indent + 2)).collect(), ['[', ']']),
+        Value::Object(members) => {
+            let member =
+                |(name, member)| format!("{}: {}", Value::from(String::clone(name)), lines(member, indent + 2));
+            inner(members.iter().map(member).collect(), ['{', '}'])
+        }
+        _ => one_line,
+    }
 }
 
 /// Compares, or writes.

@@ -83,7 +83,9 @@ impl Fill {
         let (kind, argument) = name.split_once(':').unwrap_or((name, ""));
         let text = match kind {
             "pem" => self.fixture(argument)?,
-            "base64" => return Ok(base64::engine::general_purpose::STANDARD.encode(self.fixture(argument)?)),
+            "base64" => {
+                return Ok(base64::engine::general_purpose::STANDARD.encode(self.value(&format!("pem:{argument}"))?));
+            }
             "ca" => peers::authority(),
             "self-signed" => peers::self_signed(),
             "peer" | "host" | "address" => return self.address(kind, argument).ok_or("no such peer".to_owned()),

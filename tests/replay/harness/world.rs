@@ -59,8 +59,8 @@ impl<'a> World<'a> {
     fn all_snapshots_are_there(&self, case: &Case) -> Result<(), String> {
         let mut partial = false;
         for context in self.contexts.iter().flatten() {
-            let snapshots = context["snapshots"].as_object();
-            let names: Vec<&String> = snapshots.into_iter().flatten().map(|(name, _)| name).collect();
+            let Some(snapshots) = context["snapshots"].as_object() else { continue };
+            let names: Vec<&String> = snapshots.keys().collect();
             if let Some(name) = names.iter().find(|name| !self.bindings.contains_key(**name)) {
                 return Err(format!("binding_context.json: hook {} has no binding {name}", case.hook));
             }
