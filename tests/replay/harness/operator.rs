@@ -75,6 +75,8 @@ impl<'a> Operator<'a> {
         let mut command = Command::new(common::hook_executable());
         command.args(["hook", "run", &self.index]).current_dir(folder.path()).env_clear();
         command.env("MODULE_NAME", "istio").env("APPLICATION_NAME", "").env("APPLICATION_NAMESPACE", "");
+        // Without it, a hook is silent.
+        command.env("LOG_LEVEL", "info");
         for (name, value) in &self.case.env {
             let path = folder.path().join(name);
             match value.strip_prefix("file:") {
