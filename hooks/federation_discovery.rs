@@ -12,20 +12,22 @@ use istio_federation::api::values::Values;
 use istio_federation::federation::conditions::{self, OWNED, PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY};
 use istio_federation::federation::discovery::absorb::Judge;
 use istio_federation::federation::discovery::due::{self, AT_ONCE};
-use istio_federation::federation::discovery::{Exchange, findings, refusals};
+use istio_federation::federation::discovery::{Exchange, Pace, findings, refusals};
 use istio_federation::federation::import::routes::Routes;
-use istio_federation::federation::names::TrustDomain;
+use istio_federation::federation::ourselves::Ourselves;
 use istio_federation::federation::refusal::Refusal;
 use istio_federation::federation::roster::Roster;
+use istio_federation::federation::trust::OwnChain;
 use istio_federation::hook::{
     Effects, Events, HookConfig, Input, Logger, MetricOperation, ObjectPatch, ObjectRef, Schedule, diff,
 };
 use istio_federation::peer::exchange::Caller;
-use istio_federation::peer::{Limits, SigningKey, bounded_parallel, endpoint};
+use istio_federation::peer::{Limits, Panicked, SigningKey, bounded_parallel, endpoint};
 use jiff::{Timestamp, Unit};
 use serde_json::{Value, json};
 
-use crate::shared::{bindings, facts, federations, keypair, own_chain};
+use crate::shared::federations::{self, Federations};
+use crate::shared::{bindings, facts, keypair, own_chain};
 
 const QUEUE: &str = "/modules/istio/federation-discovery";
 /// The whole status, with lists where Kubernetes leaves out empty ones.
@@ -60,55 +62,79 @@ pub(crate) fn config() -> HookConfig {
 
 pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Failure> {
     let run_start = Instant::now();
-    let Some(values) = facts::values_if_enabled(input)? else { return Ok(Effects::default()) };
+    let Some(world) = read(input, log)? else { return Ok(Effects::default()) };
+    let roster = Roster::new(&world.federations.readable, &world.ours);
+    let (exchanges, roster) = fetch(&world, roster, run_start, log)?;
+    let judge = Judge { ours: &world.ours, own_chain: world.own_chain.as_ref(), now: world.now, pace: world.pace };
+    let after = decide(&judge, &roster, &world.federations.readable, exchanges);
+    emit(&world, &after, log)
+}
+
+/// What a run is based on.
+struct World {
+    values: Values,
+    ours: Ourselves,
+    key: SigningKey,
+    own_chain: Option<OwnChain>,
+    federations: Federations,
+    now: Timestamp,
+    pace: Pace,
+}
+
+/// `None` where there is nothing to do: federation is off, or nobody could check our tokens yet.
+fn read(input: &Input, log: &Logger) -> Result<Option<World>, Failure> {
+    let Some(values) = facts::values_if_enabled(input)? else { return Ok(None) };
     let Some(pair) =
         keypair::from_values(&values).map_or_else(|| keypair::from_secret(input), |pair| Ok(Some(pair)))?
     else {
         log.warn("there is no key pair yet: peers are asked once it is there", &[]);
-        return Ok(Effects::default());
+        return Ok(None);
     };
-    let key = SigningKey::from_pem_pair(&pair.private, &pair.public)?;
-    let ours = facts::ourselves(input, &values)?;
-    let own_chain = own_chain::read(input)?;
-    let before = federations::read(input, "federations", log)?;
-    let judge = Judge {
-        ours: &ours,
-        own_chain: own_chain.as_ref(),
+    Ok(Some(World {
+        ours: facts::ourselves(input, &values)?,
+        key: SigningKey::from_pem_pair(&pair.private, &pair.public)?,
+        own_chain: own_chain::read(input)?,
+        federations: federations::read(input, "federations", log)?,
         now: Timestamp::now().round(Unit::Second)?,
         pace: facts::pace(input),
-    };
+        values,
+    }))
+}
 
-    let roster = Mutex::new(Roster::new(&before.readable, &ours));
-    let limits = Limits::default();
-    let caller = Caller { key: &key, uuid: &ours.uuid, roster: &roster, now: judge.now, limits };
-    let fit = {
-        let roster = roster.lock().map_err(|_| "the roster is poisoned")?.clone();
-        before.readable.iter().filter(move |federation| {
-            roster.standing(&federation.metadata.name).is_some_and(|standing| standing.is_ok())
-        })
+/// Asks the peers whose turn it is. The exchanges that came to an end, by federation, and the roster with what they claimed.
+fn fetch(
+    world: &World,
+    roster: Roster,
+    run_start: Instant,
+    log: &Logger,
+) -> Result<(BTreeMap<String, Exchange>, Roster), Failure> {
+    let is_fit = |federation: &&IstioFederation| {
+        roster.standing(&federation.metadata.name).is_some_and(|standing| standing.is_ok())
     };
-    let asked = due::in_order(fit, judge.now, judge.pace);
+    let asked = due::in_order(world.federations.readable.iter().filter(is_fit), world.now, world.pace);
     let names: Vec<String> = asked.iter().map(|federation| federation.metadata.name.clone()).collect();
+    let limits = Limits::default();
     // Each exchange is bounded by itself; this bounds them together, however many there are.
     let run_end = run_start + limits.exchange;
+    let roster = Mutex::new(roster);
+    let caller = Caller { key: &world.key, uuid: &world.ours.uuid, roster: &roster, now: world.now, limits };
     let answers = bounded_parallel(asked, AT_ONCE, |federation| caller.exchange(federation, run_end));
-    let exchanges: BTreeMap<String, Exchange> =
-        names.into_iter().zip(answers).filter_map(|(name, answer)| Some((name, answer.ok().flatten()?))).collect();
-
-    let roster = roster.into_inner().map_err(|_| "the roster is poisoned")?;
-    let after = decide(&judge, &roster, &before.readable, exchanges);
-    let mut effects = Effects::default();
-    for (was, is) in before.readable.iter().zip(&after) {
-        effects.objects.extend(status_patches(was, &is.federation)?);
-        if is.asked {
-            effects.metrics.extend(metrics(&is.federation, judge.now));
-            report(&is.federation, log);
+    let mut exchanges = BTreeMap::new();
+    for (name, answer) in names.into_iter().zip(answers) {
+        match answer {
+            Ok(Some(exchange)) => {
+                exchanges.insert(name, exchange);
+            }
+            Ok(None) => log.info(
+                "there was no time left for the peer: it is asked at the next tick",
+                &[("federation", json!(name))],
+            ),
+            Err(Panicked) => {
+                log.error("asking the peer failed inside this hook: please report it", &[("federation", json!(name))]);
+            }
         }
     }
-    if before.all_read {
-        effects.metrics.extend(ended_metrics(&values, &before.readable));
-    }
-    Ok(effects)
+    Ok((exchanges, roster.into_inner().map_err(|_| "an exchange failed while it claimed a cluster UUID")?))
 }
 
 /// A federation after the run.
@@ -132,7 +158,6 @@ fn decide(
         let mut asked = false;
         match roster.standing(name) {
             Some(Ok(trust_domain)) => {
-                let trust_domain: &TrustDomain = trust_domain;
                 if let Some(exchange) = exchanges.remove(name) {
                     let absorbed = judge.absorb(was, trust_domain, exchange);
                     refused_certificates.insert(name.clone(), absorbed.refused_certificates);
@@ -159,6 +184,21 @@ fn decide(
     after
 }
 
+fn emit(world: &World, after: &[Decided], log: &Logger) -> Result<Effects, Failure> {
+    let mut effects = Effects::default();
+    for (was, is) in world.federations.readable.iter().zip(after) {
+        effects.objects.extend(status_patches(was, &is.federation)?);
+        if is.asked {
+            effects.metrics.extend(metrics(&is.federation, world.now));
+            report(&is.federation, log);
+        }
+    }
+    if world.federations.all_read {
+        effects.metrics.extend(ended_metrics(&world.values, &world.federations.readable));
+    }
+    Ok(effects)
+}
+
 /// One patch for the data, one for the conditions; none where nothing changed.
 fn status_patches(was: &IstioFederation, is: &IstioFederation) -> Result<Vec<ObjectPatch>, Failure> {
     let target = ObjectRef::new(API_VERSION, KIND, None, &was.metadata.name);
@@ -181,8 +221,8 @@ fn status_patches(was: &IstioFederation, is: &IstioFederation) -> Result<Vec<Obj
 fn conditions_filter(owned: &[Condition]) -> Result<String, Failure> {
     let ours: Vec<String> = OWNED.iter().map(|type_| format!(".type != {}", Value::from(*type_))).collect();
     let others = format!("[.status.conditions[]? | select({})]", ours.join(" and "));
-    // Where there is no status yet, not every jq makes one by assigning something inside.
-    Ok(format!(".status += {{}} | .status.conditions = {} + {others}", serde_json::to_string(owned)?))
+    // Works on an object without status in every jq, also in those that do not assign through null.
+    Ok(format!(".status += {{conditions: ({} + {others})}}", serde_json::to_string(owned)?))
 }
 
 /// Group of a peer's metrics: one each, so that a peer that was not asked keeps its own.
@@ -223,9 +263,12 @@ fn ended_metrics(values: &Values, present: &[IstioFederation]) -> Vec<MetricOper
     gone.map(|name| MetricOperation::expire(&metric_group(name))).collect()
 }
 
+/// Tells which documents could not be had. What else is amiss stands in status, and would be told every 15 seconds here.
 fn report(federation: &IstioFederation, log: &Logger) {
     let conditions = federation.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    for condition in conditions.iter().filter(|condition| condition.status == "False") {
+    let is_exchange =
+        |condition: &&Condition| [PUBLIC_EXCHANGE_READY, PRIVATE_EXCHANGE_READY].contains(&condition.type_.as_str());
+    for condition in conditions.iter().filter(is_exchange).filter(|condition| condition.status == "False") {
         let told = [
             ("federation", json!(federation.metadata.name)),
             ("condition", json!(condition.type_)),

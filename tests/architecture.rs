@@ -1,6 +1,7 @@
 //! The house rules that no compiler holds: which room may name what, what the hook executable links, how files look.
 //!
 //! `ARCHITECTURE.md` has the picture that these arrows are from.
+#![allow(clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
 
 mod common;
 #[path = "architecture/files.rs"]

@@ -115,7 +115,7 @@ fn read(number: usize, der: Vec<u8>) -> Result<Option<CaCertificate>, Certificat
         key: jwk(&certificate),
         der: Vec::new(),
     };
-    Ok(is_ca.then(|| CaCertificate { der, ..read }))
+    Ok(is_ca.then_some(CaCertificate { der, ..read }))
 }
 
 fn jwk(certificate: &X509Certificate<'_>) -> Option<Jwk> {

@@ -9,7 +9,7 @@ use crate::api::kubernetes::{NAMESPACE, Node, Pod, Service};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// An object appeared or changed.
-    Apply(Object),
+    Apply(Box<Object>),
     /// An object is gone.
     Delete(ObjectKey),
     /// Everything there is of a kind. Objects of another kind in the list are ignored.
@@ -27,7 +27,7 @@ impl Index {
     /// Takes a change in.
     pub fn handle(&mut self, event: Event) {
         match event {
-            Event::Apply(object) => self.apply(object),
+            Event::Apply(object) => self.apply(*object),
             Event::Delete(key) => self.delete(&key),
             Event::Reset(kind, objects) => self.reset(kind, objects),
         }
@@ -131,7 +131,7 @@ mod tests {
     fn objects_come_go_and_are_sorted() {
         let mut index = Index::default();
         for name in ["c", "a", "b", "a"] {
-            index.handle(Event::Apply(node(name)));
+            index.handle(Event::Apply(Box::new(node(name))));
         }
         assert_eq!(names(&index), ["a", "b", "c"]);
         index.handle(Event::Delete(node("b").key()));

@@ -136,3 +136,42 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         self.waited(cx, outcome)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    #[tokio::test]
+    async fn a_reader_who_does_not_take_the_answer_is_given_up() {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let (server, mut client) = duplex(8);
+        let mut server = Guarded { stream: server, limit: Duration::from_millis(200), stalled: None, _permit: permit };
+        // One who reads gets everything, however often the writer has to wait in all.
+        for _ in 0..3 {
+            let reading = async {
+                let mut read = [0; 64];
+                client.read_exact(&mut read).await.unwrap();
+            };
+            let writing = async {
+                server.write_all(&[1; 64]).await.unwrap();
+                server.flush().await.unwrap();
+            };
+            tokio::join!(reading, writing);
+        }
+        assert!(server.stalled.is_none());
+        let error = server.write_all(&[1; 64]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn one_connection_too_many_is_turned_away_until_another_ends() {
+        let limit = Limit { connections: Arc::new(Semaphore::new(1)), answer: ANSWER };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = async || TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (first, ()) = limit.accept(stream().await, ()).await.unwrap();
+        assert!(limit.accept(stream().await, ()).await.is_err());
+        drop(first);
+        assert!(limit.accept(stream().await, ()).await.is_ok());
+    }
+}

@@ -37,12 +37,12 @@ const REREAD: Duration = Duration::from_secs(10);
 #[derive(Debug, Error)]
 pub enum FolderError {
     /// The file system says no.
-    #[error("{path}: {source}", path = .path.display())]
+    #[error("{path}: {cause}", path = .path.display())]
     Io {
         /// Which file or folder.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Nothing there.
     #[error("{path}: there is no *.yaml, *.yml or *.json file in it", path = .0.display())]
@@ -67,12 +67,12 @@ pub enum FolderError {
         problem: String,
     },
     /// Not an object of its kind.
-    #[error("{path}: {source}", path = .path.display())]
+    #[error("{path}: {cause}", path = .path.display())]
     Object {
         /// Which file.
         path: PathBuf,
         /// What is wrong with it.
-        source: ObjectError,
+        cause: ObjectError,
     },
     /// One object in two places.
     #[error("{key} is in {one} and in {other}", one = .one.display(), other = .other.display())]
@@ -105,7 +105,7 @@ impl Manifests {
 
 impl Source for Manifests {
     async fn run(self, feed: Feed) -> SourceError {
-        let (touched, mut touches) = mpsc::channel(1);
+        let (touched, mut changes) = mpsc::channel(1);
         // Watched before the first reading, so that no change falls between the two.
         let _watcher = watch(&self.folder, touched);
         let mut last: Option<Result<Vec<Object>, String>> = None;
@@ -130,7 +130,7 @@ impl Source for Manifests {
                 }
                 last = Some(read);
             }
-            wait(&mut touches).await;
+            wait(&mut changes).await;
         }
     }
 }
@@ -155,10 +155,10 @@ fn watch(folder: &Path, touched: mpsc::Sender<()>) -> Option<RecommendedWatcher>
 }
 
 /// Waits until the folder was touched and has come to rest, or for [`REREAD`].
-async fn wait(touches: &mut mpsc::Receiver<()>) {
-    match timeout(REREAD, touches.recv()).await {
+async fn wait(changes: &mut mpsc::Receiver<()>) {
+    match timeout(REREAD, changes.recv()).await {
         Ok(Some(())) => {
-            let rest = async { while matches!(timeout(QUIET, touches.recv()).await, Ok(Some(()))) {} };
+            let rest = async { while matches!(timeout(QUIET, changes.recv()).await, Ok(Some(()))) {} };
             // Elapsed: a folder that never rests is read all the same, and tells so itself.
             let _ = timeout(RESTLESS, rest).await;
         }
@@ -182,7 +182,7 @@ pub fn read(folder: &Path) -> Result<Vec<Object>, FolderError> {
     let mut found: BTreeMap<ObjectKey, (Object, &Path)> = BTreeMap::new();
     for path in files.keys() {
         for manifest in manifests(path)? {
-            let object = Object::read(manifest).map_err(|source| FolderError::Object { path: path.clone(), source })?;
+            let object = Object::read(manifest).map_err(|cause| FolderError::Object { path: path.clone(), cause })?;
             let Some(object) = object else { continue };
             let key = object.key();
             if let Some((_, one)) = found.get(&key) {
@@ -205,7 +205,7 @@ fn files(folder: &Path) -> Result<BTreeMap<PathBuf, Stamp>, FolderError> {
     let mut found = BTreeMap::new();
     let mut open = vec![(folder.to_owned(), 0)];
     while let Some((folder, depth)) = open.pop() {
-        let failed = |source| FolderError::Io { path: folder.clone(), source };
+        let failed = |cause| FolderError::Io { path: folder.clone(), cause };
         for entry in fs::read_dir(&folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             if entry.file_name().as_encoded_bytes().starts_with(b".") {
@@ -213,7 +213,7 @@ fn files(folder: &Path) -> Result<BTreeMap<PathBuf, Stamp>, FolderError> {
             }
             let path = entry.path();
             // Follows links.
-            let meta = fs::metadata(&path).map_err(|source| FolderError::Io { path: path.clone(), source })?;
+            let meta = fs::metadata(&path).map_err(|cause| FolderError::Io { path: path.clone(), cause })?;
             let limit = |what: String| FolderError::Limit { path: path.clone(), what };
             if meta.is_dir() {
                 if depth == DEPTH_LIMIT {
@@ -239,7 +239,7 @@ fn is_manifest(path: &Path) -> bool {
 }
 
 fn manifests(path: &Path) -> Result<Vec<Value>, FolderError> {
-    let text = fs::read_to_string(path).map_err(|source| FolderError::Io { path: path.to_owned(), source })?;
+    let text = fs::read_to_string(path).map_err(|cause| FolderError::Io { path: path.to_owned(), cause })?;
     if text.is_empty() {
         return Err(FolderError::Empty(path.to_owned()));
     }

@@ -81,7 +81,7 @@ impl Fed {
 
     /// The Services of the next batch.
     async fn next(&mut self) -> Vec<String> {
-        let batch = timeout(Duration::from_secs(60), self.events.recv()).await.expect("a batch").unwrap();
+        let batch = timeout(Duration::from_mins(1), self.events.recv()).await.expect("a batch").unwrap();
         let names = batch.iter().flat_map(|event| match event {
             Event::Reset(Kind::Service, objects) => objects.iter().map(|object| object.key().name).collect(),
             _ => Vec::new(),
@@ -103,7 +103,7 @@ impl Fed {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(Duration::from_secs(60), failing).await.expect("the source fails");
+        timeout(Duration::from_mins(1), failing).await.expect("the source fails");
         assert!(self.events.try_recv().is_err(), "a broken folder changes nothing");
     }
 }

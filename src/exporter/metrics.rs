@@ -133,7 +133,7 @@ impl Metrics {
         }
     }
 
-    /// Everything as OpenMetrics text; empty if it cannot be written.
+    /// Everything as text in the `OpenMetrics` form; empty if it cannot be written.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut text = String::new();

@@ -41,30 +41,30 @@ pub struct Settings {
 #[derive(Debug, Error)]
 pub enum RunError {
     /// An address is taken, or not ours.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {cause}")]
     Listen {
         /// Which address.
         address: SocketAddr,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// No TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The port file cannot be written.
-    #[error("cannot write the port file {path}: {source}", path = .path.display())]
+    #[error("cannot write the port file {path}: {cause}", path = .path.display())]
     PortFile {
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A server broke.
     #[error("the server failed: {0}")]
     Serve(io::Error),
     /// The source ended.
     #[error("the source of objects ended: {0}")]
-    Source(#[from] SourceError),
+    Source(SourceError),
 }
 
 /// Runs until `stop`, then lets requests under way finish. Returns early only with an error.
@@ -97,14 +97,14 @@ pub async fn run<S: Source>(
     tokio::pin!(serving);
 
     if let Some(path) = settings.port_file {
-        write_ports(&path, address, metrics_address).map_err(|source| RunError::PortFile { path, source })?;
+        write_ports(&path, address, metrics_address).map_err(|cause| RunError::PortFile { path, cause })?;
     }
     tracing::info!(addr = %address, metrics = %metrics_address, "listening");
 
     tokio::select! {
-        served = &mut serving => return served.map(|_| ()).map_err(RunError::Serve),
-        () = feeder.follow(events) => return Err(SourceError::Stopping.into()),
-        ended = source.run(feed) => return Err(ended.into()),
+        ended = &mut serving => return ended.map(|_| ()).map_err(RunError::Serve),
+        () = feeder.follow(events) => return Err(RunError::Source(SourceError::Stopping)),
+        ended = source.run(feed) => return Err(RunError::Source(ended)),
         () = stop => {}
     }
     tracing::info!("stopping");
@@ -115,7 +115,7 @@ pub async fn run<S: Source>(
 }
 
 fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), RunError> {
-    let failed = |source| RunError::Listen { address, source };
+    let failed = |cause| RunError::Listen { address, cause };
     let listener = TcpListener::bind(address).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))

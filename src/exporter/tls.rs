@@ -29,12 +29,12 @@ pub struct TlsFiles {
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("{path}: {source}", path = .path.display())]
+    #[error("{path}: {cause}", path = .path.display())]
     Read {
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// No certificate.
     #[error("{}: no PEM block of a certificate in it, or a damaged one", .0.display())]
@@ -44,7 +44,7 @@ pub enum TlsError {
     NoKey(PathBuf),
     /// They do not fit together, or are of a kind that is not supported.
     #[error("certificate and key cannot be used: {0}")]
-    Unusable(#[from] rustls::Error),
+    Unusable(rustls::Error),
 }
 
 /// The bytes of both files.
@@ -90,7 +90,7 @@ impl TlsFiles {
     }
 
     fn read(&self) -> Result<Material, TlsError> {
-        let read = |path: &PathBuf| fs::read(path).map_err(|source| TlsError::Read { path: path.clone(), source });
+        let read = |path: &PathBuf| fs::read(path).map_err(|cause| TlsError::Read { path: path.clone(), cause });
         Ok(Material { certificate: read(&self.certificate)?, key: read(&self.key)? })
     }
 
@@ -103,9 +103,11 @@ impl TlsFiles {
         }
         let key = PrivateKeyDer::from_pem_slice(&material.key).map_err(|_| TlsError::NoKey(self.key.clone()))?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Unusable)?
             .with_no_client_auth()
-            .with_single_cert(chain, key)?;
+            .with_single_cert(chain, key)
+            .map_err(TlsError::Unusable)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }

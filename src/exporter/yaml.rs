@@ -91,11 +91,11 @@ mod tests {
 
     #[test]
     fn an_alias_bomb_is_refused() {
-        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for level in 1..20 {
-            let alias = format!("*a{}", level - 1);
-            bomb.push_str(&format!("a{level}: &a{level} [{}]\n", [alias.as_str(); 10].join(", ")));
-        }
+        let level = |level: usize| {
+            let aliases = [format!("*a{}", level - 1).as_str(); 10].join(", ");
+            format!("a{level}: &a{level} [{aliases}]\n")
+        };
+        let bomb = format!("a0: &a0 [x, x, x, x]\n{}", (1..20).map(level).collect::<String>());
         assert!(documents(&bomb).is_err());
     }
 }

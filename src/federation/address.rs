@@ -48,11 +48,12 @@ fn refuse_plain(address: IpAddr, own: &[IpNet]) -> Option<&'static str> {
 /// The IPv4 address that an IPv6 address stands for: mapped (RFC 4291), compatible (RFC 4291), NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056).
 fn embedded_v4(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(v6) = address else { return None };
-    let [a, b, c, d, e, f, g, h] = v6.segments();
-    let (high, low) = match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0 | 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) | (0x64, 0xff9b, 1, _, _, _) => (g, h),
-        (0x2002, high, low, ..) => (high, low),
-        _ => return None,
+    let ([0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+    | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+    | [0x64, 0xff9b, 1, _, _, _, high, low]
+    | [0x2002, high, low, ..]) = v6.segments()
+    else {
+        return None;
     };
     Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
 }

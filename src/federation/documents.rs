@@ -145,8 +145,7 @@ mod tests {
         for (body, reason, part) in [
             (r#"{"ingressGateways":[]}"#, "InvalidPrivateMetadata", "publicServices is missing"),
             (r#"{"publicServices":[],"ingressGateways":null}"#, "InvalidPrivateMetadata", "ingressGateways is missing"),
-            (r#"{"publicServices":[{"ports":[{"port":-1}]}]}"#, "InvalidPrivateMetadata", "wrong type"),
-            (r#"{"publicServices":[{"ports":[{"port":1.5}]}]}"#, "InvalidPrivateMetadata", "wrong type"),
+            (r#"{"publicServices":[{"ports":[{"port":"80"}]}]}"#, "InvalidPrivateMetadata", "wrong type"),
             ("nul", "InvalidJSON", ""),
         ] {
             let error = read_private(body.as_bytes()).unwrap_err();

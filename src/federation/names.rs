@@ -1,6 +1,7 @@
 //! Names that a peer may carry: trust domains, host names, labels, port names.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use thiserror::Error;
 
@@ -85,6 +86,9 @@ pub enum TrustDomainError {
     /// Not a DNS name.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// Spelled as an IPv4 address, which Go refuses as the host of a URI constraint.
+    #[error("it is an IP address")]
+    Address,
     /// Ours, an alias of ours, or above or below one.
     #[error("it is {relation} {ours}, a trust domain of this cluster: a peer there could speak for our workloads")]
     Ours {
@@ -99,6 +103,9 @@ impl TrustDomain {
     /// Vets a peer's trust domain against `ours` (our trust domain and its aliases).
     pub fn vet(text: &str, ours: &[DnsName]) -> Result<Self, TrustDomainError> {
         let name = DnsName::parse(text)?;
+        if text.parse::<IpAddr>().is_ok() {
+            return Err(TrustDomainError::Address);
+        }
         for own in ours {
             let relation = if name == *own {
                 "the same as"
@@ -227,6 +234,7 @@ mod tests {
         for bad in ["CLUSTER-A.LOCAL", ".local", "cluster-b.local.", "", "cluster_b"] {
             assert!(matches!(TrustDomain::vet(bad, &ours()), Err(TrustDomainError::Name(_))), "{bad}");
         }
+        assert_eq!(TrustDomain::vet("10.0.0.1", &ours()), Err(TrustDomainError::Address));
     }
 
     #[test]

@@ -229,7 +229,7 @@ mod tests {
         let offer = vet(json!({"publicServices": [
             {"hostname": "bar.xyz.svc.cluster-b.local", "ports": [
                 {"name": "tcp", "port": 90}, {"name": "http", "port": 80, "protocol": "GRPC"},
-                {"name": "Bad_Name", "port": 81}, {"name": "zero", "port": 0}, {"name": "udp", "port": 53, "protocol": "UDP"}]},
+                {"name": "Bad_Name", "port": 81}, {"name": "zero", "port": 0}, {"name": "minus", "port": -1}, {"name": "half", "port": 1.5}, {"name": "udp", "port": 53, "protocol": "UDP"}]},
             {"hostname": "bar.xyz.svc.cluster-b.local", "ports": [{"name": "web", "port": 80}, {"name": "tcp", "port": 91}]},
             {"hostname": "bar.xyz.svc.cluster-a.local", "ports": [{"name": "http", "port": 80}]},
             {"hostname": "none.xyz.svc.cluster-b.local", "ports": []},
@@ -246,6 +246,8 @@ mod tests {
             [
                 "bar.xyz.svc.cluster-a.local: it is not of the form <service>.<namespace>.svc.cluster-b.local",
                 "bar.xyz.svc.cluster-b.local: port 0 \"zero\": the number is not in 1..65535",
+                "bar.xyz.svc.cluster-b.local: port 4294967295 \"half\": the number is not in 1..65535",
+                "bar.xyz.svc.cluster-b.local: port 4294967295 \"minus\": the number is not in 1..65535",
                 "bar.xyz.svc.cluster-b.local: port 53 \"udp\": the protocol is not one that can be imported",
                 "bar.xyz.svc.cluster-b.local: port 80 \"web\" contradicts 80 \"http\"",
                 "bar.xyz.svc.cluster-b.local: port 81 \"Bad_Name\": the name is not a DNS label",

@@ -28,7 +28,7 @@ pub enum Protocol {
     GrpcWeb,
     /// TLS of the application's own.
     Tls,
-    /// MongoDB.
+    /// `MongoDB`.
     Mongo,
     /// Anything.
     Tcp,

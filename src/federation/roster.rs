@@ -26,7 +26,7 @@ impl Unfit {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::TrustDomain(TrustDomainError::Name(_)) => "InvalidTrustDomain",
+            Self::TrustDomain(TrustDomainError::Name(_) | TrustDomainError::Address) => "InvalidTrustDomain",
             Self::TrustDomain(TrustDomainError::Ours { .. }) => "OwnTrustDomain",
             Self::Taken(_) => "TrustDomainTaken",
         }

@@ -64,7 +64,7 @@ impl Caller<'_> {
 
         let etag = cache.filter(|cache| cache.public.is_some()).and_then(|cache| cache.public_etag.as_deref());
         let url = endpoint(&spec.metadata_endpoint, PUBLIC_PATH);
-        let mut public = fetch(client.get(&url, None, etag, deadline), &url, |body| read_public(body));
+        let mut public = fetch(client.get(&url, None, etag, deadline), &url, read_public);
         let identity = match &public {
             Fetch::Fresh { document, .. } => self.claim(name, &document.cluster_uuid).map(Some),
             _ => self.roster.lock().unwrap_or_else(PoisonError::into_inner).identity(name),

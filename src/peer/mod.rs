@@ -3,6 +3,7 @@
 //! Everything here is blocking and bounded: by a deadline, by a number of bytes, or by both. Nothing is retried and
 //! nothing is remembered; when to ask, and what to do with an answer, is decided by the callers.
 
+mod certificate;
 pub mod client;
 mod connector;
 pub mod exchange;
@@ -18,6 +19,7 @@ pub mod url;
 #[cfg(test)]
 mod tests;
 
+pub use certificate::CertificateFault;
 pub use client::{Answer, Client, ClientError, Limits};
 pub use fault::{Fault, FetchError};
 pub use keys::{KeyError, KeypairPem, SigningKey, StoredKeyError, VerifyingKey};

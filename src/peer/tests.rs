@@ -3,5 +3,6 @@
 mod client;
 mod keys;
 mod server;
+mod time;
 mod tls;
 mod token;

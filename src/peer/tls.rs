@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::fault::CertificateFault;
+use super::certificate::CertificateFault;
 use super::pem_text::{self, PemError};
 use crate::api::istio_federation::MetadataTls;
 

@@ -39,12 +39,13 @@ pub(crate) fn sources() -> Vec<SourceFile> {
     sources
 }
 
-/// Those that ship: not the tests, which may stand in a `tests.rs` beside what they test.
+/// Those that ship: not the tests that stand beside what they test, in `tests.rs`, `tests/`, `x_tests.rs` or `test_x.rs`.
 pub(crate) fn production_sources() -> Vec<SourceFile> {
-    let ships = |path: &str| {
-        (path.starts_with("src/") || path.starts_with("hooks/"))
-            && !path.split('/').any(|step| step == "tests" || step == "tests.rs")
+    let test = |step: &str| {
+        let name = step.trim_end_matches(".rs");
+        name == "tests" || name.ends_with("_tests") || name.starts_with("test_")
     };
+    let ships = |path: &str| (path.starts_with("src/") || path.starts_with("hooks/")) && !path.split('/').any(test);
     sources().into_iter().filter(|file| ships(&file.path)).collect()
 }
 

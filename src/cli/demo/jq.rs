@@ -1,6 +1,7 @@
 //! jq filters as an operator evaluates them: for bindings (jqFilter) and for the object patch `JQPatch`.
 //!
-//! Operators use gojq; this is jaq, which agrees on what hooks need. Neither has modules to import here.
+//! Operators use gojq; this is jaq. Known difference: jaq does not assign through null (`.status.a = 1` on an object without
+//! status fails here, and makes the status there). Neither has modules to import here.
 
 use jaq_core::load::{Arena, File, Loader};
 use jaq_core::{Compiler, Ctx, Vars, data, unwrap_valr};
@@ -101,6 +102,14 @@ mod tests {
         ] {
             assert_eq!(Filter::compile(filter).unwrap().result(&object).unwrap(), result, "{filter}");
         }
+    }
+
+    #[test]
+    fn what_works_in_both_jqs_and_what_does_not() {
+        let made = json!({"status": {"conditions": [1]}});
+        let changed = |filter: &str| Filter::compile(filter).unwrap().result(&json!({}));
+        assert_eq!(changed(".status += {conditions: ([1] + [.status.conditions[]?])}").unwrap(), made);
+        assert!(changed(".status.conditions = [1]").is_err(), "jaq has learned it: drop the note above");
     }
 
     #[test]

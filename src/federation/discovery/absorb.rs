@@ -1,14 +1,16 @@
 //! What an exchange changes in the cache.
 
 use std::collections::BTreeMap;
+use std::mem;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::findings::{self, Gateways};
-use super::{Exchange, Fetch, Pace};
+use super::{Exchange, Fetch, Pace, PrivateAnswer};
 use crate::api::istio_federation::{
-    CacheSource, CachedPrivateMetadata, IstioFederation, IstioFederationStatus, MetadataCache,
+    CacheSource, CachedPrivateMetadata, IstioFederation, IstioFederationSpec, IstioFederationStatus, MetadataCache,
 };
+use crate::api::metadata::PublicMetadata;
 use crate::federation::conditions;
 use crate::federation::names::TrustDomain;
 use crate::federation::ourselves::Ourselves;
@@ -51,101 +53,111 @@ impl Judge<'_> {
     /// Absorbs an exchange with the peer of `trust_domain`. A failed request changes conditions and nothing else.
     #[must_use]
     pub fn absorb(&self, federation: &IstioFederation, trust_domain: &TrustDomain, exchange: Exchange) -> Absorbed {
-        let before = cache_of(federation);
+        let old = cache_of(federation);
         let mut status = federation.status.clone().unwrap_or_default();
-        let mut cache = before.cloned().unwrap_or_default();
+        let mut cache = old.cloned().unwrap_or_default();
         let mut findings = findings::of_exchange(trust_domain, &exchange);
+        let Exchange { public, private, resolved, unverified: _ } = exchange;
 
-        let mut refused_certificates = None;
-        if exchange.public.is_good() {
-            if let Fetch::Fresh { document, etag } = exchange.public {
-                if !is_same_endpoint(&cache, &federation.spec) {
-                    cache.private_etag = None;
-                }
-                cache.source = Some(CacheSource {
-                    metadata_endpoint: federation.spec.metadata_endpoint.clone(),
-                    trust_domain: federation.spec.trust_domain.clone(),
-                });
-                cache.public = Some(document);
-                cache.public_etag = etag;
-            }
-            let refused = self.rotate(&mut cache);
-            findings.push(findings::of_anchors(&cache, refused.as_deref()));
-            refused_certificates = refused;
-        }
+        let mut has_public = public.is_good();
+        take_public(&mut cache, &federation.spec, public);
+        let mut refused_certificates = if has_public { self.rotate(&mut cache) } else { None };
 
-        let listed = match exchange.private {
-            Fetch::Fresh { document: answer, etag } => {
-                let listed = Gateways { any: !answer.document.ingress_gateways.is_empty() };
-                let merged = withdrawal::merge(
-                    cache.private.as_ref(),
-                    &cache.absent,
-                    answer.document,
-                    answer.complete,
-                    self.now,
-                );
-                cache.private = Some(merged.document);
-                cache.absent = merged.absent;
-                cache.private_etag = etag;
-                Some(listed)
-            }
-            Fetch::NotModified => findings::listed_before(&status.conditions),
-            Fetch::NotTried { .. } | Fetch::Failed { .. } => None,
-        };
+        let private_etag = cache.private_etag.clone();
+        let mut listed = self.take_private(&mut cache, private);
+        let old_private = old.and_then(|old| old.private.as_ref());
         if let Some(private) = &mut cache.private {
-            let old = before.and_then(|cache| cache.private.as_ref());
-            self.resolve(private, old, &exchange.resolved, status.last_change_time);
-            if let Some(listed) = listed {
-                findings.push(findings::of_gateways(private, listed, trust_domain, self.ours));
-            }
+            self.resolve(private, old_private, &resolved, status.last_change_time);
         }
 
         if let Some(size) = oversize(&cache) {
-            findings.retain(|finding| finding.type_ != conditions::PRIVATE_EXCHANGE_READY);
-            findings.push(findings::too_large(size, CACHE_LIMIT));
-            cache.private = before.and_then(|cache| cache.private.clone());
-            cache.private_etag = before.and_then(|cache| cache.private_etag.clone());
-            cache.absent = before.map(|cache| cache.absent.clone()).unwrap_or_default();
+            cache.private = old_private.cloned();
+            cache.private_etag = private_etag;
+            cache.absent = old.map(|old| old.absent.clone()).unwrap_or_default();
+            listed = None;
+            let mut culprit = conditions::PRIVATE_EXCHANGE_READY;
+            if oversize(&cache).is_some() {
+                culprit = conditions::PUBLIC_EXCHANGE_READY;
+                cache = old.cloned().unwrap_or_default();
+                (has_public, refused_certificates) = (false, None);
+            }
+            findings.retain(|finding| finding.type_ != culprit);
+            findings.push(findings::too_large(culprit, size, CACHE_LIMIT));
         }
-        self.settle(&mut status, federation, cache);
+
+        let mut content = Vec::new();
+        if has_public {
+            content.push(findings::of_anchors(&cache, refused_certificates.as_deref()));
+        }
+        if let (Some(listed), Some(private)) = (listed, &cache.private) {
+            content.push(findings::of_gateways(private, listed, trust_domain, self.ours));
+        }
+        if self.settle(&mut status, federation, cache) {
+            findings.extend(content);
+        } else {
+            // What status says is of the cache that it holds.
+            refused_certificates = None;
+        }
         status.conditions = conditions::merge(&status.conditions, &findings, federation.metadata.generation, self.now);
         Absorbed { status, refused_certificates }
     }
 
-    /// Puts the cache into the status, where it is worth a write.
-    fn settle(&self, status: &mut IstioFederationStatus, federation: &IstioFederation, mut cache: MetadataCache) {
-        let Some(old) = cache_of(federation) else {
-            // For another spec, the old cache stays in sight until there is a new one; nobody uses it.
-            if cache.source.is_some() {
-                status.last_change_time = Some(self.now);
-                status.metadata_cache = Some(cache);
+    /// Takes the answer to the request for the private document, and tells whether the peer's document lists gateways.
+    fn take_private(&self, cache: &mut MetadataCache, answer: Fetch<PrivateAnswer>) -> Option<Gateways> {
+        match answer {
+            Fetch::Fresh { document: PrivateAnswer { document, complete }, etag } => {
+                let listed = Gateways::of(&document.ingress_gateways);
+                let merged = withdrawal::merge(cache.private.as_ref(), &cache.absent, document, complete, self.now);
+                cache.private = Some(merged.document);
+                cache.absent = merged.absent;
+                // Gateways are kept when none is listed: a 304 could not tell that from a document that lists them.
+                cache.private_etag = etag.filter(|_| listed == Gateways::Listed);
+                Some(listed)
             }
-            return;
-        };
-        let same_tags = |cache: &MetadataCache| MetadataCache {
-            public_etag: old.public_etag.clone(),
-            private_etag: old.private_etag.clone(),
-            ..cache.clone()
-        };
-        let too_soon = status.last_change_time.is_some_and(|last| {
-            let since = self.now.duration_since(last);
-            self.pace == Pace::Patient && !since.is_negative() && since < WRITE_INTERVAL
-        });
-        let first_documents = old.private.is_none() && cache.private.is_some();
-        let edited = !is_same_endpoint(old, &federation.spec);
-        if same_tags(&cache) == *old {
-            // A peer whose tag changes and whose document does not is not worth a write; one that begins to tag is.
-            if old.public_etag.is_some() {
-                cache.public_etag.clone_from(&old.public_etag);
-            }
-            if old.private_etag.is_some() {
-                cache.private_etag.clone_from(&old.private_etag);
-            }
-            status.metadata_cache = Some(cache);
-        } else if !too_soon || first_documents || edited {
-            status.last_change_time = Some(self.now);
-            status.metadata_cache = Some(cache);
+            Fetch::NotModified => cache.private.as_ref().map(|private| Gateways::of(&private.ingress_gateways)),
+            Fetch::NotTried { .. } | Fetch::Failed { .. } => None,
         }
+    }
+
+    /// Puts the cache into the status, unless it is the same. False where that is put off: the last time was just now.
+    fn settle(
+        &self,
+        status: &mut IstioFederationStatus,
+        federation: &IstioFederation,
+        mut cache: MetadataCache,
+    ) -> bool {
+        if let Some(old) = cache_of(federation) {
+            // A tag that changes while its document does not is not worth a write; one where there was none is.
+            let public_etag = mem::replace(&mut cache.public_etag, old.public_etag.clone());
+            let private_etag = mem::replace(&mut cache.private_etag, old.private_etag.clone());
+            let same_documents = cache == *old;
+            if !same_documents || old.public_etag.is_none() {
+                cache.public_etag = public_etag;
+            }
+            if !same_documents || old.private_etag.is_none() {
+                cache.private_etag = private_etag;
+            }
+            if cache == *old {
+                return true;
+            }
+            let is_awaited =
+                (old.private.is_none() && cache.private.is_some()) || !is_same_endpoint(old, &federation.spec);
+            if self.is_too_soon(status.last_change_time) && !is_awaited {
+                return false;
+            }
+        } else if cache.source.is_none() {
+            // Nothing yet. A cache of another spec stays in sight until there is a new one; nobody uses it.
+            return true;
+        }
+        status.last_change_time = Some(self.now);
+        status.metadata_cache = Some(cache);
+        true
+    }
+
+    fn is_too_soon(&self, last_change: Option<Timestamp>) -> bool {
+        let since = last_change.map(|last| self.now.duration_since(last));
+        // A clock that was set back must not stop us.
+        self.pace == Pace::Patient && since.is_some_and(|since| !since.is_negative() && since < WRITE_INTERVAL)
     }
 
     /// Rotates the admitted certificates. `None` while our own chain is not known.
@@ -176,13 +188,25 @@ impl Judge<'_> {
             let known = old.into_iter().flat_map(|old| &old.ingress_gateways);
             let known = known.filter(|known| known.gateway.address == gateway.gateway.address);
             let known = known.map(|known| known.resolved.clone()).next().unwrap_or_default();
-            gateway.resolved = match resolved.get(&gateway.gateway.address) {
-                None => known,
-                Some(new) if recent && new.iter().any(|address| known.contains(address)) => known,
-                Some(new) => new.clone(),
-            };
+            let is_still_right = |new: &&Vec<String>| new.iter().any(|address| known.contains(address));
+            let new = resolved.get(&gateway.gateway.address).filter(|new| !new.is_empty());
+            gateway.resolved = new.filter(|new| !(recent && is_still_right(new))).unwrap_or(&known).clone();
         }
     }
+}
+
+/// Takes the answer to the request for the public document.
+fn take_public(cache: &mut MetadataCache, spec: &IstioFederationSpec, answer: Fetch<PublicMetadata>) {
+    let Fetch::Fresh { document, etag } = answer else { return };
+    if !is_same_endpoint(cache, spec) {
+        cache.private_etag = None;
+    }
+    cache.source = Some(CacheSource {
+        metadata_endpoint: spec.metadata_endpoint.clone(),
+        trust_domain: spec.trust_domain.clone(),
+    });
+    cache.public = Some(document);
+    cache.public_etag = etag;
 }
 
 /// The size of the cache in bytes, where it is too large.

@@ -1,8 +1,9 @@
 //! What a person reads about an exchange. Texts do not vary while nothing changes: a varying one would be a write each time.
 
 use super::{Exchange, Fetch};
-use crate::api::istio_federation::{CachedPrivateMetadata, CertificateRole, MetadataCache};
-use crate::api::kubernetes::Condition;
+use crate::api::istio_federation::{
+    CachedIngressGateway, CachedPrivateMetadata, CertificateRole, ItemKind, MetadataCache,
+};
 use crate::federation::conditions::{
     ENDPOINT_VERIFIED, Finding, INGRESS_GATEWAYS_READY, PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY,
     TRUST_ANCHORS_READY, TRUST_DOMAIN_ACCEPTED,
@@ -13,14 +14,21 @@ use crate::federation::ourselves::Ourselves;
 use crate::federation::refusal::Refusal;
 use crate::federation::roster::Unfit;
 
-/// Reason of a peer that lists no gateway.
-const NO_GATEWAYS: &str = "NoIngressGateways";
-
 /// Whether the peer's document lists any gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gateways {
+pub enum Gateways {
     /// It lists one or more.
-    pub any: bool,
+    Listed,
+    /// It lists none.
+    None,
+}
+
+impl Gateways {
+    /// Whether these are any.
+    #[must_use]
+    pub fn of(gateways: &[CachedIngressGateway]) -> Self {
+        if gateways.is_empty() { Self::None } else { Self::Listed }
+    }
 }
 
 /// About a federation whose trust domain is refused: no request is made.
@@ -73,12 +81,12 @@ fn of_fetch<T>(type_: &'static str, fetch: &Fetch<T>) -> Finding {
     }
 }
 
-/// About the private document that is more than we keep.
+/// About a document with which there would be more than we keep; `type_` is the exchange that brought it.
 #[must_use]
-pub fn too_large(size: usize, limit: usize) -> Finding {
+pub fn too_large(type_: &'static str, size: usize, limit: usize) -> Finding {
     let message =
         format!("what is kept of the peer would take {size} bytes, more than {limit}: the last good document holds");
-    Finding::new(PRIVATE_EXCHANGE_READY, Some(false), "DocumentTooLarge", message)
+    Finding::new(type_, Some(false), "DocumentTooLarge", message)
 }
 
 /// About the peer's certificates; `refused` is `None` while our own are not known.
@@ -105,13 +113,6 @@ pub fn of_anchors(cache: &MetadataCache, refused: Option<&[Refusal]>) -> Finding
     }
 }
 
-/// What the last fresh document said of gateways, for a peer whose document did not change since.
-#[must_use]
-pub fn listed_before(conditions: &[Condition]) -> Option<Gateways> {
-    let last = conditions.iter().find(|condition| condition.type_ == INGRESS_GATEWAYS_READY)?;
-    Some(Gateways { any: last.reason != NO_GATEWAYS })
-}
-
 /// About the peer's gateways.
 #[must_use]
 pub fn of_gateways(
@@ -121,15 +122,14 @@ pub fn of_gateways(
     ours: &Ourselves,
 ) -> Finding {
     let offer = Offer::vet(document, trust_domain, ours);
-    if !listed.any {
+    if listed == Gateways::None {
         let message = match offer.gateways.len() {
             0 => "the peer lists no gateway: its services cannot be reached".to_owned(),
             kept => format!("the peer lists no gateway: the last {kept} known are kept"),
         };
-        return Finding::new(INGRESS_GATEWAYS_READY, Some(false), NO_GATEWAYS, message);
+        return Finding::new(INGRESS_GATEWAYS_READY, Some(false), "NoIngressGateways", message);
     }
-    let refused =
-        offer.refused.iter().find(|refusal| refusal.kind == crate::api::istio_federation::ItemKind::IngressGateway);
+    let refused = offer.refused.iter().find(|refusal| refusal.kind == ItemKind::IngressGateway);
     match (offer.gateways.is_empty(), refused) {
         (true, Some(first)) => {
             let message = format!("no gateway can be used: {}: {}", first.name, first.reason);
@@ -140,5 +140,68 @@ pub fn of_gateways(
             Finding::new(INGRESS_GATEWAYS_READY, Some(true), "PartlyAccepted", message)
         }
         (_, None) => Finding::new(INGRESS_GATEWAYS_READY, Some(true), "Accepted", "the peer's gateways can be used"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn ours() -> Ourselves {
+        let values = json!({"istio": {"federation": {"clusterDomain": "a.local", "clusterUUID": "a"}}});
+        Ourselves::from_values(&serde_json::from_value(values).unwrap(), None).unwrap()
+    }
+
+    fn domain(text: &str) -> TrustDomain {
+        TrustDomain::vet(text, &ours().trust_domains()).unwrap()
+    }
+
+    #[test]
+    fn gateways_by_what_is_listed_and_what_is_kept() {
+        let good = json!({"address": "203.0.113.1", "port": 1});
+        let bad = json!({"address": "127.0.0.1", "port": 1});
+        for (cached, listed, status, reason, part) in [
+            (json!([good]), Gateways::Listed, true, "Accepted", "can be used"),
+            (json!([good, bad]), Gateways::Listed, true, "PartlyAccepted", "127.0.0.1:1: the address is a loopback"),
+            (json!([bad]), Gateways::Listed, false, "AllRefused", "127.0.0.1:1: the address is a loopback"),
+            (json!([]), Gateways::None, false, "NoIngressGateways", "cannot be reached"),
+            (json!([good]), Gateways::None, false, "NoIngressGateways", "the last 1 known are kept"),
+        ] {
+            let document: Value = json!({"ingressGateways": cached, "publicServices": []});
+            let document = serde_json::from_value(document).unwrap();
+            let finding = of_gateways(&document, listed, &domain("b.local"), &ours());
+            assert_eq!((finding.status, finding.reason), (Some(status), reason), "{cached}");
+            assert!(finding.message.contains(part), "{}", finding.message);
+        }
+    }
+
+    #[test]
+    fn a_trust_domain_that_istio_takes_for_ours_is_warned_of() {
+        let exchange = Exchange {
+            public: Fetch::NotTried { reason: "R", message: String::new() },
+            private: Fetch::NotTried { reason: "R", message: String::new() },
+            resolved: BTreeMap::new(),
+            unverified: false,
+        };
+        let reason = |text: &str| of_exchange(&domain(text), &exchange)[0].reason;
+        assert_eq!((reason("cluster.local"), reason("b.local")), ("AmbiguousTrustDomain", "Accepted"));
+    }
+
+    #[test]
+    fn nothing_is_asked_of_the_unfit() {
+        let found = of_unfit(&Unfit::Taken("older".to_owned()));
+        let told: Vec<_> = found.iter().map(|finding| (finding.type_, finding.status, finding.reason)).collect();
+        assert_eq!(
+            told,
+            [
+                (TRUST_DOMAIN_ACCEPTED, Some(false), "TrustDomainTaken"),
+                (PUBLIC_EXCHANGE_READY, None, "AwaitingTrustDomain"),
+                (PRIVATE_EXCHANGE_READY, None, "AwaitingTrustDomain"),
+            ]
+        );
     }
 }

@@ -27,3 +27,86 @@ pub fn record(federation: &mut IstioFederation, routes: &Routes, certificates: O
     let has_document = status.metadata_cache.as_ref().is_some_and(|cache| cache.private.is_some());
     status.imported_services = has_document.then_some(imported);
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::istio_federation::IstioFederationStatus;
+    use crate::federation::ourselves::Ourselves;
+    use crate::federation::roster::Roster;
+
+    fn ours() -> Ourselves {
+        let values = json!({"istio": {"federation": {"clusterDomain": "a.local", "clusterUUID": "a"}}});
+        Ourselves::from_values(&serde_json::from_value(values).unwrap(), None).unwrap()
+    }
+
+    /// A federation for b.local with these services, after [`record`].
+    fn recorded(hosts: &[String], before: &Value, certificates: Option<Vec<Refusal>>) -> IstioFederationStatus {
+        let services: Vec<_> =
+            hosts.iter().map(|host| json!({"hostname": host, "ports": [{"name": "http", "port": 80}]})).collect();
+        let mut federation: IstioFederation = serde_json::from_value(json!({
+            "metadata": {"name": "b"},
+            "spec": {"trustDomain": "b.local", "metadataEndpoint": "https://b"},
+            "status": {"refused": before, "metadataCache": {
+                "source": {"trustDomain": "b.local", "metadataEndpoint": "https://b"},
+                "private": {"ingressGateways": [{"address": "203.0.113.1", "port": 1}], "publicServices": services}}}
+        }))
+        .unwrap();
+        let federations = [federation.clone()];
+        let routes = Routes::new(&federations, &Roster::new(&federations, &ours()), &ours());
+        record(&mut federation, &routes, certificates);
+        federation.status.unwrap()
+    }
+
+    fn names(status: &IstioFederationStatus) -> Vec<&str> {
+        status.refused.iter().map(|refused| refused.name.as_str()).collect()
+    }
+
+    #[test]
+    fn what_is_imported_and_what_is_not() {
+        let status = recorded(&["x.ns.svc.b.local".to_owned(), "google.com".to_owned()], &json!([]), None);
+        assert_eq!(
+            (status.imported_services, status.refused_total, names(&status)),
+            (Some(1), Some(1), vec!["google.com"])
+        );
+        let nothing = recorded(&[], &json!([]), None);
+        assert_eq!((nothing.imported_services, nothing.refused_total), (Some(0), None));
+    }
+
+    #[test]
+    fn the_list_is_bounded_and_the_total_is_not() {
+        let hosts: Vec<String> = (0..1000).rev().map(|n| format!("{n:04}.example")).collect();
+        let certificates = vec![Refusal::new(ItemKind::Certificate, "O=b", "bad")];
+        let status = recorded(&hosts, &json!([]), Some(certificates));
+        assert_eq!((status.refused.len(), status.refused_total), (LISTED, Some(1001)));
+        assert_eq!((status.refused[0].name.as_str(), status.refused[1].name.as_str()), ("O=b", "0000.example"));
+        let shuffled: Vec<String> = hosts.iter().rev().cloned().collect();
+        let same = recorded(&shuffled, &json!([]), Some(vec![Refusal::new(ItemKind::Certificate, "O=b", "bad")]));
+        assert_eq!(status, IstioFederationStatus { metadata_cache: status.metadata_cache.clone(), ..same });
+    }
+
+    #[test]
+    fn certificates_that_were_not_looked_at_stay_as_they_were() {
+        let before = json!([
+            {"kind": "Certificate", "name": "O=old", "reason": "bad"},
+            {"kind": "PublicService", "name": "gone.example", "reason": "bad"}
+        ]);
+        assert_eq!(names(&recorded(&[], &before, None)), ["O=old"]);
+        assert!(recorded(&[], &before, Some(vec![])).refused.is_empty());
+    }
+
+    #[test]
+    fn without_a_document_nothing_is_said_of_services() {
+        let mut federation: IstioFederation = serde_json::from_value(json!({
+            "metadata": {"name": "b"}, "spec": {"trustDomain": "b.local", "metadataEndpoint": "https://b"}, "status": {}
+        }))
+        .unwrap();
+        record(&mut federation, &Routes::default(), None);
+        assert_eq!(federation.status, Some(IstioFederationStatus::default()));
+        federation.status = None;
+        record(&mut federation, &Routes::default(), Some(vec![]));
+        assert_eq!(federation.status, None);
+    }
+}

@@ -65,7 +65,11 @@ impl Plan {
             .iter()
             .filter_map(|stored| Some((stored.metadata.name.as_str(), address_of(&stored.spec)?)))
             .collect();
-        let assigned = addresses::assign(routes.by_host.keys().map(|host| host.as_str()), &addresses, world.range);
+        let assigned = addresses::assign(
+            routes.by_host.keys().map(super::super::names::ServiceHost::as_str),
+            &addresses,
+            world.range,
+        );
         let unknowns = Unknowns::new(world);
         let existing: BTreeMap<&str, &Stored> =
             world.existing.iter().map(|stored| (stored.metadata.name.as_str(), stored)).collect();
@@ -89,7 +93,7 @@ impl Plan {
                 }
             }
         }
-        let wanted: BTreeSet<&str> = routes.by_host.keys().map(|host| host.as_str()).collect();
+        let wanted: BTreeSet<&str> = routes.by_host.keys().map(super::super::names::ServiceHost::as_str).collect();
         for stored in existing.values() {
             let name = stored.metadata.name.as_str();
             if unknowns.verdict(stored) == Verdict::Decided && !wanted.contains(name) {

@@ -47,7 +47,7 @@ impl Routes {
             // Without a gateway there is no way to any service: that is said of the gateways, once.
             if !gateways.is_empty() {
                 for (host, ports) in services {
-                    if let Err(winner) = routes.add(name, host.clone(), ports, &gateways) {
+                    if let Err(winner) = routes.add(name, host.clone(), &ports, &gateways) {
                         let reason = format!("IstioFederation/{winner} offers it with other ports");
                         refused.push(Refusal::new(ItemKind::PublicService, host.as_str(), reason));
                     }
@@ -70,11 +70,11 @@ impl Routes {
         &mut self,
         federation: &str,
         host: ServiceHost,
-        ports: Vec<OfferedPort>,
+        ports: &[OfferedPort],
         gateways: &[Endpoint],
     ) -> Result<(), String> {
         let route = self.by_host.entry(host).or_insert_with(|| Route {
-            ports: ports.clone(),
+            ports: ports.to_vec(),
             endpoints: Vec::new(),
             federations: Vec::new(),
         });

@@ -153,7 +153,7 @@ fn admit_intermediates(
                 .iter()
                 .chain(&admitted)
                 .filter(|issuer| candidate.is_issued_by(issuer))
-                .filter_map(|issuer| below(issuer.path_length, candidate.path_length))
+                .filter_map(|issuer| below(issuer.path_length, candidate.path_length).ok())
                 .max_by_key(|length| length.map_or(u16::MAX, u16::from));
             match allowed {
                 Some(length) => {
@@ -174,13 +174,13 @@ fn admit_intermediates(
     first(admitted, "intermediates", refused)
 }
 
-/// The path length of a CA below an issuer: its own, but shorter than the issuer's. `None` when the issuer allows no CA.
-fn below(issuer: Option<u8>, own: Option<u8>) -> Option<Option<u8>> {
+/// The path length of a CA below an issuer: its own, but shorter than the issuer's.
+fn below(issuer: Option<u8>, own: Option<u8>) -> Result<Option<u8>, Fault> {
     match issuer {
-        None => Some(own),
+        None => Ok(own),
         Some(length) => {
-            let most = length.checked_sub(1)?;
-            Some(Some(own.map_or(most, |own| own.min(most))))
+            let most = length.checked_sub(1).ok_or(Fault::PathLength)?;
+            Ok(Some(own.map_or(most, |own| own.min(most))))
         }
     }
 }

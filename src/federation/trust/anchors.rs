@@ -1,9 +1,8 @@
 //! The list of confined anchors, made of the admitted certificates of all peers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
-use crate::api::istio_federation::{AdmittedCertificate, ItemKind};
+use crate::api::istio_federation::AdmittedCertificate;
 use crate::api::values::TrustAnchorEntry;
 use crate::federation::names::TrustDomain;
 use crate::federation::refusal::Refusal;
@@ -99,12 +98,6 @@ fn vet<'a>(
     let mut offers = Vec::new();
     for peer in peers {
         let trust_domain = peer.trust_domain.as_str();
-        // Go, and istiod with it, refuses a certificate whose URI constraint is an address.
-        if trust_domain.parse::<IpAddr>().is_ok() {
-            let fault = Fault::TrustDomainIsAddress(trust_domain.to_owned());
-            refused.insert((peer.federation.to_owned(), Refusal::new(ItemKind::Certificate, trust_domain, fault)));
-            continue;
-        }
         let mut offered = Offered::default();
         for admitted in peer.certificates {
             offered.add(admitted.role, "an admitted certificate", &admitted.certificate);

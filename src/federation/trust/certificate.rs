@@ -162,9 +162,8 @@ impl Extensions {
                 self.path_length = constraints.path_len_constraint;
             }
             ID_CE_KEY_USAGE => {
-                if !value::<KeyUsage>(extension)?.key_cert_sign() {
-                    return Err(Fault::KeyUsage);
-                }
+                let usage: KeyUsage = value(extension)?;
+                usage.key_cert_sign().then_some(()).ok_or(Fault::KeyUsage)?;
             }
             ID_CE_EXT_KEY_USAGE => {
                 let ExtendedKeyUsage(usages) = value(extension)?;

@@ -109,12 +109,19 @@ impl Confined<'_> {
     /// Permitted: URIs of the trust domains. Excluded: every other kind of name that Envoy compares with a SPIFFE ID
     /// (a DNS or e-mail name may be spelled like one), and addresses, for good measure.
     fn name_constraints(&self) -> Result<NameConstraints, der::Error> {
-        // Without a leading dot: this very host, nothing below it (RFC 5280, 4.2.1.10).
+        // Without a leading dot: this very host, nothing below it (RFC 5280, 4.2.1.10). Go permits what is below as well,
+        // so that is excluded, unless one of the others is there.
         let domains =
             self.trust_domains.iter().map(|domain| Ia5String::new(domain).map(GeneralName::UniformResourceIdentifier));
         // OpenSSL does not read the e-mail name "" as "all", so for its sake no mailbox but one is permitted either.
         let nobody = Ia5String::new("nobody@invalid").map(GeneralName::Rfc822Name);
         let permitted = domains.chain([nobody]).map(|name| name.map(subtree)).collect::<Result<_, _>>()?;
+        let below = self
+            .trust_domains
+            .iter()
+            .map(|domain| format!(".{domain}"))
+            .filter(|below| !self.trust_domains.iter().any(|domain| domain.ends_with(below.as_str())))
+            .map(|below| Ia5String::new(&below).map(GeneralName::UniformResourceIdentifier));
         let excluded = [
             GeneralName::DnsName(Ia5String::new("")?),
             GeneralName::Rfc822Name(Ia5String::new("")?),
@@ -122,10 +129,9 @@ impl Confined<'_> {
             GeneralName::IpAddress(OctetString::new([0; 8])?),
             GeneralName::IpAddress(OctetString::new([0; 32])?),
         ];
-        Ok(NameConstraints {
-            permitted_subtrees: Some(permitted),
-            excluded_subtrees: Some(excluded.into_iter().map(subtree).collect()),
-        })
+        let excluded =
+            excluded.into_iter().map(Ok).chain(below).map(|name| name.map(subtree)).collect::<Result<_, _>>()?;
+        Ok(NameConstraints { permitted_subtrees: Some(permitted), excluded_subtrees: Some(excluded) })
     }
 }
 

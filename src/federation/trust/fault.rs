@@ -30,7 +30,7 @@ pub enum Fault {
         "it carries name constraints of its own, which cannot be carried over: publish a CA without, it is confined here anyway"
     )]
     NameConstraints,
-    /// A critical extension that we do not know, or one extension twice.
+    /// A critical extension that we do not know.
     #[error("extension {0} is critical and not supported")]
     CriticalExtension(String),
     /// One extension twice.
@@ -95,9 +95,6 @@ pub enum Fault {
         "the subjects of all trust anchors together exceed {0} bytes, which the proxies' handshake cannot take: fewer peers, or shorter subjects"
     )]
     SubjectsLimit(usize),
-    /// A trust domain that is spelled as an IP address cannot stand in a name constraint.
-    #[error("the peer's trust domain {0} is an IP address, which a name constraint on URIs cannot express")]
-    TrustDomainIsAddress(String),
 }
 
 impl From<der::Error> for Fault {

@@ -29,11 +29,11 @@ pub(super) enum KeyKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PublicKey {
     kind: KeyKind,
-    /// What the BIT STRING of a SubjectPublicKeyInfo holds, re-encoded.
+    /// What the BIT STRING of a `SubjectPublicKeyInfo` holds, re-encoded.
     bits: Vec<u8>,
 }
 
-/// RSAPublicKey (RFC 8017, appendix A.1.1).
+/// `RSAPublicKey` (RFC 8017, appendix A.1.1).
 #[derive(Sequence)]
 struct RsaPublicKey<'a> {
     modulus: UintRef<'a>,
@@ -123,7 +123,7 @@ impl PublicKey {
     /// Whether `identifier` was derived from this key in one of the ways that are in use.
     ///
     /// SHA-1 of the key bits (RFC 5280 method 1: OpenSSL, Go before 1.25, Vault), SHA-256, SHA-384 or SHA-512 of them or
-    /// of the whole SubjectPublicKeyInfo, whole or cut to 160 bits (RFC 7093 methods 1 to 4: Go since 1.25, rcgen).
+    /// of the whole `SubjectPublicKeyInfo`, whole or cut to 160 bits (RFC 7093 methods 1 to 4: Go since 1.25, rcgen).
     /// Each has at least 160 bits, so nobody can make a key whose identifier is another's. RFC 5280's method 2 has 60
     /// and is not among them for that reason.
     pub(super) fn derives(&self, identifier: &[u8]) -> Result<bool, der::Error> {
@@ -151,7 +151,7 @@ impl PublicKey {
 pub struct KeyIdentity(Vec<u8>);
 
 impl KeyIdentity {
-    /// The identity of the key in a SubjectPublicKeyInfo, whatever its type.
+    /// The identity of the key in a `SubjectPublicKeyInfo`, whatever its type.
     #[must_use]
     pub fn of(info: &SubjectPublicKeyInfoOwned) -> Self {
         Self::of_bits(info.subject_public_key.raw_bytes())

@@ -90,14 +90,13 @@ pub fn to_pem(der: &[u8]) -> String {
         text.push('\n');
         rest = after;
     }
-    text.push_str(&format!("-----END {LABEL}{DASHES}\n"));
-    text
+    text + "-----END " + LABEL + DASHES + "\n"
 }
 
 /// SHA-256 of a certificate (DER) in lower-case hex: how people compare certificates.
 #[must_use]
 pub fn fingerprint(der: &[u8]) -> String {
-    digest::digest(&digest::SHA256, der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest::digest(&digest::SHA256, der).as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

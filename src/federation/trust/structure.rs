@@ -17,14 +17,14 @@ pub(super) struct Certificate<'a> {
     pub(super) signature: BitStringRef<'a>,
 }
 
-/// TBSCertificate (RFC 5280, 4.1). Serial number, names and validity stay undecoded, so that our own certificates can be
+/// `TBSCertificate` (RFC 5280, 4.1). Serial number, names and validity stay undecoded, so that our own certificates can be
 /// read even where they are odd.
 #[derive(Sequence)]
 pub(super) struct Tbs<'a> {
     /// Version.
     #[asn1(context_specific = "0", default = "Default::default")]
     pub(super) version: Version,
-    /// CertificateSerialNumber.
+    /// `CertificateSerialNumber`.
     pub(super) serial: AnyRef<'a>,
     /// The same as [`Certificate::algorithm`].
     pub(super) algorithm: AlgorithmIdentifierOwned,

@@ -37,9 +37,9 @@ impl Subject {
     /// Admits a subject, or says what is wrong with it.
     ///
     /// Envoy drops the whole list of anchors over a noncharacter in one name, Go (and istiod with it) over a `_` in a
-    /// PrintableString or an INTEGER as a value. So: known attributes, one in each part, in the two string types that
+    /// `PrintableString` or an INTEGER as a value. So: known attributes, one in each part, in the two string types that
     /// everybody reads, each checked here. The one exception is domainComponent, which roots of Active Directory carry
-    /// and which is an IA5String by definition (RFC 4519): taken with the characters of a DNS label only.
+    /// and which is an `IA5String` by definition (RFC 4519): taken with the characters of a DNS label only.
     pub(super) fn admit(name: &Name) -> Result<Self, Fault> {
         let parts = name
             .iter_rdn()
@@ -99,12 +99,12 @@ fn part(attribute: &AttributeTypeAndValue) -> Result<SetOfVec<AttributeTypeAndVa
     Ok(SetOfVec::from_iter([AttributeTypeAndValue { oid, value }])?)
 }
 
-/// The characters of a PrintableString (X.680, 41.4).
+/// The characters of a `PrintableString` (X.680, 41.4).
 fn is_printable_string(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte)
 }
 
-/// A character that every verifier takes in a UTF8String: no control character, no noncharacter, no byte-order mark.
+/// A character that every verifier takes in a `UTF8String`: no control character, no noncharacter, no byte-order mark.
 fn is_plain(c: char) -> bool {
     let code = u32::from(c);
     let noncharacter = code & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&code);

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
 use rustls::RootCertStore;
 
+use super::super::certificate::CertificateFault;
 use super::super::client::{Answer, Client, Limits};
 use super::super::connector::TlsConnector;
-use super::super::fault::{CertificateFault, Fault, FetchError};
+use super::super::fault::{Fault, FetchError};
 use super::super::pem_text::PemError;
 use super::super::resolve;
 use super::super::tls::{self, Trust, TrustError};

@@ -62,16 +62,16 @@ fn is_a_pair(pair: &Value) -> Result<(), String> {
     if spki == public { Ok(()) } else { Err("pub does not belong to priv".to_owned()) }
 }
 
-/// Object patches. A jq filter that assigns a document is taken apart, so that a difference can be read.
+/// Object patches. A jq filter that holds a document is taken apart, so that a difference can be read.
 pub(crate) fn objects(text: &str, fill: &Fill) -> Result<Vec<Value>, String> {
     let mut operations = documents(text)?;
     for operation in &mut operations {
         if let Some(filter) = operation["jqFilter"].as_str()
-            && let Some((path, rest)) = filter.split_once(" = ")
+            && let Some((before, rest)) = filter.find('[').map(|start| filter.split_at(start))
         {
             let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
-            let value = values.next().and_then(Result::ok).ok_or_else(|| format!("not an assignment: {filter}"))?;
-            operation["jqFilter"] = json!({"assign": path, "value": value, "then": rest[values.byte_offset()..]});
+            let value = values.next().and_then(Result::ok).ok_or_else(|| format!("no document in {filter}"))?;
+            operation["jqFilter"] = json!({"before": before, "value": value, "after": rest[values.byte_offset()..]});
         }
         fill.empty_document(operation);
     }

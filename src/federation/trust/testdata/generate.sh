@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes every .pem file of this folder anew: sh generate.sh (needs openssl 3 and go). The keys are for tests only.
-# Afterwards: UPDATE=1 cargo test --lib federation::trust, which writes the golden anchors again.
+# Afterwards `cargo test --lib federation::trust` fails and prints what the two .anchor.pem files should be.
 set -eu
 cd "$(dirname "$0")"
 conf=$(mktemp)
@@ -40,7 +40,7 @@ made rsa-e3 -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -pkeyopt rsa_keygen_pub
 made p521 -algorithm EC -pkeyopt ec_paramgen_curve:P-521
 made secp256k1 -algorithm EC -pkeyopt ec_paramgen_curve:secp256k1
 made ed25519 -algorithm ED25519
-openssl ecparam -name prime256v1 -genkey -noout -conv_form compressed -out "$conf.key"
+openssl ecparam -name prime256v1 -genkey -noout | openssl ec -conv_form compressed -out "$conf.key" 2>/dev/null
 root p256-compressed "$conf.key" -sha256
 openssl ecparam -name prime256v1 -genkey -noout -param_enc explicit -out "$conf.key"
 root p256-explicit "$conf.key" -sha256

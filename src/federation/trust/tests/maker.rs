@@ -61,6 +61,36 @@ pub(super) fn authority_key_identifier(identifier: &[u8]) -> Vec<u8> {
     extension(35, false, &tlv(0x30, &[&tlv(0x80, &[identifier])]))
 }
 
+/// A SPIFFE ID of ours.
+pub(super) const OURS: &str = "spiffe://a.local/ns/pay/sa/pay";
+/// A SPIFFE ID of the peer `b.local`.
+pub(super) const THEIRS: &str = "spiffe://b.local/ns/x/sa/y";
+
+/// Names that the peer `b.local` may put into a certificate, and whether its confined anchor lets them through.
+pub(super) fn names_and_verdicts() -> Vec<(Vec<San<'static>>, bool)> {
+    use San::{Dns, Email, Ip, Uri};
+    vec![
+        (vec![Uri(THEIRS)], true),
+        (vec![Uri(OURS)], false),
+        (vec![Uri(THEIRS), Uri(OURS)], false),
+        (vec![Uri("spiffe://a.local:x@b.local/ns/pay/sa/pay")], false),
+        (vec![Uri("spiffe://A.LOCAL/ns/pay/sa/pay")], false),
+        (vec![Uri("spiffe://sub.b.local/ns/x/sa/y")], false),
+        (vec![Uri("spiffe://xb.local/ns/x/sa/y")], false),
+        (vec![Uri("spiffe://b.local.evil/ns/x/sa/y")], false),
+        (vec![Uri("spiffe:///ns/x/sa/y")], false),
+        (vec![Uri("spiffe:a.local")], false),
+        (vec![Uri(THEIRS), Dns(OURS)], false),
+        (vec![Dns(OURS)], false),
+        (vec![Uri(THEIRS), Dns("x.b.local")], false),
+        (vec![Uri(THEIRS), Email(OURS)], false),
+        (vec![Email(OURS)], false),
+        (vec![Email("spiffe://b.local/ns/x/sa/y@evil")], false),
+        (vec![Uri(THEIRS), Ip(&[10, 0, 0, 1])], false),
+        (vec![Uri(THEIRS), Ip(&[0xfd; 16])], false),
+    ]
+}
+
 /// A subject alternative name.
 #[derive(Clone, Copy)]
 pub(super) enum San<'a> {
@@ -161,7 +191,7 @@ pub(super) struct Template {
     /// Content of the INTEGER.
     pub(super) serial: Vec<u8>,
     pub(super) issuer: Vec<u8>,
-    /// UTCTime or GeneralizedTime, DER.
+    /// Begin and end, each a time in DER.
     pub(super) validity: [Vec<u8>; 2],
     pub(super) subject: Vec<u8>,
     pub(super) spki: Vec<u8>,

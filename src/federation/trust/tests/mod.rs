@@ -3,7 +3,6 @@
 mod admission;
 mod confinement;
 mod crossing;
-mod external;
 mod hostile;
 mod maker;
 mod verifier;

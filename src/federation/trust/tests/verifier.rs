@@ -23,13 +23,13 @@ pub(super) fn verify(list: &[Vec<u8>], chain: &[Vec<u8>], now: i64) -> Result<()
     let (list, sent) = (parse_all(list), parse_all(chain));
     let mut path = vec![sent[0].clone()];
     loop {
-        let last = &path[path.len() - 1];
+        let end = &path[path.len() - 1];
         // The list comes first; any certificate in it ends the chain.
-        if let Some(anchor) = list.iter().find(|candidate| fits(last, candidate)) {
+        if let Some(anchor) = list.iter().find(|candidate| fits(end, candidate)) {
             path.push(anchor.clone());
             break;
         }
-        match sent[1..].iter().find(|candidate| fits(last, candidate)) {
+        match sent[1..].iter().find(|candidate| fits(end, candidate)) {
             Some(issuer) if path.len() < 8 => path.push(issuer.clone()),
             _ => return Err(Verdict::NoIssuer),
         }

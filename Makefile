@@ -1,0 +1,43 @@
+# What people run is what CI runs (.ci/run).
+
+CARGO ?= cargo
+DENY_VERSION = 0.20.2
+# `required` makes a missing cargo-deny an error.
+DENY ?= optional
+MUSL ?= $(shell uname -m)-unknown-linux-musl
+
+.PHONY: demo test lint deny advisories generate bench
+
+# Two builds: together, cargo would give the hooks the features of the program.
+demo:
+	$(CARGO) build --locked
+	$(CARGO) build --locked --package istio-federation-hooks
+	target/debug/istio-federation demo
+
+test: lint
+	$(CARGO) test --locked
+	$(CARGO) test --locked --package istio-federation-hooks
+
+lint: deny
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --locked --package istio-federation-hooks --all-targets -- -D warnings
+
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check bans licenses sources; \
+	elif [ "$(DENY)" = required ]; then echo "lint: cargo-deny is missing: cargo install --locked cargo-deny@$(DENY_VERSION)" >&2; exit 1; \
+	else echo "lint: skipped deny.toml (bans, licences, sources); to have it: cargo install --locked cargo-deny@$(DENY_VERSION)"; fi
+
+# By itself, because it asks a database on the internet that changes without us.
+advisories:
+	$(CARGO) deny --locked check advisories
+
+# Everything in the repository that is made from something else in it.
+generate:
+	UPDATE=1 $(CARGO) test --locked --quiet --test crd
+
+# Figures are of the static executable that ships; it needs musl-gcc (Debian: musl-tools).
+bench:
+	rustup target add $(MUSL)
+	$(CARGO) build --locked --release --target $(MUSL) --package istio-federation-hooks
+	$(CARGO) bench --locked

@@ -1,0 +1,171 @@
+//! One of the two clusters: its manifests, its operator with the real hooks, its exporter.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::chart::ModuleChart;
+use super::cluster::{Change, Cluster, Folder, Key, Part, Verb, read_manifests};
+use super::exporter::{Exporter, Identity};
+use super::facts::Facts;
+use super::operator::values::ModuleValues;
+use super::operator::{Executable, Module, Operator, OperatorError, Step};
+use super::story;
+use crate::api::istio_federation::{API_VERSION, KIND};
+
+/// Name of the module.
+const MODULE: &str = "istio";
+
+/// A cluster of the demo.
+pub(super) struct Side {
+    /// Name of its folder.
+    pub(super) name: String,
+    /// What was last told about it.
+    pub(super) facts: Facts,
+    operator: Operator<ModuleChart>,
+    folder: Folder,
+    settings: PathBuf,
+    exporter: Exporter,
+}
+
+/// What an operator is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// To begin.
+    Start,
+    /// To run every hook once.
+    Round,
+    /// To let every schedule fire.
+    Tick,
+}
+
+impl Side {
+    /// Copies the example, loads its hooks and starts its exporter.
+    pub(super) async fn prepare(example: &Path, out: &Path, hooks: &Executable) -> anyhow::Result<Self> {
+        let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let settings = out.join("values.yaml");
+        fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+        let text = fs::read(example.join("values.yaml"))
+            .with_context(|| format!("cannot read {} (see --examples)", example.join("values.yaml").display()))?;
+        fs::write(&settings, text).with_context(|| format!("cannot write {}", settings.display()))?;
+
+        let mut cluster = Cluster::new(&name, Timestamp::now);
+        for (path, object) in read_manifests(&example.join("manifests"))?.into_values() {
+            cluster.put(object).with_context(|| path.display().to_string())?;
+        }
+        let copied = cluster.objects().count();
+        cluster.collect_garbage();
+        if cluster.objects().count() != copied {
+            bail!("{}: some objects have no manifest for their namespace or owner", example.display());
+        }
+        let mut folder = Folder::new(&out.join("manifests"))?;
+        folder.save(&cluster, &cluster.take_changes_of_all())?;
+
+        let values = read_settings(&settings)?;
+        let identity = identity(&values).with_context(|| format!("{} lacks something", settings.display()))?;
+        let module = Module { name: MODULE.to_owned(), hooks: hooks.clone(), runs: out.join("runs") };
+        // The schema's defaults that hooks may count on.
+        let defaults = json!({"global": {}, MODULE: {"internal": {}}});
+        let operator =
+            Operator::load(module, cluster, ModuleValues::new(MODULE, values, defaults), ModuleChart).await?;
+        let exporter = Exporter::start(out, folder.path(), &identity).await.with_context(|| name.clone())?;
+        let facts = Facts::of(&operator)?;
+        Ok(Self { name, facts, operator, folder, settings, exporter })
+    }
+
+    /// Names of its hooks.
+    pub(super) fn hooks(&self) -> Vec<&str> {
+        self.operator.hooks().iter().map(|hook| hook.name.as_str()).collect()
+    }
+
+    /// Address of its exporter.
+    pub(super) fn endpoint(&self) -> &str {
+        &self.exporter.endpoint
+    }
+
+    /// Folder with its objects.
+    pub(super) fn manifests(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes where `peer` really is into the IstioFederations for it. Returns their names.
+    pub(super) fn meet(&mut self, peer: &Self) -> anyhow::Result<Vec<String>> {
+        let cluster = self.operator.cluster_mut();
+        let of_peer =
+            |object: &Value| object.pointer("/spec/trustDomain").and_then(Value::as_str) == Some(&peer.facts.domain);
+        let found: Vec<(Key, Value)> = cluster
+            .objects()
+            .filter(|(key, object)| key.kind == KIND && of_peer(object))
+            .map(|(key, object)| (key.clone(), object.clone()))
+            .collect();
+        if found.is_empty() {
+            bail!("{} has no {KIND} ({API_VERSION}) with trustDomain {}", self.name, peer.facts.domain);
+        }
+        let place = json!({"spec": {"metadataEndpoint": peer.exporter.endpoint, "metadata": {"ca": peer.exporter.ca}}});
+        for (key, mut object) in found.clone() {
+            json_patch::merge(&mut object, &place);
+            cluster.update(&key, object, Part::Main)?;
+        }
+        let changes = cluster.take_changes();
+        self.folder.save(self.operator.cluster(), &changes)?;
+        self.facts = Facts::of(&self.operator)?;
+        Ok(found.into_iter().map(|(key, _)| key.name).collect())
+    }
+
+    /// Lets the operator work, and keeps the objects' files as it leaves them. What ran is in `steps`.
+    pub(super) async fn work(&mut self, work: Work, steps: &mut Vec<Step>) -> anyhow::Result<()> {
+        self.exporter.check().with_context(|| self.name.clone())?;
+        let first = steps.len();
+        let done: Result<(), OperatorError> = match work {
+            Work::Start => self.operator.start(steps).await,
+            Work::Round => self.operator.round(steps).await,
+            Work::Tick => self.operator.tick(steps).await,
+        };
+        let changes: Vec<Change> = steps.iter().skip(first).flat_map(|step| step.changes.clone()).collect();
+        self.folder.save(self.operator.cluster(), &changes)?;
+        done.with_context(|| self.name.clone())
+    }
+
+    /// Takes over what a person changed in the files, and tells what.
+    pub(super) fn read_edits(&mut self) -> anyhow::Result<Vec<Change>> {
+        self.folder.read_edits(self.operator.cluster_mut())?;
+        let changes = self.operator.cluster_mut().take_changes();
+        // What ended with the edited objects.
+        self.folder.save(self.operator.cluster(), &changes)?;
+        self.operator.configure(read_settings(&self.settings)?)?;
+        Ok(changes)
+    }
+
+    /// What happened since the last call.
+    pub(super) fn news(&mut self) -> anyhow::Result<Vec<String>> {
+        let facts = Facts::of(&self.operator)?;
+        let news = story::tell(&self.facts, &facts);
+        self.facts = facts;
+        Ok(news)
+    }
+}
+
+impl Cluster {
+    /// Every object as if it were new.
+    fn take_changes_of_all(&self) -> Vec<Change> {
+        self.objects().map(|(key, _)| Change { verb: Verb::Created, key: key.clone() }).collect()
+    }
+}
+
+fn read_settings(path: &Path) -> anyhow::Result<Value> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_saphyr::from_str(&text).with_context(|| format!("{} is not YAML", path.display()))
+}
+
+/// What the chart would hand to the exporter.
+fn identity(values: &Value) -> anyhow::Result<Identity> {
+    let text = |pointer: &str| values.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    Ok(Identity {
+        cluster_domain: text("/global/discovery/clusterDomain").context("global.discovery.clusterDomain")?,
+        cluster_uuid: text("/global/discovery/clusterUUID").context("global.discovery.clusterUUID")?,
+        inlet: text("/istio/alliance/ingressGateway/inlet").unwrap_or_else(|| "LoadBalancer".to_owned()),
+    })
+}
