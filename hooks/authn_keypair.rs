@@ -32,11 +32,7 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error 
             return Ok(Effects::default());
         }
         Decision::Refuse(error) => {
-            return Err(format!(
-                "Secret {NAMESPACE}/{KEYPAIR_SECRET}: {error}: restore the Secret from a backup, or delete it: then a new \
-                 pair is made, and the peers learn its public half by themselves"
-            )
-            .into());
+            return Err(format!("Secret {NAMESPACE}/{KEYPAIR_SECRET}: {error}").into());
         }
         Decision::Make => {
             log.info("there is no key pair yet: making one", &[]);

@@ -51,7 +51,5 @@ pub(crate) fn read(input: &Input) -> Result<Option<OwnChain>, Box<dyn Error + Se
     }
     let pems: Vec<String> = roots.into_iter().chain(plug_in).flat_map(|certificates| certificates.pem).collect();
     let own = OwnChain::read(&pems.join("\n"));
-    own.map(Some).map_err(|error| {
-        format!("our own CA certificates (ConfigMap istio-ca-root-cert, Secret cacerts): {error}").into()
-    })
+    own.map(Some).map_err(|error| format!("{error} (ConfigMap istio-ca-root-cert, Secret cacerts)").into())
 }

@@ -5,6 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::refusal::Refusal;
+use super::trust;
 use crate::api::istio_federation::{AdmittedCertificate, ItemKind};
 
 /// How long a certificate stays that the peer no longer offers: longer than workload certificates live.
@@ -53,7 +54,7 @@ pub fn rotate(
     let too_soon = changed.is_some_and(|changed| now.duration_since(changed) < PACE);
     for newcomer in newcomers {
         let held = rotation.kept.iter().filter(|old| old.role == newcomer.role).count();
-        let name = format!("{:?}", newcomer.role);
+        let name = trust::subject_of(&newcomer.certificate);
         if too_soon {
             let reason = "a new certificate waits until ten minutes after the one before it";
             rotation.refused.push(Refusal::new(ItemKind::Certificate, &name, reason));

@@ -36,7 +36,7 @@ pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();
-        if !text.ends_with(&more) {
+        if !text.contains(&more) {
             text = format!("{text}: {more}");
         }
         cause = error.source();
@@ -104,9 +104,15 @@ mod tests {
     #[error("inner: {0}")]
     struct Inner(#[from] std::fmt::Error);
 
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}. Do something")]
+    struct Advised(#[source] Inner);
+
     #[test]
     fn causes_are_told_once() {
         let cause = std::fmt::Error.to_string();
+        let advised = Advised(Inner(std::fmt::Error));
+        assert_eq!(with_causes(&advised), format!("inner: {cause}. Do something"));
         assert_eq!(with_causes(&Outer(Inner(std::fmt::Error))), format!("outer: inner: {cause}"));
     }
 

@@ -60,8 +60,17 @@ pub(super) struct Vetted {
 
 /// A refusal of a certificate, under its subject where that can be read.
 pub(super) fn refuse(der: &[u8], fault: &Fault) -> Refusal {
-    let name = subject_text(der).unwrap_or_else(|| "a certificate without readable subject".to_owned());
-    Refusal::new(ItemKind::Certificate, &name, fault)
+    Refusal::new(ItemKind::Certificate, &name_of(der), fault)
+}
+
+fn name_of(der: &[u8]) -> String {
+    subject_text(der).unwrap_or_else(|| "a certificate without readable subject".to_owned())
+}
+
+/// The subject of a certificate (one PEM block), as people read it.
+#[must_use]
+pub fn subject_of(pem: &str) -> String {
+    name_of(&certificates_of(pem).into_iter().find_map(Result::ok).unwrap_or_default())
 }
 
 impl Offered {

@@ -20,7 +20,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
-pub use admit::{Admission, CERTIFICATE_LIMIT, admit_document};
+pub use admit::{Admission, CERTIFICATE_LIMIT, admit_document, subject_of};
 pub use anchors::{Anchors, PeerCertificates, SUBJECTS_LIMIT, anchors};
 pub use fault::Fault;
 pub use key::KeyIdentity;

@@ -1,0 +1,57 @@
+//! Snapshot replay: the hook executable that ships is run on files as an operator writes them, against peers that answer
+//! over real TLS as the case says, and what comes out is compared with what the case expects. See `tests/replay/README.md`.
+
+mod common;
+#[path = "replay/harness/mod.rs"]
+mod harness;
+#[path = "../src/peer/tests/server.rs"]
+#[allow(dead_code, reason = "shared with the tests of the peer client, which use more of it")]
+mod server;
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use harness::case::Case;
+
+/// Most of a case is waiting, for a process or for a slow peer.
+const THREADS: usize = 4;
+
+#[test]
+fn every_case_replays() {
+    let only = std::env::var("REPLAY").unwrap_or_default();
+    let update = std::env::var_os("UPDATE").is_some_and(|value| value == "1");
+    let all = harness::case::names();
+    let mut names: Vec<&String> = all.iter().filter(|name| name.contains(&only)).collect();
+    assert!(!names.is_empty(), "no case in tests/replay has {only:?} in its name");
+    // The slow ones first, so that nobody waits for them at the end.
+    names.sort_by_key(|name| !Case::load(name).is_ok_and(|case| case.is_slow()));
+
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let fixtures = Mutex::new(BTreeSet::new());
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some(name) = names.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    match Case::load(name).and_then(|case| harness::replay(&case, update)) {
+                        Ok(used) => fixtures.lock().unwrap().extend(used),
+                        Err(why) => failures.lock().unwrap().push(format!("== {name}\n{why}")),
+                    }
+                }
+            });
+        }
+    });
+    let mut failures = failures.into_inner().unwrap();
+    failures.sort();
+    if only.is_empty() && failures.is_empty() {
+        let used = fixtures.into_inner().unwrap();
+        let unused: Vec<String> = harness::fill::fixtures().into_iter().filter(|name| !used.contains(name)).collect();
+        assert!(unused.is_empty(), "no case uses these of tests/replay/fixtures: {unused:?}");
+    }
+    assert!(failures.is_empty(), "{} of {} cases fail:\n{}", failures.len(), names.len(), failures.join("\n"));
+    // Past the capture of the test runner: how much was tested is worth a line even when all is well.
+    let done = if update { "written anew" } else { "as expected" };
+    writeln!(std::io::stderr(), "replay: {} of {} cases ran, all {done}", names.len(), all.len()).unwrap();
+}

@@ -1,0 +1,260 @@
+//! Peers: servers on loopback with real TLS that answer as `peers.json` says.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _, Write};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::case::{self, Case};
+use super::fill::Fill;
+use crate::server::{Authority, Identity, Server, params};
+
+/// How a peer answers.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Script {
+    /// Answers by path; to others, 404.
+    #[serde(default)]
+    paths: BTreeMap<String, Answer>,
+}
+
+/// How a peer does TLS.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Tls {
+    /// With a certificate by the CA `{{ca}}`.
+    #[default]
+    Ca,
+    /// With the certificate `{{self-signed}}`.
+    SelfSigned,
+    /// With a certificate by the same CA for another host.
+    OtherHost,
+    /// Not: it talks like another kind of server.
+    Garbage,
+    /// Not: it says nothing.
+    Mute,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    #[serde(default = "ok")]
+    status: u16,
+    /// `Content-Type: application/json` unless it says otherwise; null leaves a header out.
+    #[serde(default)]
+    headers: BTreeMap<String, Option<String>>,
+    /// The document, sent as JSON.
+    #[serde(default)]
+    body: Option<Value>,
+    /// Or a text, sent as it is.
+    #[serde(default)]
+    text: Option<String>,
+    /// Entity tag: a request that names it gets 304.
+    #[serde(default)]
+    etag: Option<String>,
+    /// A `Content-Length` that is not the body's.
+    #[serde(default)]
+    length: Option<u64>,
+    /// So many blanks before the body, without a `Content-Length`.
+    #[serde(default)]
+    blanks: u64,
+    /// One byte of the body in so many milliseconds.
+    #[serde(default)]
+    drip: Option<u64>,
+    /// Closes the connection after so many bytes of the body.
+    #[serde(default)]
+    cut: Option<usize>,
+    /// Never answers.
+    #[serde(default)]
+    mute: bool,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+struct Identities {
+    authority: String,
+    by_authority: Identity,
+    other_host: Identity,
+    self_signed: Identity,
+}
+
+static IDENTITIES: LazyLock<Identities> = LazyLock::new(|| {
+    let authority = Authority::new("Replay CA");
+    let here = params(&["localhost", "127.0.0.1"]);
+    Identities {
+        authority: authority.pem(),
+        by_authority: authority.issue(&here),
+        other_host: authority.issue(&params(&["elsewhere.example"])),
+        self_signed: Identity::self_signed(&here),
+    }
+});
+
+/// The CA of the peers' servers, PEM.
+pub(crate) fn authority() -> String {
+    IDENTITIES.authority.clone()
+}
+
+/// The certificate of those peers that have signed it themselves, PEM.
+pub(crate) fn self_signed() -> String {
+    IDENTITIES.self_signed.pem.clone()
+}
+
+/// The peers of one case.
+pub(crate) struct Peers(BTreeMap<String, Peer>);
+
+struct Peer {
+    server: Server,
+    script: Arc<OnceLock<Script>>,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+/// Starts the peers of a case: only then their addresses are known, and their answers can be filled in.
+pub(crate) fn start(case: &Case) -> Result<Peers, String> {
+    let mut peers = BTreeMap::new();
+    for (name, script) in &case.peers {
+        let tls: Tls = match script.get("tls") {
+            Some(tls) => serde_json::from_value(tls.clone()).map_err(|error| format!("peers.json: {name}: {error}"))?,
+            None => Tls::default(),
+        };
+        let script: Arc<OnceLock<Script>> = Arc::default();
+        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (answers, seen) = (Arc::clone(&script), Arc::clone(&heads));
+        let answer = move |head: &str, stream: &mut dyn Write| {
+            seen.lock().unwrap().push(head.to_owned());
+            match answers.get().and_then(|script| script.paths.get(path_of(head))) {
+                Some(answer) => answer.write(head, stream),
+                None => stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+            }
+        };
+        let server = match tls {
+            Tls::Ca => Server::tls(&IDENTITIES.by_authority, answer),
+            Tls::SelfSigned => Server::tls(&IDENTITIES.self_signed, answer),
+            Tls::OtherHost => Server::tls(&IDENTITIES.other_host, answer),
+            Tls::Garbage => Server::tcp(|mut socket| socket.write_all(b"220 mail.example ESMTP\r\n")),
+            Tls::Mute => Server::tcp(|mut socket| {
+                while socket.read(&mut [0; 64])? > 0 {}
+                Ok(())
+            }),
+        };
+        peers.insert(name.clone(), Peer { server, script, heads });
+    }
+    Ok(Peers(peers))
+}
+
+impl Peers {
+    pub(crate) fn ports(&self) -> BTreeMap<String, u16> {
+        self.0.iter().map(|(name, peer)| (name.clone(), peer.server.address.port())).collect()
+    }
+
+    /// From now on, the peers answer.
+    pub(crate) fn set_scripts(&self, case: &Case, fill: &Fill) -> Result<(), String> {
+        for (name, script) in &case.peers {
+            let mut script = script.clone();
+            fill.document(&mut script)?;
+            script.as_object_mut().and_then(|members| members.remove("tls"));
+            let script = serde_json::from_value(script).map_err(|error| format!("peers.json: {name}: {error}"))?;
+            self.0[name].script.set(script).map_err(|_| "scripts are set once")?;
+        }
+        Ok(())
+    }
+
+    /// What the peers were asked since the last time.
+    pub(crate) fn take_requests(&self, fill: &Fill) -> BTreeMap<String, Value> {
+        let requests = |peer: &Peer| {
+            let heads = std::mem::take(&mut *peer.heads.lock().unwrap());
+            heads.iter().map(|head| request(head, fill)).collect()
+        };
+        self.0.iter().map(|(name, peer)| (name.clone(), requests(peer))).collect()
+    }
+}
+
+impl Answer {
+    fn write(&self, head: &str, stream: &mut dyn Write) -> io::Result<()> {
+        if self.mute {
+            thread::park_timeout(Duration::from_secs(20));
+            return Ok(());
+        }
+        if self.etag.is_some() && header(head, "if-none-match") == self.etag.as_deref() {
+            return stream.write_all(b"HTTP/1.1 304 Not Modified\r\n\r\n");
+        }
+        let body = match (&self.body, &self.text) {
+            (Some(body), None) => body.to_string(),
+            (None, Some(text)) => text.clone(),
+            _ => String::new(),
+        };
+        let mut headers = BTreeMap::from([("Content-Type".to_owned(), Some("application/json".to_owned()))]);
+        headers.insert("ETag".to_owned(), self.etag.clone());
+        let length = self.length.unwrap_or(body.len() as u64);
+        headers.insert("Content-Length".to_owned(), (self.blanks == 0).then(|| length.to_string()));
+        headers.extend(self.headers.clone());
+        write!(stream, "HTTP/1.1 {} Scripted\r\n", self.status)?;
+        for (name, value) in headers {
+            if let Some(value) = value {
+                write!(stream, "{name}: {value}\r\n")?;
+            }
+        }
+        stream.write_all(b"\r\n")?;
+        let blanks = [b' '; 4096];
+        for start in (0..self.blanks).step_by(blanks.len()) {
+            let rest = usize::try_from(self.blanks - start).unwrap_or(usize::MAX);
+            stream.write_all(&blanks[..rest.min(blanks.len())])?;
+        }
+        let body = &body.as_bytes()[..self.cut.unwrap_or(body.len())];
+        match self.drip {
+            None => stream.write_all(body),
+            Some(milliseconds) => body.iter().try_for_each(|byte| {
+                stream.write_all(&[*byte])?;
+                stream.flush()?;
+                thread::sleep(Duration::from_millis(milliseconds));
+                Ok(())
+            }),
+        }
+    }
+}
+
+fn path_of(head: &str) -> &str {
+    head.split(' ').nth(1).unwrap_or_default()
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    lines.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// A request as `requests.json` shows it.
+fn request(head: &str, fill: &Fill) -> Value {
+    let mut shown = json!({"path": path_of(head)});
+    if let Some(etag) = header(head, "if-none-match") {
+        shown["ifNoneMatch"] = json!(etag);
+    }
+    if let Some(authorization) = header(head, "authorization") {
+        shown["token"] = token(authorization, fill).unwrap_or_else(|| json!({"malformed": authorization}));
+    }
+    shown
+}
+
+/// The claims of a token, and whether it is signed with the key of fixture `own`.
+fn token(authorization: &str, fill: &Fill) -> Option<Value> {
+    let token = authorization.strip_prefix("Bearer ")?;
+    let (signed, signature) = token.rsplit_once('.')?;
+    let (header, payload) = signed.split_once('.')?;
+    let decode = |part: &str| serde_json::from_slice::<Value>(&BASE64URL.decode(part).ok()?).ok();
+    let pem = case::read(&case::root().join("fixtures/own.pub.pem")).ok()??;
+    let der = pem::parse(pem).ok()?.into_contents();
+    let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, &der[der.len() - 32..]);
+    let is_ours = key.verify(signed.as_bytes(), &BASE64URL.decode(signature).ok()?).is_ok();
+
+    let mut claims = decode(payload)?;
+    let lifetime = claims["exp"].as_i64()? - claims["nbf"].as_i64()?;
+    claims["nbf"] = json!(fill.empty_seconds(claims["nbf"].as_i64()?)?);
+    claims["exp"] = json!(format!("nbf+{lifetime}s"));
+    Some(json!({"header": decode(header)?, "claims": claims, "signedByOwnKey": is_ours}))
+}
