@@ -1,6 +1,8 @@
 //! Snapshot replay: the hook executable that ships is run on files as an operator writes them, against peers that answer
 //! over real TLS as the case says, and what comes out is compared with what the case expects. See `tests/replay/README.md`.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
+
 mod common;
 #[path = "replay/harness/mod.rs"]
 mod harness;

@@ -96,9 +96,9 @@ pub(crate) fn difference(was: &str, is: &str) -> String {
     let [was, is] = [was, is].map(|text| text.lines().collect::<Vec<_>>());
     let start = was.iter().zip(&is).take_while(|(a, b)| a == b).count();
     let tail = was[start..].iter().rev().zip(is[start..].iter().rev()).take_while(|(a, b)| a == b).count();
-    let part = |sign: char, lines: &[&str]| {
+    let part = |sign: &'static str, lines: &[&str]| {
         let middle = &lines[start..lines.len() - tail];
-        middle.iter().map(|line| format!("{sign} {line}\n")).collect::<String>()
+        middle.iter().flat_map(|line| [sign, " ", *line, "\n"]).collect::<String>()
     };
-    format!("at line {}:\n{}{}", start + 1, part('-', &was), part('+', &is))
+    format!("at line {}:\n{}{}", start + 1, part("-", &was), part("+", &is))
 }

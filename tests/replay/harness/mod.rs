@@ -8,6 +8,7 @@ mod operator;
 mod peers;
 mod world;
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use case::Case;
@@ -40,7 +41,7 @@ pub(crate) fn replay(case: &Case, update: bool) -> Result<BTreeSet<String>, Stri
 
 /// The operator sorts snapshots, but nothing may hang on it.
 fn in_any_order(operator: &Operator<'_>, world: &World, found: &Found, fill: &Fill) -> Result<(), String> {
-    let reversed = Found::new(&operator.run(&world.reversed())?, Default::default(), fill)?;
+    let reversed = Found::new(&operator.run(&world.reversed())?, BTreeMap::default(), fill)?;
     for name in ["values.json", "objects.json", "metrics.json"] {
         if reversed.file(name) != found.file(name) {
             let [was, is] = [found, &reversed].map(|found| found.file(name).unwrap_or_default());
@@ -56,7 +57,7 @@ fn in_any_order(operator: &Operator<'_>, world: &World, found: &Found, fill: &Fi
 /// Once everything is done that was asked for, there is nothing left to do.
 fn twice_is_once(operator: &Operator<'_>, mut world: World, outcome: &Outcome, fill: &Fill) -> Result<(), String> {
     world.apply(outcome)?;
-    let again = Found::new(&operator.run(&world)?, Default::default(), fill)?;
+    let again = Found::new(&operator.run(&world)?, BTreeMap::default(), fill)?;
     for name in ["values.json", "objects.json", "error.txt"] {
         if let Some(text) = again.file(name) {
             return Err(format!("run again after its patches were applied, it gives {name} once more:\n{text}"));
