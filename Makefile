@@ -40,4 +40,4 @@ generate:
 bench:
 	rustup target add $(MUSL)
 	$(CARGO) build --locked --release --target $(MUSL) --package istio-federation-hooks
-	$(CARGO) bench --locked
+	HOOKS=$(CURDIR)/target/$(MUSL)/release/istio-federation-hooks $(CARGO) bench --locked --bench hooks

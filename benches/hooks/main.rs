@@ -1,0 +1,88 @@
+//! What a run of the hook executable costs, and how the work on imported services grows. `make bench` writes
+//! `benches/RESULTS.md`. Absolute times are noise between machines: read them beside the empty process measured with them.
+
+mod growth;
+mod process;
+mod worlds;
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use process::{Figures, Measured};
+
+/// Where the static hook executable is; the Makefile sets it.
+const HOOKS: &str = "HOOKS";
+/// Told to a process of this program that measures one scenario: the largest child so far is all that the kernel keeps.
+const SCENARIO: &str = "--scenario";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().collect();
+    if let Some(place) = args.iter().position(|argument| argument == SCENARIO) {
+        return process::measure(&args[place + 1..]);
+    }
+    let hooks = std::env::var(HOOKS).map_err(|_| "HOOKS has to name the hook executable: run `make bench`")?;
+    let folder = tempfile::tempdir()?;
+    let figures = Figures::new(Path::new(&hooks), folder.path());
+
+    let mut report = String::from(HEADER);
+    let empty = figures.run("list", &["hook", "list"], None)?;
+    row(&mut report, "`hook list`: the process alone", &empty, &empty)?;
+    let small = worlds::small()?;
+    writeln!(
+        report,
+        "\nEach hook on a context of {} KB, without network (budget: 5 ms, 10 MB):\n",
+        small.context_kb()
+    )?;
+    report.push_str(TABLE);
+    for hook in worlds::HOOKS {
+        let measured = figures.run(hook, &[], Some(&small))?;
+        row(&mut report, hook, &measured, &empty)?;
+        budget(hook, &measured, 5.0, 10.0);
+    }
+    let (large, spaced) = worlds::large()?;
+    writeln!(
+        report,
+        "\n`imported_services`, 10 000 services of ten peers and their ServiceEntries in a context of {} KB, one changed\n\
+         (budget: one patch, 100 ms):\n",
+        large.context_kb()
+    )?;
+    report.push_str(TABLE);
+    for (name, world) in [("as operators write it", &large), ("indented", &spaced)] {
+        let measured = figures.run("imported_services", &[], Some(world))?;
+        assert_eq!(measured.patches, 1, "one service changed");
+        row(&mut report, name, &measured, &empty)?;
+        budget(name, &measured, 100.0, f64::INFINITY);
+    }
+    report.push_str(&growth::report()?);
+    print(&report);
+    std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/RESULTS.md"), report)?;
+    Ok(())
+}
+
+const HEADER: &str = "# Figures\n\nWritten by `make bench`: release build, static musl executable, two cores. Times include starting the process;\n\
+    the last column compares with the process that has nothing to do.\n\n| | median | fastest | memory | patches | to the empty process |\n| --- | --- | --- | --- | --- | --- |\n";
+const TABLE: &str =
+    "| | median | fastest | memory | patches | to the empty process |\n| --- | --- | --- | --- | --- | --- |\n";
+
+fn row(report: &mut String, name: &str, measured: &Measured, empty: &Measured) -> std::fmt::Result {
+    let ratio = measured.median_ms / empty.median_ms;
+    let Measured { median_ms, fastest_ms, memory_mb, patches, .. } = measured;
+    writeln!(report, "| {name} | {median_ms:.2} ms | {fastest_ms:.2} ms | {memory_mb:.1} MB | {patches} | {ratio:.1} |")
+}
+
+/// Tells what is over its budget. Not a test: on a busy machine, it says nothing about the code.
+#[expect(clippy::print_stderr, reason = "a program for people")]
+fn budget(name: &str, measured: &Measured, ms: f64, mb: f64) {
+    if measured.median_ms > ms || measured.memory_mb > mb {
+        eprintln!(
+            "over budget: {name}: {:.2} ms (of {ms}), {:.1} MB (of {mb})",
+            measured.median_ms, measured.memory_mb
+        );
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "a program for people")]
+fn print(report: &str) {
+    print!("{report}");
+}
