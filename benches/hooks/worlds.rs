@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
+use istio_federation::api::istio::ServiceEntry;
 use istio_federation::api::istio_federation::IstioFederation;
 use istio_federation::api::kubernetes::OwnerReference;
 use istio_federation::federation::import::plan::{Plan, World as PlanWorld};
@@ -112,7 +113,13 @@ pub(crate) fn service_entries(federations: &[IstioFederation]) -> Result<Vec<Val
         range: ours.service_range,
     };
     let plan = Plan::new(&routes, &world);
-    Ok(plan.changes.create.iter().map(|entry| json!({"metadata": entry.metadata, "spec": entry.spec})).collect())
+    let shown = |entry: &ServiceEntry| {
+        let metadata = &entry.metadata;
+        json!({"metadata": {"name": metadata.name, "labels": metadata.labels, "annotations": metadata.annotations,
+                            "ownerReferences": metadata.owner_references},
+               "spec": entry.spec})
+    };
+    Ok(plan.changes.create.iter().map(shown).collect())
 }
 
 fn filtered<T: serde::Serialize>(items: &[T]) -> Value {

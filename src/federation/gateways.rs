@@ -1,5 +1,6 @@
 //! Our own Gateways: they list the exported hosts, so what is not exported cannot be reached through them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::export::ExportedService;
@@ -32,8 +33,7 @@ pub fn plan(
     for exported in services.iter().filter_map(|service| ExportedService::vet(service, cluster_domain).ok()) {
         hosts.entry(exported.namespace().to_owned()).or_default().insert(exported.host().to_string());
     }
-    let existing: BTreeMap<&str, &Stored> =
-        existing.iter().map(|stored| (stored.metadata.name.as_str(), stored)).collect();
+    let existing: BTreeMap<Cow<'_, str>, &Stored> = existing.iter().map(|stored| (stored.name(), stored)).collect();
     for (namespace, hosts) in &hosts {
         let metadata = objects::metadata(namespace, LABEL, BTreeMap::new(), owners);
         let spec = spec_of(hosts);
@@ -47,8 +47,8 @@ pub fn plan(
             }),
         }
     }
-    let gone = existing.keys().filter(|name| !hosts.contains_key(**name));
-    changes.delete = gone.map(|name| (*name).to_owned()).collect();
+    let gone = existing.keys().filter(|name| !hosts.contains_key(name.as_ref()));
+    changes.delete = gone.map(ToString::to_string).collect();
     changes
 }
 

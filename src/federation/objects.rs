@@ -1,5 +1,6 @@
 //! What all objects have in common that hooks write: labels, owners whose end ends them, and how one that differs is found.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -14,13 +15,24 @@ pub const OWNER_APP: &str = "federation-owner";
 /// Labels of every object of the module.
 pub const LABELS: [(&str, &str); 2] = [("heritage", "deckhouse"), ("module", "istio")];
 
-/// An object as it is. Its spec stays text, since of ten thousand nearly all are as they should be.
+/// An object as it is. It stays text, since of ten thousand nearly all are as they should be.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stored {
-    /// Name, labels, annotations, owners.
-    pub metadata: ObjectMeta,
+    /// `metadata`: name, labels, annotations, owners.
+    pub metadata: Box<RawValue>,
     /// `spec`.
     pub spec: Box<RawValue>,
+}
+
+/// What is compared of an object's metadata. Members are in alphabetical order, as operators write them: what is equal is
+/// equal text.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Compared<'a> {
+    annotations: &'a BTreeMap<String, String>,
+    labels: &'a BTreeMap<String, String>,
+    name: &'a str,
+    owner_references: &'a [OwnerReference],
 }
 
 /// An object that differs: what is compared of it, before and after.
@@ -70,11 +82,38 @@ pub fn metadata(
 }
 
 impl Stored {
+    /// The name of the object; empty where there is none.
+    #[must_use]
+    pub fn name(&self) -> Cow<'_, str> {
+        #[derive(Deserialize)]
+        struct Named<'a> {
+            #[serde(borrow)]
+            name: Cow<'a, str>,
+        }
+        serde_json::from_str::<Named<'_>>(self.metadata.get()).map(|named| named.name).unwrap_or_default()
+    }
+
+    /// The metadata; empty where it is not what Kubernetes has.
+    #[must_use]
+    pub fn metadata(&self) -> ObjectMeta {
+        serde_json::from_str(self.metadata.get()).unwrap_or_default()
+    }
+
     /// What has to change for this to be the object with `metadata` (from [`metadata`]) and `spec`. Labels and
     /// annotations of others stay.
     #[must_use]
     pub fn update_to(&self, metadata: &ObjectMeta, spec: &impl Serialize) -> Option<Update> {
-        let is = &self.metadata;
+        let wanted = serde_json::to_string(spec).ok()?;
+        let compared = Compared {
+            annotations: &metadata.annotations,
+            labels: &metadata.labels,
+            name: &metadata.name,
+            owner_references: &metadata.owner_references,
+        };
+        if self.spec.get() == wanted && self.metadata.get() == serde_json::to_string(&compared).ok()? {
+            return None;
+        }
+        let is = self.metadata();
         let has = |map: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>| {
             wanted.iter().all(|(key, value)| map.get(key) == Some(value))
         };
@@ -82,10 +121,6 @@ impl Stored {
         let same_metadata = has(&is.labels, &metadata.labels)
             && has(&is.annotations, &metadata.annotations)
             && is.owner_references == owners;
-        let wanted = serde_json::to_string(spec).ok()?;
-        if same_metadata && self.spec.get() == wanted {
-            return None;
-        }
         let [from_spec, to_spec]: [Value; 2] =
             [serde_json::from_str(self.spec.get()).ok()?, serde_json::from_str(&wanted).ok()?];
         if same_metadata && from_spec == to_spec {

@@ -2,7 +2,7 @@
 //!
 //! Without one, a TCP port becomes a listener on 0.0.0.0 and captures everybody's traffic to that port.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -15,11 +15,11 @@ use sha2::{Digest, Sha256};
 #[must_use]
 pub fn assign<'a>(
     hosts: impl Iterator<Item = &'a str> + Clone,
-    existing: &BTreeMap<&str, Ipv4Addr>,
+    existing: &HashMap<&str, Ipv4Addr>,
     range: Ipv4Net,
-) -> BTreeMap<&'a str, Ipv4Addr> {
-    let mut taken = BTreeSet::new();
-    let mut assigned = BTreeMap::new();
+) -> HashMap<&'a str, Ipv4Addr> {
+    let mut taken = HashSet::new();
+    let mut assigned = HashMap::new();
     for host in hosts.clone() {
         if let Some(address) = existing.get(host).filter(|address| slot_of(range, **address).is_some())
             && taken.insert(*address)
@@ -77,7 +77,7 @@ mod tests {
     fn what_a_host_has_it_keeps() {
         let range = range("240.241.0.0/24");
         let own: Ipv4Addr = "240.241.0.9".parse().unwrap();
-        let existing = BTreeMap::from([("a", own)]);
+        let existing = HashMap::from([("a", own)]);
         let assigned = assign(["a", "b"].into_iter(), &existing, range);
         assert_eq!(assigned["a"], own);
         assert_ne!(assigned["b"], own);
@@ -88,10 +88,10 @@ mod tests {
         let range = range("240.241.0.0/24");
         let [double, foreign]: [Ipv4Addr; 2] = ["240.241.0.9", "10.0.0.1"].map(|text| text.parse().unwrap());
         for edge in ["240.241.0.0", "240.241.0.255"] {
-            let existing = BTreeMap::from([("a", edge.parse().unwrap())]);
+            let existing = HashMap::from([("a", edge.parse().unwrap())]);
             assert_ne!(assign(["a"].into_iter(), &existing, range)["a"].to_string(), edge);
         }
-        let existing = BTreeMap::from([("a", double), ("b", double), ("c", foreign)]);
+        let existing = HashMap::from([("a", double), ("b", double), ("c", foreign)]);
         let assigned = assign(["a", "b", "c"].into_iter(), &existing, range);
         assert_eq!(assigned["a"], double);
         assert!(assigned["b"] != double && range.contains(&assigned["b"]));
@@ -100,10 +100,10 @@ mod tests {
 
     #[test]
     fn a_full_range_leaves_hosts_without() {
-        let assigned = assign(["a", "b", "c"].into_iter(), &BTreeMap::new(), range("240.241.0.0/30"));
+        let assigned = assign(["a", "b", "c"].into_iter(), &HashMap::new(), range("240.241.0.0/30"));
         assert_eq!(assigned.len(), 2);
         for tiny in ["240.241.0.0/32", "240.241.0.0/31"] {
-            assert!(assign(["a"].into_iter(), &BTreeMap::new(), range(tiny)).is_empty());
+            assert!(assign(["a"].into_iter(), &HashMap::new(), range(tiny)).is_empty());
         }
     }
 
@@ -111,8 +111,8 @@ mod tests {
         #[test]
         fn addresses_are_unique_in_range_and_stable(hosts in proptest::collection::btree_set("[a-z]{1,3}", 0..60)) {
             let range = range("240.241.0.0/26");
-            let assigned = assign(hosts.iter().map(String::as_str), &BTreeMap::new(), range);
-            let unique: BTreeSet<_> = assigned.values().collect();
+            let assigned = assign(hosts.iter().map(String::as_str), &HashMap::new(), range);
+            let unique: HashSet<_> = assigned.values().collect();
             prop_assert_eq!(unique.len(), hosts.len());
             prop_assert!(assigned.values().all(|address| slot_of(range, *address).is_some()));
             prop_assert_eq!(&assign(hosts.iter().map(String::as_str), &assigned, range), &assigned);

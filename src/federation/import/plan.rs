@@ -2,7 +2,8 @@
 //!
 //! A ServiceEntry goes only when its withdrawal was decided: what is merely unknown stays as it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -60,19 +61,12 @@ impl Plan {
         if world.owners.is_empty() {
             return plan;
         }
-        let addresses: BTreeMap<&str, Ipv4Addr> = world
-            .existing
-            .iter()
-            .filter_map(|stored| Some((stored.metadata.name.as_str(), address_of(&stored.spec)?)))
-            .collect();
-        let assigned = addresses::assign(
-            routes.by_host.keys().map(super::super::names::ServiceHost::as_str),
-            &addresses,
-            world.range,
-        );
+        let names: Vec<Cow<'_, str>> = world.existing.iter().map(Stored::name).collect();
+        let existing: HashMap<&str, &Stored> = names.iter().map(AsRef::as_ref).zip(world.existing).collect();
+        let addresses: HashMap<&str, Ipv4Addr> =
+            existing.iter().filter_map(|(name, stored)| Some((*name, address_of(&stored.spec)?))).collect();
+        let assigned = addresses::assign(routes.by_host.keys().map(ServiceHost::as_str), &addresses, world.range);
         let unknowns = Unknowns::new(world);
-        let existing: BTreeMap<&str, &Stored> =
-            world.existing.iter().map(|stored| (stored.metadata.name.as_str(), stored)).collect();
 
         for (host, route) in &routes.by_host {
             let host = host.as_str();
@@ -93,13 +87,13 @@ impl Plan {
                 }
             }
         }
-        let wanted: BTreeSet<&str> = routes.by_host.keys().map(super::super::names::ServiceHost::as_str).collect();
-        for stored in existing.values() {
-            let name = stored.metadata.name.as_str();
-            if unknowns.verdict(stored) == Verdict::Decided && !wanted.contains(name) {
+        let wanted: HashSet<&str> = routes.by_host.keys().map(ServiceHost::as_str).collect();
+        for (name, stored) in existing {
+            if !wanted.contains(name) && unknowns.verdict(stored) == Verdict::Decided {
                 plan.changes.delete.push(name.to_owned());
             }
         }
+        plan.changes.delete.sort_unstable();
         plan
     }
 }
@@ -164,8 +158,12 @@ impl<'a> Unknowns<'a> {
     }
 
     fn verdict(&self, stored: &Stored) -> Verdict {
-        let host = stored.metadata.name.as_str();
-        let contributors = stored.metadata.annotations.get(FEDERATIONS);
+        if self.readable.is_none() && self.federations.is_empty() {
+            return Verdict::Decided;
+        }
+        let metadata = stored.metadata();
+        let host = metadata.name.as_str();
+        let contributors = metadata.annotations.get(FEDERATIONS);
         if let Some(readable) = &self.readable
             && contributors.is_none_or(|names| names.split(',').any(|name| !readable.contains(&name)))
         {

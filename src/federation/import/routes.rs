@@ -1,6 +1,7 @@
 //! The imported hosts of all peers: whose ports hold, and which endpoints lead there.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::api::istio_federation::{IstioFederation, ItemKind};
 use crate::federation::names::ServiceHost;
@@ -47,7 +48,7 @@ impl Routes {
             // Without a gateway there is no way to any service: that is said of the gateways, once.
             if !gateways.is_empty() {
                 for (host, ports) in services {
-                    if let Err(winner) = routes.add(name, host.clone(), &ports, &gateways) {
+                    if let Err(winner) = routes.add(name, host.clone(), ports, &gateways) {
                         let reason = format!("IstioFederation/{winner} offers it with other ports");
                         refused.push(Refusal::new(ItemKind::PublicService, host.as_str(), reason));
                     }
@@ -70,18 +71,15 @@ impl Routes {
         &mut self,
         federation: &str,
         host: ServiceHost,
-        ports: &[OfferedPort],
+        ports: Vec<OfferedPort>,
         gateways: &[Endpoint],
     ) -> Result<(), String> {
-        let route = self.by_host.entry(host).or_insert_with(|| Route {
-            ports: ports.to_vec(),
-            endpoints: Vec::new(),
-            federations: Vec::new(),
-        });
-        if route.ports != ports {
+        let route = match self.by_host.entry(host) {
+            Entry::Vacant(new) => new.insert(Route { ports, endpoints: Vec::new(), federations: Vec::new() }),
+            Entry::Occupied(taken) if taken.get().ports == ports => taken.into_mut(),
             // In Istio an endpoint cannot lack a port of its ServiceEntry.
-            return Err(route.federations.first().cloned().unwrap_or_default());
-        }
+            Entry::Occupied(other) => return Err(other.get().federations.first().cloned().unwrap_or_default()),
+        };
         route.endpoints.extend(gateways);
         route.endpoints.sort();
         route.endpoints.dedup();

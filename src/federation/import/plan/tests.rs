@@ -44,6 +44,16 @@ fn owners() -> Vec<OwnerReference> {
         .to_vec()
 }
 
+fn raw(value: &impl serde::Serialize) -> Box<RawValue> {
+    RawValue::from_string(serde_json::to_string(value).unwrap()).unwrap()
+}
+
+fn edit(stored: &mut Stored, change: impl FnOnce(&mut ObjectMeta)) {
+    let mut metadata = stored.metadata();
+    change(&mut metadata);
+    stored.metadata = raw(&metadata);
+}
+
 struct Case {
     federations: Vec<IstioFederation>,
     all_read: bool,
@@ -74,33 +84,31 @@ impl Case {
     /// The case after its plan was carried out as an API server does.
     fn applied(mut self) -> Self {
         let plan = self.plan().changes;
-        self.existing.retain(|stored| !plan.delete.contains(&stored.metadata.name));
+        self.existing.retain(|stored| !plan.delete.contains(&stored.name().into_owned()));
         for update in plan.update {
-            let stored = self.existing.iter_mut().find(|stored| stored.metadata.name == update.name).unwrap();
+            let stored = self.existing.iter_mut().find(|stored| stored.name() == update.name).unwrap();
             stored.spec = RawValue::from_string(update.to["spec"].to_string()).unwrap();
-            for (member, value) in update.to["metadata"].as_object().unwrap() {
-                match member.as_str() {
-                    "labels" => stored.metadata.labels = serde_json::from_value(value.clone()).unwrap(),
-                    "annotations" => stored.metadata.annotations = serde_json::from_value(value.clone()).unwrap(),
-                    _ => stored.metadata.owner_references = serde_json::from_value(value.clone()).unwrap(),
-                }
-            }
+            let metadata = update.to["metadata"].clone();
+            edit(stored, |was| {
+                was.labels = serde_json::from_value(metadata["labels"].clone()).unwrap();
+                was.annotations = serde_json::from_value(metadata["annotations"].clone()).unwrap();
+                was.owner_references = serde_json::from_value(metadata["ownerReferences"].clone()).unwrap();
+            });
         }
         for entry in plan.create {
-            let spec = RawValue::from_string(serde_json::to_string(&entry.spec).unwrap()).unwrap();
-            self.existing.push(Stored { metadata: entry.metadata, spec });
+            self.existing.push(Stored { metadata: raw(&entry.metadata), spec: raw(&entry.spec) });
         }
         self
     }
 
-    fn names(&self) -> Vec<&str> {
-        let mut names: Vec<_> = self.existing.iter().map(|stored| stored.metadata.name.as_str()).collect();
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.existing.iter().map(|stored| stored.name().into_owned()).collect();
         names.sort_unstable();
         names
     }
 
     fn spec(&mut self, name: &str) -> &mut Box<RawValue> {
-        &mut self.existing.iter_mut().find(|stored| stored.metadata.name == name).unwrap().spec
+        &mut self.existing.iter_mut().find(|stored| stored.name() == name).unwrap().spec
     }
 }
 
@@ -141,13 +149,15 @@ fn drift_is_repaired_and_foreign_labels_stay() {
     wrong["exportTo"] = json!(["."]);
     wrong["ports"][0]["number"] = json!(81);
     *case.spec("x.ns.svc.b.local") = RawValue::from_string(wrong.to_string()).unwrap();
-    case.existing[1].metadata.labels.remove("heritage");
-    case.existing[1].metadata.labels.insert("mine".to_owned(), "1".to_owned());
+    edit(&mut case.existing[1], |metadata| {
+        metadata.labels.remove("heritage");
+        metadata.labels.insert("mine".to_owned(), "1".to_owned());
+    });
     let plan = case.plan().changes;
     assert_eq!((plan.create.len(), plan.update.len(), plan.delete.len()), (0, 2, 0));
     let repaired = case.applied();
     assert_eq!(repaired.plan(), Plan::default());
-    assert_eq!(repaired.existing[1].metadata.labels["mine"], "1");
+    assert_eq!(repaired.existing[1].metadata().labels["mine"], "1");
 }
 
 #[test]
@@ -181,7 +191,7 @@ fn what_is_unknown_stays() {
     let mut lost_cache = known();
     lost_cache.federations[0] = federation("b", "b.local", None);
     assert_eq!(lost_cache.plan(), Plan::default());
-    lost_cache.existing[0].metadata.annotations.clear();
+    edit(&mut lost_cache.existing[0], |metadata| metadata.annotations.clear());
     assert_eq!(lost_cache.plan().changes.delete, Vec::<String>::new(), "not even when the annotation is gone");
 
     let mut unreadable = known();
@@ -241,7 +251,7 @@ fn a_cut_leaves_a_share_to_each_kind_and_moves_on() {
     lopsided.delete = (0..700).map(|n| n.to_string()).collect();
     assert_eq!(cut(lopsided, 500, 0).delete.len(), 500);
     assert_eq!(cut(numbered(50), 500, 3), numbered(50));
-    let seen: BTreeSet<String> = (0..10).flat_map(|turn| cut(numbered(1000), 500, turn).delete).collect();
+    let seen: HashSet<String> = (0..10).flat_map(|turn| cut(numbered(1000), 500, turn).delete).collect();
     assert_eq!(seen.len(), 1000, "every change has its turn");
 }
 
