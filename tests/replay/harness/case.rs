@@ -16,8 +16,8 @@ pub(crate) const INPUTS: [(&str, &str); 3] = [
     ("config_values.json", "CONFIG_VALUES_PATH"),
 ];
 /// What may be expected.
-pub(crate) const EXPECTED: [&str; 6] =
-    ["error.txt", "log.json", "metrics.json", "objects.json", "requests.json", "values.json"];
+pub(crate) const EXPECTED: [&str; 7] =
+    ["error.txt", "log.json", "metrics.json", "objects.json", "requests.json", "responses.json", "values.json"];
 
 /// A case.
 pub(crate) struct Case {
@@ -116,7 +116,7 @@ impl Case {
         };
         let case =
             Self { folder, hook: card.hook, env: card.env, skip: card.skip, partial: card.partial, peers, inputs };
-        case.no_other_files()?;
+        case.has_no_other_files()?;
         Ok(case)
     }
 
@@ -130,20 +130,23 @@ impl Case {
     }
 
     /// A file that nobody reads is one that nobody holds to be true.
-    fn no_other_files(&self) -> Result<(), String> {
-        let known = |name: &str| INPUTS.iter().any(|(file, _)| *file == name) || name == "case.json";
-        for name in list(&self.folder)? {
-            if !(known(&name) || name == "peers.json" || name == "expected") {
-                return Err(format!("{name}: no such file belongs into a case"));
-            }
-        }
-        for name in list(&self.folder.join("expected"))? {
-            if !EXPECTED.contains(&name.as_str()) {
-                return Err(format!("expected/{name}: no such file belongs into a case"));
-            }
-        }
-        Ok(())
+    fn has_no_other_files(&self) -> Result<(), String> {
+        let mut known = vec!["case.json", "peers.json"];
+        known.extend(INPUTS.iter().map(|(file, _)| file));
+        no_other_files(&self.folder, &known)
     }
+}
+
+/// The same for a case that knows other files.
+pub(crate) fn no_other_files(folder: &Path, known: &[&str]) -> Result<(), String> {
+    for (place, known) in [("", &[known, &["expected"]].concat()), ("expected/", &EXPECTED.to_vec())] {
+        for name in list(&folder.join(place))? {
+            if !known.contains(&name.as_str()) {
+                return Err(format!("{place}{name}: no such file belongs into a case"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn list(folder: &Path) -> Result<Vec<String>, String> {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 
-use super::case::{Case, EXPECTED, read};
+use super::case::{EXPECTED, read};
 use super::fill::Fill;
 use super::normal;
 use super::operator::Outcome;
@@ -40,6 +41,16 @@ impl Found {
         Ok(Self(files))
     }
 
+    /// One document, under this name.
+    pub(crate) fn document(name: &'static str, document: &Value) -> Self {
+        Self(BTreeMap::from([(name, lines(document, 0) + "\n")]))
+    }
+
+    /// The message of something that failed.
+    pub(crate) fn failure(message: &str) -> Self {
+        Self(BTreeMap::from([("error.txt", format!("{}\n", message.trim_end()))]))
+    }
+
     pub(crate) fn file(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
@@ -65,8 +76,8 @@ fn lines(value: &Value, indent: usize) -> String {
 }
 
 /// Compares, or writes.
-pub(crate) fn compare(case: &Case, found: &Found, update: bool) -> Result<(), String> {
-    let folder = case.folder.join("expected");
+pub(crate) fn compare(case: &Path, found: &Found, update: bool) -> Result<(), String> {
+    let folder = case.join("expected");
     for name in EXPECTED {
         let path = folder.join(name);
         let (expected, found) = (read(&path)?, found.file(name));

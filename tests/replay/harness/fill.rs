@@ -86,6 +86,7 @@ impl Fill {
             "base64" => {
                 return Ok(base64::engine::general_purpose::STANDARD.encode(self.value(&format!("pem:{argument}"))?));
             }
+            "json" => return Ok(Value::from(self.value(&format!("pem:{argument}"))?).to_string()),
             "ca" => peers::authority(),
             "self-signed" => peers::self_signed(),
             "peer" | "host" | "address" => return self.address(kind, argument).ok_or("no such peer".to_owned()),
@@ -99,7 +100,7 @@ impl Fill {
         Ok(text)
     }
 
-    fn fixture(&self, name: &str) -> Result<String, String> {
+    pub(crate) fn fixture(&self, name: &str) -> Result<String, String> {
         let path = case::root().join("fixtures").join(format!("{name}.pem"));
         self.fixtures.borrow_mut().insert(name.to_owned());
         case::read(&path)?.ok_or_else(|| "no such fixture".to_owned())

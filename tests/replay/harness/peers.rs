@@ -108,6 +108,7 @@ pub(crate) fn self_signed() -> String {
 }
 
 /// The peers of one case.
+#[derive(Default)]
 pub(crate) struct Peers(BTreeMap<String, Peer>);
 
 struct Peer {
