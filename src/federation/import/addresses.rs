@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 /// A new host's address depends on its name first, so that a run with an older view gives the same one. Hosts for
 /// which no address is left are missing from the result.
 #[must_use]
-pub fn assign<'a>(
+pub(super) fn assign<'a>(
     hosts: impl Iterator<Item = &'a str> + Clone,
     existing: &HashMap<&str, Ipv4Addr>,
     range: Ipv4Net,
@@ -45,7 +45,7 @@ pub fn assign<'a>(
 
 /// How many hosts a range has room for: all addresses but the first and the last.
 #[must_use]
-pub fn slots(range: Ipv4Net) -> u32 {
+fn slots(range: Ipv4Net) -> u32 {
     u32::from(range.broadcast()).saturating_sub(u32::from(range.network())).saturating_sub(1)
 }
 
