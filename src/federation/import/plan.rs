@@ -62,9 +62,11 @@ impl Plan {
             return plan;
         }
         let names: Vec<Cow<'_, str>> = world.existing.iter().map(Stored::name).collect();
-        let existing: HashMap<&str, &Stored> = names.iter().map(AsRef::as_ref).zip(world.existing).collect();
+        // In the snapshot's order, not the map's: the text of a hundred thousand objects does not fit into a cache.
+        let stored = || names.iter().map(AsRef::as_ref).zip(world.existing);
+        let existing: HashMap<&str, &Stored> = stored().collect();
         let addresses: HashMap<&str, Ipv4Addr> =
-            existing.iter().filter_map(|(name, stored)| Some((*name, address_of(&stored.spec)?))).collect();
+            stored().filter_map(|(name, stored)| Some((name, address_of(&stored.spec)?))).collect();
         let assigned = addresses::assign(routes.by_host.keys().map(ServiceHost::as_str), &addresses, world.range);
         let unknowns = Unknowns::new(world);
 
@@ -88,7 +90,7 @@ impl Plan {
             }
         }
         let wanted: HashSet<&str> = routes.by_host.keys().map(ServiceHost::as_str).collect();
-        for (name, stored) in existing {
+        for (name, stored) in stored() {
             if !wanted.contains(name) && unknowns.verdict(stored) == Verdict::Decided {
                 plan.changes.delete.push(name.to_owned());
             }
