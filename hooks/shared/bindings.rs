@@ -3,7 +3,7 @@
 use istio_federation::api::istio;
 use istio_federation::api::istio_federation as resource;
 use istio_federation::api::kubernetes::{NAMESPACE, OwnerReference};
-use istio_federation::federation::objects::{LABELS, OWNER_APP};
+use istio_federation::federation::objects::OWNER_APP;
 use istio_federation::hook::{Events, Input, InputError, KubernetesBinding};
 use serde::Deserialize;
 
@@ -44,13 +44,14 @@ pub(crate) fn kube_system(queue: &str) -> KubernetesBinding {
 
 /// The two ConfigMaps that own what hooks write; their coming and going switches such a hook on and off.
 pub(crate) fn owners(queue: &str) -> KubernetesBinding {
-    let labels = LABELS.iter().copied().chain([("app", OWNER_APP)]);
+    // Not by `heritage`: addon-operator puts its own into what it renders.
+    let labels = [("module", "istio"), ("app", OWNER_APP)];
     KubernetesBinding {
         name: "owners".to_owned(),
         api_version: "v1".to_owned(),
         kind: "ConfigMap".to_owned(),
         namespaces: vec![NAMESPACE.to_owned()],
-        labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
         jq_filter: Some("{name: .metadata.name, uid: .metadata.uid, deleted: .metadata.deletionTimestamp}".to_owned()),
         queue: Some(queue.to_owned()),
         ..KubernetesBinding::default()
