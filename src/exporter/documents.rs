@@ -7,13 +7,15 @@ use axum::body::Bytes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use tokio::time::Instant;
 
 use super::certificates::{self, CaCertificate, CertificateError};
 use super::gateways::{GatewayError, discover};
 use super::identity::Identity;
-use super::index::Index;
-use super::object::{CA_SECRET, KEYPAIR_SECRET, Kind, PEERS_SECRET, ROOT_CONFIG_MAP};
+use super::index::{Failure, Index};
+use super::object::{CA_SECRET, KEYPAIR_SECRET, PEERS_SECRET, ROOT_CONFIG_MAP};
 use super::peers::PeerKeys;
+use super::selection::Selection;
 use super::spiffe::{self, UnsupportedKey};
 use crate::api::kubernetes::NAMESPACE;
 use crate::api::metadata::{IngressGateway, PrivateMetadata, PublicMetadata, PublicService};
@@ -80,8 +82,12 @@ pub struct Documents {
     pub private: Document,
     /// Who may read `federation.json`; `None` until that is known.
     pub peers: Option<PeerKeys>,
-    /// Kinds that have not been read as a whole yet.
-    pub unsynced: Vec<Kind>,
+    /// What has not been read as a whole yet.
+    pub unsynced: Vec<Selection>,
+    /// What cannot be read at the moment; the documents say what was last known of it.
+    pub failures: Vec<(Selection, Failure)>,
+    /// Whether something has been failing for so long that the private document does not claim to be complete.
+    pub stale: bool,
     /// How many gateways there are, when that is known.
     pub gateways: usize,
     /// How many services are exported.
@@ -91,14 +97,16 @@ pub struct Documents {
 }
 
 impl Documents {
-    /// Renders what the index knows.
+    /// Renders what the index knows at `now`.
     #[must_use]
-    pub fn render(index: &Index, identity: &Identity) -> Self {
-        let unsynced = index.unsynced();
+    pub fn render(index: &Index, identity: &Identity, now: Instant) -> Self {
+        let unsynced = index.unsynced(identity.inlet);
+        let failures = index.failures().map(|(selection, failure)| (selection, failure.clone())).collect();
+        let stale = index.stale_from().is_some_and(|from| from <= now);
         let own = identity.cluster_uuid.as_str();
         let peers = index
-            .is_synced(Kind::Secret)
-            .then(|| PeerKeys::read(index.member(Kind::Secret, PEERS_SECRET.0, PEERS_SECRET.1), own));
+            .is_synced(Selection::Peers)
+            .then(|| PeerKeys::read(index.member(Selection::Peers, PEERS_SECRET.1), own));
         let not_yet = || Err(Unavailable::Unsynced);
         if !unsynced.is_empty() {
             return Self {
@@ -107,6 +115,8 @@ impl Documents {
                 private: not_yet(),
                 peers,
                 unsynced,
+                failures,
+                stale,
                 gateways: 0,
                 services: 0,
                 not_exported: Vec::new(),
@@ -120,10 +130,12 @@ impl Documents {
             spiffe: roots.and_then(|roots| rendered(&spiffe::bundle(&roots)?)),
             peers,
             unsynced,
+            failures,
+            stale,
             gateways: gateways.as_ref().map_or(0, Vec::len),
             services: services.len(),
             not_exported,
-            private: gateways.map_err(Unavailable::from).and_then(|gateways| private(gateways, services)),
+            private: gateways.map_err(Unavailable::from).and_then(|gateways| private(gateways, services, !stale)),
         }
     }
 }
@@ -140,12 +152,12 @@ fn rendered(document: &impl Serialize) -> Document {
 }
 
 fn roots(index: &Index) -> Result<Vec<CaCertificate>, Unavailable> {
-    let text = index.member(Kind::ConfigMap, ROOT_CONFIG_MAP.0, ROOT_CONFIG_MAP.1).ok_or(Unavailable::NoRoots)?;
+    let text = index.member(Selection::Roots, ROOT_CONFIG_MAP.1).ok_or(Unavailable::NoRoots)?;
     certificates::read_cas(text).map_err(Unavailable::BadRoots)
 }
 
 fn public(index: &Index, identity: &Identity, roots: &[CaCertificate]) -> Document {
-    let key = index.member(Kind::Secret, KEYPAIR_SECRET.0, KEYPAIR_SECRET.1).ok_or(Unavailable::NoKey)?;
+    let key = index.member(Selection::KeyPair, KEYPAIR_SECRET.1).ok_or(Unavailable::NoKey)?;
     VerifyingKey::from_pem(key).map_err(Unavailable::BadKey)?;
     let intermediates = intermediates(index, roots)?;
     rendered(&PublicMetadata {
@@ -160,7 +172,7 @@ fn intermediates(index: &Index, roots: &[CaCertificate]) -> Result<Vec<CaCertifi
     let mut found: Vec<CaCertificate> = Vec::new();
     for member in CA_SECRET.1 {
         // A root CA that signs by itself has an empty chain.
-        let text = index.member(Kind::Secret, CA_SECRET.0, member).unwrap_or_default();
+        let text = index.member(Selection::OwnCa, member).unwrap_or_default();
         if text.trim().is_empty() {
             continue;
         }
@@ -177,7 +189,7 @@ fn intermediates(index: &Index, roots: &[CaCertificate]) -> Result<Vec<CaCertifi
 
 fn exported(index: &Index, identity: &Identity) -> (Vec<PublicService>, Vec<(String, NotExported)>) {
     let (mut services, mut not_exported) = (Vec::new(), Vec::new());
-    for service in index.services() {
+    for service in index.services(Selection::ExportedServices) {
         match ExportedService::vet(service, &identity.cluster_domain) {
             Ok(service) => services.push(service.to_public_service()),
             Err(NotExported::NotLabelled) => {}
@@ -192,11 +204,12 @@ fn exported(index: &Index, identity: &Identity) -> (Vec<PublicService>, Vec<(Str
     (services, not_exported)
 }
 
-fn private(gateways: Vec<IngressGateway>, services: Vec<PublicService>) -> Document {
+/// A peer withdraws at once what a complete document lacks, so a stale one does not say that it is: then the peer waits.
+fn private(gateways: Vec<IngressGateway>, services: Vec<PublicService>, complete: bool) -> Document {
     rendered(&PrivateMetadata {
         ingress_gateways: Some(gateways),
         public_services: Some(services),
-        complete: Some(true),
+        complete: complete.then_some(true),
     })
 }
 

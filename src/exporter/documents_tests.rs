@@ -1,7 +1,10 @@
 //! What the documents say, and when they say nothing.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use super::super::index::Event;
 use super::super::object::Object;
 use super::super::test_pki::{Ca, data, exported, gateway, leaf_pem};
 use super::*;
@@ -23,8 +26,8 @@ fn key_pem() -> String {
 fn index(manifests: &[Value]) -> Index {
     let mut index = Index::default();
     let objects: Vec<_> = manifests.iter().filter_map(|m| Object::read(m.clone()).unwrap()).collect();
-    for kind in Kind::ALL {
-        index.reset(kind, objects.clone());
+    for selection in Selection::ALL {
+        index.reset(selection, objects.clone());
     }
     index
 }
@@ -51,7 +54,7 @@ fn reason(document: &Document) -> String {
 #[test]
 fn the_public_document_has_deckhouses_members_in_its_order() {
     let (key, root) = (key_pem(), Ca::root("root", 2020).pem);
-    let documents = Documents::render(&index(&world(&key, &root)), &identity());
+    let documents = Documents::render(&index(&world(&key, &root)), &identity(), Instant::now());
     let root = root.replace("\r\n", "\n");
     let expected = format!(
         r#"{{"clusterUUID":"uuid-b","authnKeyPub":{},"rootCA":{}}}"#,
@@ -74,7 +77,7 @@ fn the_private_document_is_sorted_and_says_that_it_is_complete() {
     for rotation in 0..world.len() {
         let mut world = world.clone();
         world.rotate_left(rotation);
-        let documents = Documents::render(&index(&world), &identity());
+        let documents = Documents::render(&index(&world), &identity(), Instant::now());
         assert_eq!(body(&documents.private), expected);
         assert_eq!((documents.gateways, documents.services), (1, 3));
     }
@@ -84,32 +87,32 @@ fn the_private_document_is_sorted_and_says_that_it_is_complete() {
 fn nothing_to_offer_is_a_statement_of_its_own() {
     let mut world = world(&key_pem(), &Ca::root("root", 2020).pem);
     world.truncate(2);
-    let documents = Documents::render(&index(&world), &identity());
+    let documents = Documents::render(&index(&world), &identity(), Instant::now());
     assert_eq!(body(&documents.private), r#"{"ingressGateways":[],"publicServices":[],"complete":true}"#);
 }
 
 #[test]
-fn before_every_kind_is_synced_there_is_no_document() {
+fn before_everything_is_synced_there_is_no_document() {
     let world = world(&key_pem(), &Ca::root("root", 2020).pem);
-    for late in Kind::ALL {
+    for late in Selection::needed(identity().inlet) {
         let mut partial = Index::default();
         let objects: Vec<_> = world.iter().filter_map(|m| Object::read(m.clone()).unwrap()).collect();
-        for kind in Kind::ALL.into_iter().filter(|&kind| kind != late) {
-            partial.reset(kind, objects.clone());
+        for selection in Selection::needed(identity().inlet).filter(|&selection| selection != late) {
+            partial.reset(selection, objects.clone());
         }
-        let documents = Documents::render(&partial, &identity());
+        let documents = Documents::render(&partial, &identity(), Instant::now());
         assert_eq!(documents.unsynced, [late]);
         for document in [&documents.public, &documents.private, &documents.spiffe] {
             assert_eq!(document.as_ref().unwrap_err(), &Unavailable::Unsynced);
         }
-        assert_eq!(documents.peers.is_some(), late != Kind::Secret, "{late}");
+        assert_eq!(documents.peers.is_some(), late != Selection::Peers, "{late}");
     }
 }
 
 #[test]
 fn a_document_with_a_hole_is_not_served() {
     let (key, root) = (key_pem(), Ca::root("root", 2020).pem);
-    let render = |world: &[Value]| Documents::render(&index(world), &identity());
+    let render = |world: &[Value]| Documents::render(&index(world), &identity(), Instant::now());
     let without = |position: usize| {
         let mut world = world(&key, &root);
         world.remove(position);
@@ -145,7 +148,7 @@ fn intermediates_are_published_beside_the_root() {
         let mut world = world(&key_pem(), &root.pem);
         world.push(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cacerts",
             "namespace": "d8-istio"}, "stringData": {"ca-cert.pem": cert, "cert-chain.pem": chain, "ca-key.pem": "x"}}));
-        Documents::render(&index(&world), &identity())
+        Documents::render(&index(&world), &identity(), Instant::now())
     };
     let member = |documents: &Documents| {
         serde_json::from_str::<PublicMetadata>(&body(&documents.public)).unwrap().intermediate_cas
@@ -166,7 +169,8 @@ fn the_etag_follows_the_content_alone() {
     reordered.reverse();
     let mut changed = first.clone();
     changed[3] = exported("xyz", "bar", "http", 81);
-    let etag = |world: &[Value]| Documents::render(&index(world), &identity()).private.unwrap().etag.clone();
+    let etag =
+        |world: &[Value]| Documents::render(&index(world), &identity(), Instant::now()).private.unwrap().etag.clone();
     assert_eq!(etag(&first), etag(&reordered));
     assert_ne!(etag(&first), etag(&changed));
     assert!(etag(&first).starts_with('"') && etag(&first).len() == 34);
@@ -178,7 +182,25 @@ fn a_service_that_cannot_be_exported_is_named() {
     let mut external = exported("xyz", "outside", "http", 80);
     external["spec"]["type"] = json!("ExternalName");
     world.push(external);
-    let documents = Documents::render(&index(&world), &identity());
+    let documents = Documents::render(&index(&world), &identity(), Instant::now());
     assert_eq!(documents.not_exported, [("xyz/outside".to_owned(), NotExported::ExternalName)]);
     assert_eq!(documents.services, 3);
+}
+
+#[test]
+fn a_stale_document_says_all_it_knows_but_not_that_it_is_complete() {
+    let mut index = index(&world(&key_pem(), &Ca::root("root", 2020).pem));
+    let since = Instant::now();
+    let at = |index: &Index, seconds| Documents::render(index, &identity(), since + Duration::from_secs(seconds));
+    let fresh = at(&index, 0);
+    let failure = Failure { since, problem: "forbidden".to_owned() };
+    index.handle(Event::Failing(Selection::GatewayServices, failure.clone()));
+    let failing = at(&index, 9);
+    assert_eq!((&failing.private, failing.stale), (&fresh.private, false));
+    assert_eq!(failing.failures, [(Selection::GatewayServices, failure)]);
+    let stale = at(&index, 10);
+    assert_eq!(body(&stale.private), body(&fresh.private).replace(r#","complete":true"#, ""));
+    assert_eq!((&stale.public, &stale.spiffe, stale.stale), (&fresh.public, &fresh.spiffe, true));
+    index.handle(Event::Current(Selection::GatewayServices));
+    assert_eq!(at(&index, 11).private, fresh.private);
 }

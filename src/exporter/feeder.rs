@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 
 use super::documents::{Document, Documents};
 use super::identity::Identity;
@@ -25,7 +26,7 @@ impl Feeder {
     #[must_use]
     pub fn new(identity: Identity, metrics: Metrics) -> (Self, watch::Receiver<Arc<Documents>>) {
         let index = Index::default();
-        let first = Documents::render(&index, &identity);
+        let first = Documents::render(&index, &identity, Instant::now());
         metrics.rendered(&first, &first, Timestamp::now());
         let (documents, receiver) = watch::channel(Arc::new(first));
         (Self { index, identity, documents, metrics }, receiver)
@@ -33,24 +34,40 @@ impl Feeder {
 
     /// Follows the events until their source ends.
     pub async fn follow(mut self, mut events: mpsc::Receiver<Vec<Event>>) {
-        while let Some(batch) = events.recv().await {
-            self.take(batch);
-            // What has piled up meanwhile is rendered once.
-            while let Ok(batch) = events.try_recv() {
-                self.take(batch);
+        loop {
+            let different = tokio::select! {
+                batch = events.recv() => {
+                    let Some(batch) = batch else { return };
+                    let mut different = self.take(batch);
+                    // What has piled up meanwhile is rendered once.
+                    while let Ok(batch) = events.try_recv() {
+                        different |= self.take(batch);
+                    }
+                    different
+                }
+                () = self.grown_stale() => true,
+            };
+            if different {
+                self.publish(Timestamp::now());
             }
-            self.publish(Timestamp::now());
         }
     }
 
-    fn take(&mut self, batch: Vec<Event>) {
-        for event in batch {
-            self.index.handle(event);
+    fn take(&mut self, batch: Vec<Event>) -> bool {
+        let different = batch.into_iter().map(|event| self.index.handle(event));
+        different.fold(false, |one, other| one | other)
+    }
+
+    /// Waits until what was published has grown stale without saying so.
+    async fn grown_stale(&self) {
+        match self.index.stale_from() {
+            Some(from) if !self.documents.borrow().stale => sleep_until(from).await,
+            _ => std::future::pending().await,
         }
     }
 
     fn publish(&self, now: Timestamp) {
-        let after = Documents::render(&self.index, &self.identity);
+        let after = Documents::render(&self.index, &self.identity, Instant::now());
         let before = Arc::clone(&self.documents.borrow());
         self.metrics.rendered(&before, &after, now);
         report(&before, &after);
@@ -72,6 +89,9 @@ fn report(before: &Documents, after: &Documents) {
             Err(reason) => tracing::warn!(document, %reason, "document cannot be served"),
         }
     }
+    if after.stale && !before.stale {
+        tracing::warn!("what is known is stale: the private document does not claim to be complete any more");
+    }
     for entry in after.not_exported.iter().filter(|entry| !before.not_exported.contains(entry)) {
         tracing::warn!(service = entry.0, reason = %entry.1, "Service is labelled but not exported");
     }
@@ -80,5 +100,72 @@ fn report(before: &Documents, after: &Documents) {
     let known = left_out(before);
     for entry in left_out(after).iter().filter(|entry| !known.contains(entry)) {
         tracing::warn!(peer = entry, "a peer's key cannot be used: it may not read our private metadata");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::super::gateways::Inlet;
+    use super::super::index::{Failure, STALE_AFTER};
+    use super::super::object::Object;
+    use super::super::selection::Selection;
+    use super::super::source::Feed;
+    use super::super::test_pki::{exported, gateway};
+    use super::*;
+    use crate::federation::names::DnsName;
+
+    /// A fed feeder, whose documents are looked at as they change.
+    struct Fed {
+        feed: Feed,
+        documents: watch::Receiver<Arc<Documents>>,
+    }
+
+    impl Fed {
+        fn start() -> Self {
+            let cluster_domain = DnsName::parse("b.local").unwrap();
+            let identity = Identity { cluster_uuid: "b".parse().unwrap(), cluster_domain, inlet: Inlet::LoadBalancer };
+            let (feed, events) = Feed::new();
+            let (feeder, documents) = Feeder::new(identity, Metrics::default());
+            tokio::spawn(feeder.follow(events));
+            Self { feed, documents }
+        }
+
+        /// What the private document says after the next publication, and what fails then.
+        async fn next(&mut self) -> (String, Vec<String>) {
+            timeout(Duration::from_mins(1), self.documents.changed()).await.expect("a publication").unwrap();
+            let documents = Arc::clone(&self.documents.borrow_and_update());
+            let text = String::from_utf8(documents.private.as_ref().unwrap().body.to_vec()).unwrap();
+            (text, documents.failures.iter().map(|(_, failure)| failure.problem.clone()).collect())
+        }
+    }
+
+    fn object(manifest: serde_json::Value) -> Object {
+        Object::read(manifest).unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn documents_are_published_when_something_is_different_and_when_they_grow_stale() {
+        let mut fed = Fed::start();
+        let objects = vec![object(gateway("10.0.0.1")), object(exported("xyz", "bar", "http", 80))];
+        let all = |selection| Event::Reset(selection, objects.clone());
+        fed.feed.send(Selection::ALL.into_iter().map(all).collect()).await.unwrap();
+        let (complete, _) = fed.next().await;
+        assert!(complete.contains("bar.xyz") && complete.ends_with(r#""complete":true}"#), "{complete}");
+
+        let again = Event::Apply(Selection::ExportedServices, Box::new(objects[1].clone()));
+        fed.feed.send(vec![again]).await.unwrap();
+        let since = Instant::now().checked_sub(STALE_AFTER.saturating_sub(Duration::from_millis(200))).unwrap();
+        let failing = |problem: &str| Event::Failing(Selection::Peers, Failure { since, problem: problem.to_owned() });
+        fed.feed.send(vec![failing("broken")]).await.unwrap();
+        // Nothing was published for an object that is as it was.
+        assert_eq!(fed.next().await, (complete.clone(), vec!["broken".to_owned()]));
+        let stale = complete.replace(r#","complete":true"#, "");
+        assert_eq!(fed.next().await, (stale, vec!["broken".to_owned()]));
+        fed.feed.send(vec![Event::Current(Selection::Peers)]).await.unwrap();
+        assert_eq!(fed.next().await, (complete, vec![]));
     }
 }

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::index::Index;
-use super::object::{ADVERTISE_CONFIG_MAP, ADVERTISE_KEYS, Kind, is_gateway};
+use super::object::{ADVERTISE_CONFIG_MAP, ADVERTISE_KEYS};
+use super::selection::Selection;
 use crate::api::kubernetes::{Condition, Node, Pod, Service};
 use crate::api::metadata::IngressGateway;
 use crate::federation::names::DnsName;
@@ -100,7 +101,7 @@ pub fn discover(index: &Index, inlet: Inlet) -> Result<Vec<IngressGateway>, Gate
         gateways if !gateways.is_empty() => gateways,
         // As Deckhouse does: an empty list names nothing, so it overrides nothing.
         _ => match inlet {
-            Inlet::LoadBalancer => gateway_services(index).flat_map(load_balanced).collect(),
+            Inlet::LoadBalancer => index.services(Selection::GatewayServices).flat_map(load_balanced).collect(),
             Inlet::NodePort => on_nodes(index)?,
         },
     };
@@ -116,7 +117,7 @@ struct Advertised {
 }
 
 fn advertised(index: &Index) -> Result<Vec<IngressGateway>, GatewayError> {
-    let Some(config_map) = index.data(Kind::ConfigMap, ADVERTISE_CONFIG_MAP) else { return Ok(Vec::new()) };
+    let Some(config_map) = index.data(Selection::AdvertisedGateways) else { return Ok(Vec::new()) };
     let member = |key: &'static str| config_map.entries.get(key).map(|text| (key, text));
     let (key, text) = ADVERTISE_KEYS.into_iter().find_map(member).ok_or(GatewayError::NoAdvertiseKey)?;
     let items: Vec<Advertised> = serde_json::from_str(text)
@@ -133,10 +134,6 @@ fn advertised(index: &Index) -> Result<Vec<IngressGateway>, GatewayError> {
         .collect()
 }
 
-fn gateway_services(index: &Index) -> impl Iterator<Item = &Service> {
-    index.services().filter(|service| is_gateway(&service.metadata))
-}
-
 fn load_balanced(service: &Service) -> Vec<IngressGateway> {
     let Some(port) = service.spec.ports.iter().find(|port| port.name == GATEWAY_PORT) else { return Vec::new() };
     let entries = service.status.load_balancer.ingress.iter();
@@ -150,7 +147,8 @@ fn load_balanced(service: &Service) -> Vec<IngressGateway> {
 
 fn on_nodes(index: &Index) -> Result<Vec<IngressGateway>, GatewayError> {
     // The first by name: every replica takes the same one.
-    let port = gateway_services(index)
+    let port = index
+        .services(Selection::GatewayServices)
         .flat_map(|service| &service.spec.ports)
         .find(|port| port.name == GATEWAY_PORT && port.node_port != 0)
         .ok_or(GatewayError::NoNodePort)?
@@ -162,7 +160,7 @@ fn on_nodes(index: &Index) -> Result<Vec<IngressGateway>, GatewayError> {
 }
 
 fn is_serving(pod: &Pod) -> bool {
-    is_gateway(&pod.metadata) && pod.status.phase == "Running" && readiness(&pod.status.conditions) == Some(true)
+    pod.status.phase == "Running" && readiness(&pod.status.conditions) == Some(true)
 }
 
 fn is_usable(node: &Node) -> bool {

@@ -36,10 +36,9 @@ fn advertise(data: &Value) -> Value {
 
 fn found(inlet: Inlet, manifests: Vec<Value>) -> Result<Vec<String>, GatewayError> {
     let mut index = Index::default();
-    for manifest in manifests {
-        if let Some(object) = Object::read(manifest).unwrap() {
-            index.apply(object);
-        }
+    let objects: Vec<_> = manifests.into_iter().filter_map(|manifest| Object::read(manifest).unwrap()).collect();
+    for selection in Selection::ALL {
+        index.reset(selection, objects.clone());
     }
     Ok(discover(&index, inlet)?.iter().map(|g| format!("{} {}", g.address, g.port)).collect())
 }

@@ -1,81 +1,147 @@
 //! What the exporter knows of its cluster. Synchronous: sources feed it, documents are rendered from it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::object::{Data, Kind, Object, ObjectKey};
-use crate::api::kubernetes::{NAMESPACE, Node, Pod, Service};
+use tokio::time::Instant;
 
-/// A change in the cluster.
+use super::gateways::Inlet;
+use super::object::{Data, Object, ObjectKey};
+use super::selection::Selection;
+use crate::api::kubernetes::{Node, Pod, Service};
+
+/// How long a part of the cluster may be out of reach before what we know of it counts as stale. A restart of an API
+/// server or a connection that breaks should change no document; a Service that another replica sees already must not
+/// be missing here for long in a document that claims to be complete, since peers withdraw what is missing in such a one.
+pub const STALE_AFTER: Duration = Duration::from_secs(10);
+
+/// A change in the cluster, or in how well it can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// An object appeared or changed.
-    Apply(Box<Object>),
+    Apply(Selection, Box<Object>),
     /// An object is gone.
-    Delete(ObjectKey),
-    /// Everything there is of a kind. Objects of another kind in the list are ignored.
-    Reset(Kind, Vec<Object>),
+    Delete(Selection, ObjectKey),
+    /// Everything there is of a selection, as it is now. What does not belong to it is ignored.
+    Reset(Selection, Vec<Object>),
+    /// A selection cannot be read at the moment. What is known of it stays.
+    Failing(Selection, Failure),
+    /// Changes of the selection arrive again, none was missed.
+    Current(Selection),
 }
 
-/// Everything known, by kind.
+/// Why a selection cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Since when changes may have been missed.
+    pub since: Instant,
+    /// What is wrong, and what to do.
+    pub problem: String,
+}
+
+/// One selection.
+#[derive(Debug, Default)]
+struct Part {
+    objects: BTreeMap<ObjectKey, Object>,
+    synced: bool,
+    failure: Option<Failure>,
+}
+
+/// Everything known.
 #[derive(Debug, Default)]
 pub struct Index {
-    objects: BTreeMap<ObjectKey, Object>,
-    synced: Vec<Kind>,
+    parts: BTreeMap<Selection, Part>,
 }
 
 impl Index {
-    /// Takes a change in.
-    pub fn handle(&mut self, event: Event) {
+    /// Takes a change in. False if nothing is different: much that happens to an object is not about what we know of it.
+    pub fn handle(&mut self, event: Event) -> bool {
         match event {
-            Event::Apply(object) => self.apply(*object),
-            Event::Delete(key) => self.delete(&key),
-            Event::Reset(kind, objects) => self.reset(kind, objects),
+            Event::Apply(selection, object) => self.apply(selection, *object),
+            Event::Delete(selection, key) => self.delete(selection, &key),
+            Event::Reset(selection, objects) => self.reset(selection, objects),
+            Event::Failing(selection, failure) => self.failing(selection, failure),
+            Event::Current(selection) => self.part(selection).failure.take().is_some(),
         }
+    }
+
+    fn part(&mut self, selection: Selection) -> &mut Part {
+        self.parts.entry(selection).or_default()
     }
 
     /// An object appeared or changed.
-    pub fn apply(&mut self, object: Object) {
-        self.objects.insert(object.key(), object);
+    pub fn apply(&mut self, selection: Selection, object: Object) -> bool {
+        let objects = &mut self.part(selection).objects;
+        let key = object.key();
+        if objects.get(&key) == Some(&object) {
+            return false;
+        }
+        objects.insert(key, object);
+        true
     }
 
     /// An object is gone.
-    pub fn delete(&mut self, key: &ObjectKey) {
-        self.objects.remove(key);
+    pub fn delete(&mut self, selection: Selection, key: &ObjectKey) -> bool {
+        self.part(selection).objects.remove(key).is_some()
     }
 
-    /// Replaces everything of a kind, which from now on counts as synced.
-    pub fn reset(&mut self, kind: Kind, objects: Vec<Object>) {
-        self.objects.retain(|key, _| key.kind != kind);
-        let objects = objects.into_iter().map(|object| (object.key(), object));
-        self.objects.extend(objects.filter(|(key, _)| key.kind == kind));
-        if !self.synced.contains(&kind) {
-            self.synced.push(kind);
-        }
+    /// Replaces everything of a selection, which from now on counts as synced.
+    pub fn reset(&mut self, selection: Selection, objects: Vec<Object>) -> bool {
+        let objects = objects.into_iter().filter(|object| selection.holds(object));
+        let after =
+            Part { objects: objects.map(|object| (object.key(), object)).collect(), synced: true, failure: None };
+        let before = std::mem::replace(self.part(selection), after);
+        !before.synced || before.failure.is_some() || before.objects != self.part(selection).objects
     }
 
-    /// Whether all objects of the kind have been seen.
+    /// The first moment of a failure stays, whatever follows; its reason is the latest.
+    fn failing(&mut self, selection: Selection, failure: Failure) -> bool {
+        let known = &mut self.part(selection).failure;
+        let since = known.as_ref().map_or(failure.since, |known| known.since.min(failure.since));
+        let after = Some(Failure { since, ..failure });
+        let different = *known != after;
+        *known = after;
+        different
+    }
+
+    /// Whether all objects of the selection have been seen.
     #[must_use]
-    pub fn is_synced(&self, kind: Kind) -> bool {
-        self.synced.contains(&kind)
+    pub fn is_synced(&self, selection: Selection) -> bool {
+        self.parts.get(&selection).is_some_and(|part| part.synced)
     }
 
-    /// Kinds that have not been seen as a whole yet.
+    /// Selections that have not been seen as a whole yet.
     #[must_use]
-    pub fn unsynced(&self) -> Vec<Kind> {
-        Kind::ALL.into_iter().filter(|&kind| !self.is_synced(kind)).collect()
+    pub fn unsynced(&self, inlet: Inlet) -> Vec<Selection> {
+        Selection::needed(inlet).filter(|&selection| !self.is_synced(selection)).collect()
     }
 
-    /// Services by namespace and name.
-    pub fn services(&self) -> impl Iterator<Item = &Service> {
-        self.objects.values().filter_map(|object| match object {
+    /// Selections that cannot be read at the moment, each with the reason.
+    pub fn failures(&self) -> impl Iterator<Item = (Selection, &Failure)> {
+        self.parts.iter().filter_map(|(&selection, part)| Some((selection, part.failure.as_ref()?)))
+    }
+
+    /// From when on what is known is stale; `None` while nothing fails.
+    #[must_use]
+    pub fn stale_from(&self) -> Option<Instant> {
+        self.failures().map(|(_, failure)| failure.since + STALE_AFTER).min()
+    }
+
+    fn objects(&self, selection: Selection) -> impl Iterator<Item = &Object> {
+        self.parts.get(&selection).into_iter().flat_map(|part| part.objects.values())
+    }
+
+    /// Services of a selection, by namespace and name.
+    pub fn services(&self, selection: Selection) -> impl Iterator<Item = &Service> {
+        self.objects(selection).filter_map(|object| match object {
             Object::Service(service) => Some(service),
             _ => None,
         })
     }
 
-    /// Pods by namespace and name.
+    /// Pods of the gateway, by name.
     pub fn pods(&self) -> impl Iterator<Item = &Pod> {
-        self.objects.values().filter_map(|object| match object {
+        self.objects(Selection::GatewayPods).filter_map(|object| match object {
             Object::Pod(pod) => Some(pod),
             _ => None,
         })
@@ -83,31 +149,31 @@ impl Index {
 
     /// Nodes by name.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.objects.values().filter_map(|object| match object {
+        self.objects(Selection::Nodes).filter_map(|object| match object {
             Object::Node(node) => Some(node),
             _ => None,
         })
     }
 
-    /// A ConfigMap or Secret of the module's namespace.
+    /// The ConfigMap or Secret that a selection consists of.
     #[must_use]
-    pub fn data(&self, kind: Kind, name: &str) -> Option<&Data> {
-        let key = ObjectKey { kind, namespace: NAMESPACE.to_owned(), name: name.to_owned() };
-        match self.objects.get(&key) {
-            Some(Object::Data(data)) => Some(data),
+    pub fn data(&self, selection: Selection) -> Option<&Data> {
+        self.objects(selection).find_map(|object| match object {
+            Object::Data(data) => Some(data),
             _ => None,
-        }
+        })
     }
 
-    /// A member of a ConfigMap or Secret of the module's namespace.
+    /// A member of the ConfigMap or Secret that a selection consists of.
     #[must_use]
-    pub fn member(&self, kind: Kind, name: &str, member: &str) -> Option<&str> {
-        self.data(kind, name)?.entries.get(member).map(String::as_str)
+    pub fn member(&self, selection: Selection, member: &str) -> Option<&str> {
+        self.data(selection)?.entries.get(member).map(String::as_str)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::test_pki::exported;
     use super::*;
     use crate::api::kubernetes::ObjectMeta;
 
@@ -118,49 +184,78 @@ mod tests {
         })
     }
 
-    fn service(name: &str) -> Object {
-        let metadata = ObjectMeta { name: name.to_owned(), namespace: Some("xyz".to_owned()), ..ObjectMeta::default() };
-        Object::Service(Service { metadata, ..Service::default() })
+    fn service(name: &str, port: u16) -> Object {
+        Object::read(exported("xyz", name, "http", port)).unwrap().unwrap()
     }
 
     fn names(index: &Index) -> Vec<&str> {
         index.nodes().map(|node| node.metadata.name.as_str()).collect()
     }
 
+    fn failure(since: Instant, problem: &str) -> Event {
+        Event::Failing(Selection::Nodes, Failure { since, problem: problem.to_owned() })
+    }
+
     #[test]
     fn objects_come_go_and_are_sorted() {
         let mut index = Index::default();
-        for name in ["c", "a", "b", "a"] {
-            index.handle(Event::Apply(Box::new(node(name))));
-        }
+        let mut apply = |name| index.handle(Event::Apply(Selection::Nodes, Box::new(node(name))));
+        assert_eq!(["c", "a", "b", "a"].map(&mut apply), [true, true, true, false]);
         assert_eq!(names(&index), ["a", "b", "c"]);
-        index.handle(Event::Delete(node("b").key()));
-        index.handle(Event::Delete(service("a").key()));
+        assert!(index.handle(Event::Delete(Selection::Nodes, node("b").key())));
+        assert!(!index.handle(Event::Delete(Selection::Nodes, node("b").key())));
+        assert!(!index.handle(Event::Delete(Selection::GatewayPods, node("a").key())));
         assert_eq!(names(&index), ["a", "c"]);
     }
 
     #[test]
-    fn a_reset_replaces_its_kind_alone() {
+    fn a_reset_replaces_its_selection_alone() {
         let mut index = Index::default();
-        index.apply(node("old"));
-        index.apply(service("kept"));
-        index.handle(Event::Reset(Kind::Node, vec![node("new"), service("stray")]));
+        index.apply(Selection::Nodes, node("old"));
+        index.apply(Selection::GatewayServices, service("gateway", 80));
+        index.apply(Selection::ExportedServices, service("old", 80));
+        index.handle(Event::Reset(Selection::Nodes, vec![node("new"), service("stray", 80)]));
+        index.handle(Event::Reset(Selection::ExportedServices, vec![service("new", 80)]));
         assert_eq!(names(&index), ["new"]);
-        let services: Vec<_> = index.services().map(|service| service.metadata.name.as_str()).collect();
-        assert_eq!(services, ["kept"]);
+        let services = |selection| index.services(selection).map(|service| &*service.metadata.name).collect::<Vec<_>>();
+        assert_eq!(services(Selection::GatewayServices), ["gateway"]);
+        assert_eq!(services(Selection::ExportedServices), ["new"]);
     }
 
     #[test]
-    fn only_a_reset_makes_a_kind_synced() {
+    fn only_a_reset_makes_a_selection_synced() {
         let mut index = Index::default();
-        index.apply(node("a"));
-        assert_eq!(index.unsynced(), Kind::ALL);
-        index.reset(Kind::Node, vec![]);
-        index.reset(Kind::Node, vec![]);
-        assert_eq!(index.unsynced(), [Kind::Service, Kind::Pod, Kind::ConfigMap, Kind::Secret]);
-        for kind in Kind::ALL {
-            index.reset(kind, vec![]);
+        index.apply(Selection::Nodes, node("a"));
+        assert_eq!(index.unsynced(Inlet::NodePort), Selection::ALL);
+        assert!(index.reset(Selection::Nodes, vec![node("a")]));
+        assert!(!index.reset(Selection::Nodes, vec![node("a")]));
+        let rest: Vec<_> = Selection::ALL.into_iter().filter(|&one| one != Selection::Nodes).collect();
+        assert_eq!(index.unsynced(Inlet::NodePort), rest);
+        for selection in Selection::needed(Inlet::LoadBalancer) {
+            assert!(index.reset(selection, vec![]));
         }
-        assert_eq!(index.unsynced(), []);
+        assert_eq!(index.unsynced(Inlet::LoadBalancer), []);
+        assert_eq!(index.unsynced(Inlet::NodePort), [Selection::GatewayPods]);
+    }
+
+    #[test]
+    fn a_failure_keeps_what_is_known_and_grows_stale_from_its_first_moment() {
+        let mut index = Index::default();
+        index.reset(Selection::Nodes, vec![node("a")]);
+        assert_eq!(index.stale_from(), None);
+        let begin = Instant::now();
+        let later = begin + Duration::from_secs(5);
+        assert!(index.handle(failure(begin, "broken")));
+        assert!(!index.handle(failure(later, "broken")), "nothing new");
+        assert!(index.handle(failure(later, "forbidden")));
+        let told: Vec<_> = index.failures().map(|(one, failure)| (one, failure.problem.as_str())).collect();
+        assert_eq!(told, [(Selection::Nodes, "forbidden")]);
+        assert_eq!(index.stale_from(), Some(begin + STALE_AFTER));
+        assert_eq!((names(&index), index.is_synced(Selection::Nodes)), (vec!["a"], true));
+        assert!(index.handle(Event::Current(Selection::Nodes)));
+        assert!(!index.handle(Event::Current(Selection::Nodes)));
+        index.handle(failure(later, "broken"));
+        assert!(index.reset(Selection::Nodes, vec![node("a")]), "a whole reading ends a failure");
+        assert_eq!(index.stale_from(), None);
     }
 }

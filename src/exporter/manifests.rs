@@ -13,10 +13,11 @@ use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::index::Event;
-use super::object::{Kind, Object, ObjectError, ObjectKey};
+use super::index::{Event, Failure};
+use super::object::{Object, ObjectError, ObjectKey};
+use super::selection::Selection;
 use super::source::{Feed, Source, SourceError};
 use super::yaml;
 
@@ -116,17 +117,19 @@ impl Source for Manifests {
                 Err(_) => return SourceError::Broken("reading the manifests was interrupted".to_owned()),
             };
             if last.as_ref() != Some(&read) {
-                match &read {
+                let events = match &read {
                     Ok(objects) => {
                         tracing::info!(folder = %self.folder.display(), objects = objects.len(), "manifests read");
-                        if let Err(error) = feed.send(resets(objects)).await {
-                            return error;
-                        }
+                        Selection::ALL.into_iter().map(|selection| reset(selection, objects)).collect()
                     }
                     Err(error) => {
                         tracing::warn!(%error, "the manifests cannot be read; what was read before stays");
-                        feed.failing();
+                        let failure = Failure { since: Instant::now(), problem: error.clone() };
+                        Selection::ALL.into_iter().map(|one| Event::Failing(one, failure.clone())).collect()
                     }
+                };
+                if let Err(error) = feed.send(events).await {
+                    return error;
                 }
                 last = Some(read);
             }
@@ -168,9 +171,8 @@ async fn wait(changes: &mut mpsc::Receiver<()>) {
     }
 }
 
-fn resets(objects: &[Object]) -> Vec<Event> {
-    let of_kind = |kind| objects.iter().filter(|object| object.key().kind == kind).cloned().collect();
-    Kind::ALL.into_iter().map(|kind| Event::Reset(kind, of_kind(kind))).collect()
+fn reset(selection: Selection, objects: &[Object]) -> Event {
+    Event::Reset(selection, objects.iter().filter(|object| selection.holds(object)).cloned().collect())
 }
 
 /// Reads every manifest of a folder that the exporter has a use for, in the order of their keys.

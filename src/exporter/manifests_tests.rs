@@ -1,8 +1,5 @@
 //! A folder of manifests: what is read, and what a change or a mistake in it does.
 
-use std::collections::VecDeque;
-
-use super::super::metrics::Metrics;
 use super::super::test_pki::exported;
 use super::*;
 
@@ -67,44 +64,40 @@ fn a_mistake_anywhere_is_told_with_its_file() {
 /// What a source hands over, batch by batch.
 struct Fed {
     events: mpsc::Receiver<Vec<Event>>,
-    metrics: Metrics,
-    seen: VecDeque<Vec<String>>,
 }
 
 impl Fed {
     fn by(folder: &tempfile::TempDir) -> Self {
-        let metrics = Metrics::default();
-        let (feed, events) = Feed::new(metrics.clone());
+        let (feed, events) = Feed::new();
         tokio::spawn(Manifests::new(folder.path().to_owned()).run(feed));
-        Self { events, metrics, seen: VecDeque::new() }
+        Self { events }
+    }
+
+    async fn batch(&mut self) -> Vec<Event> {
+        let batch = timeout(Duration::from_mins(1), self.events.recv()).await.expect("a batch").unwrap();
+        assert_eq!(batch.len(), Selection::ALL.len(), "everything at once");
+        batch
     }
 
     /// The Services of the next batch.
     async fn next(&mut self) -> Vec<String> {
-        let batch = timeout(Duration::from_mins(1), self.events.recv()).await.expect("a batch").unwrap();
-        let names = batch.iter().flat_map(|event| match event {
-            Event::Reset(Kind::Service, objects) => objects.iter().map(|object| object.key().name).collect(),
-            _ => Vec::new(),
-        });
-        let names: Vec<_> = names.collect();
-        assert_eq!(batch.len(), Kind::ALL.len(), "all kinds at once");
-        self.seen.push_back(names.clone());
+        let mut names = Vec::new();
+        for event in self.batch().await {
+            match event {
+                Event::Reset(Selection::ExportedServices, objects) => {
+                    names.extend(objects.iter().map(|object| object.key().name));
+                }
+                Event::Reset(..) => {}
+                other => panic!("{other:?}"),
+            }
+        }
         names
     }
 
-    fn failing(&self) -> bool {
-        self.metrics.encode().contains("source_failing 1\n")
-    }
-
-    async fn until_failing(&mut self) {
-        let failing = async {
-            while !self.failing() {
-                tokio::task::yield_now().await;
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(Duration::from_mins(1), failing).await.expect("the source fails");
-        assert!(self.events.try_recv().is_err(), "a broken folder changes nothing");
+    /// A broken folder tells so and changes nothing.
+    async fn fails(&mut self) {
+        let batch = self.batch().await;
+        assert!(batch.iter().all(|event| matches!(event, Event::Failing(..))), "{batch:?}");
     }
 }
 
@@ -133,20 +126,19 @@ async fn a_broken_file_leaves_everything_as_it_was() {
     assert_eq!(fed.next().await, ["a"]);
     for broken in ["a: [", ""] {
         fs::write(folder.path().join("b.yaml"), broken).unwrap();
-        fed.until_failing().await;
+        fed.fails().await;
         fs::write(folder.path().join("b.yaml"), yaml_service("b")).unwrap();
         assert_eq!(fed.next().await, ["a", "b"]);
-        assert!(!fed.failing());
     }
     fs::remove_dir_all(folder.path()).unwrap();
-    fed.until_failing().await;
+    fed.fails().await;
 }
 
 #[tokio::test]
 async fn a_folder_that_is_broken_from_the_start_hands_over_nothing() {
     let folder = folder(&[("a.yaml", "a: [")]);
     let mut fed = Fed::by(&folder);
-    fed.until_failing().await;
+    fed.fails().await;
     fs::write(folder.path().join("a.yaml"), yaml_service("a")).unwrap();
     assert_eq!(fed.next().await, ["a"]);
 }

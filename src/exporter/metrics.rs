@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 
 use super::documents::{Document, Documents};
 use super::gate::Rejection;
-use super::object::Kind;
+use super::selection::Selection;
 
 /// Prefix of every metric, as Deckhouse's exporter has it.
 const PREFIX: &str = "d8_istio_metadata_exporter";
@@ -36,8 +36,8 @@ struct DocumentLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct KindLabels {
-    kind: &'static str,
+struct WatchLabels {
+    watch: &'static str,
 }
 
 /// All metrics. Clones share them.
@@ -48,8 +48,10 @@ pub struct Metrics {
     rejected: Family<ReasonLabels, Counter>,
     changed: Family<DocumentLabels, Gauge>,
     available: Family<DocumentLabels, Gauge>,
-    synced: Family<KindLabels, Gauge>,
-    failing: Gauge,
+    synced: Family<WatchLabels, Gauge>,
+    failing: Family<WatchLabels, Gauge>,
+    failing_since: Family<WatchLabels, Gauge>,
+    stale: Gauge,
     services: Gauge,
     not_exported: Gauge,
     gateways: Gauge,
@@ -61,7 +63,8 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix(PREFIX);
         let (requests, rejected) = (Family::default(), Family::default());
         let (changed, available, synced) = (Family::default(), Family::default(), Family::default());
-        let (failing, services, not_exported) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let (failing, failing_since) = (Family::default(), Family::default());
+        let (stale, services, not_exported) = (Gauge::default(), Gauge::default(), Gauge::default());
         let (gateways, peers) = (Gauge::default(), Gauge::default());
         registry.register("requests", "Requests answered, by route and status code", Clone::clone(&requests));
         registry.register("rejected_tokens", "Requests for the private document refused", Clone::clone(&rejected));
@@ -71,8 +74,14 @@ impl Default for Metrics {
             Clone::clone(&changed),
         );
         registry.register("document_available", "Whether a document can be served", Clone::clone(&available));
-        registry.register("source_synced", "Whether all objects of a kind have been read", Clone::clone(&synced));
-        registry.register("source_failing", "Whether the last reading of the source failed", failing.clone());
+        registry.register("watch_synced", "Whether what it watches has been read as a whole", Clone::clone(&synced));
+        registry.register("watch_failing", "Whether what it watches cannot be read", Clone::clone(&failing));
+        registry.register(
+            "watch_failing_since_timestamp_seconds",
+            "When the watch was last known to be good; 0 while it is",
+            Clone::clone(&failing_since),
+        );
+        registry.register("stale", "Whether the private document does not claim to be complete", stale.clone());
         registry.register("exported_services", "Services in the private document", services.clone());
         registry.register("not_exported_services", "Labelled Services that cannot be exported", not_exported.clone());
         registry.register("gateways", "Gateways in the private document", gateways.clone());
@@ -85,6 +94,8 @@ impl Default for Metrics {
             available,
             synced,
             failing,
+            failing_since,
+            stale,
             services,
             not_exported,
             gateways,
@@ -104,20 +115,20 @@ impl Metrics {
         self.rejected.get_or_create(&ReasonLabels { reason: reason.label() }).inc();
     }
 
-    /// The source could be read (or not).
-    pub fn source_failing(&self, failing: bool) {
-        self.failing.set(i64::from(failing));
-    }
-
     /// Documents were rendered at `now`; `before` are those that they replace.
     pub fn rendered(&self, before: &Documents, after: &Documents, now: Timestamp) {
         self.document("public", &before.public, &after.public, now);
         self.document("spiffe", &before.spiffe, &after.spiffe, now);
         self.document("private", &before.private, &after.private, now);
-        for kind in Kind::ALL {
-            let synced = !after.unsynced.contains(&kind);
-            self.synced.get_or_create(&KindLabels { kind: kind.as_str() }).set(i64::from(synced));
+        for selection in Selection::ALL {
+            let labels = WatchLabels { watch: selection.label() };
+            let failure = after.failures.iter().find(|(failing, _)| *failing == selection);
+            let since = failure.map_or(0, |(_, failure)| (now - failure.since.elapsed()).as_second());
+            self.synced.get_or_create(&labels).set(i64::from(!after.unsynced.contains(&selection)));
+            self.failing.get_or_create(&labels).set(i64::from(failure.is_some()));
+            self.failing_since.get_or_create(&labels).set(since);
         }
+        self.stale.set(i64::from(after.stale));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.services.set(count(after.services));
         self.not_exported.set(count(after.not_exported.len()));

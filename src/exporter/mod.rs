@@ -18,6 +18,7 @@ pub mod object;
 pub mod peers;
 pub mod router;
 pub mod run;
+pub mod selection;
 pub mod source;
 pub mod spiffe;
 #[cfg(test)]

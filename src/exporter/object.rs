@@ -149,6 +149,17 @@ pub enum ObjectError {
 }
 
 impl Object {
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Service(_) => Kind::Service,
+            Self::Pod(_) => Kind::Pod,
+            Self::Node(_) => Kind::Node,
+            Self::Data(data) => data.key.kind,
+        }
+    }
+
     /// Which object this is.
     #[must_use]
     pub fn key(&self) -> ObjectKey {

@@ -1,5 +1,6 @@
 //! What is answered: the documents to peers, and the exporter's own state to its cluster.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -112,12 +113,23 @@ fn unavailable(reason: &Unavailable) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, headers, format!("{reason}\n")).into_response()
 }
 
+/// Not ready before everything has been read once. After that a replica stays in service with what it knows: another
+/// one would hardly see more, and the body says what is wrong.
 async fn ready(State(server): State<Server>) -> Response {
-    let unsynced: Vec<_> = server.documents.borrow().unsynced.iter().map(|kind| kind.as_str()).collect();
-    if unsynced.is_empty() {
-        return "ok".into_response();
+    let documents = Arc::clone(&server.documents.borrow());
+    let unsynced: Vec<_> = documents.unsynced.iter().map(|selection| selection.label()).collect();
+    let mut lines =
+        vec![if unsynced.is_empty() { "ok".to_owned() } else { format!("not read yet: {}", unsynced.join(", ")) }];
+    // A folder that cannot be read is one problem, not one for each thing in it.
+    let problems: BTreeMap<_, _> = documents.failures.iter().map(|(_, one)| (&*one.problem, one.since)).collect();
+    lines.extend(
+        problems.iter().map(|(problem, since)| format!("failing for {} s: {problem}", since.elapsed().as_secs())),
+    );
+    if documents.stale {
+        lines.push("stale: the private document does not claim to be complete".to_owned());
     }
-    (StatusCode::SERVICE_UNAVAILABLE, format!("not read yet: {}\n", unsynced.join(", "))).into_response()
+    let status = if unsynced.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, lines.join("\n") + "\n").into_response()
 }
 
 async fn metrics(State(server): State<Server>) -> impl IntoResponse {

@@ -1,18 +1,23 @@
 //! The routes, in process.
 
+use std::time::Duration;
+
 use axum::body::to_bytes;
 use axum::http::Method;
 use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, HOST, IF_NONE_MATCH};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use super::super::feeder::Feeder;
 use super::super::gateways::Inlet;
 use super::super::identity::Identity;
-use super::super::index::Event;
-use super::super::object::{Kind, Object};
+use super::super::index::{Event, Failure};
+use super::super::object::Object;
+use super::super::selection::Selection;
+use super::super::source::Feed;
 use super::super::test_pki::{Ca, data, exported, gateway};
 use super::*;
 use crate::api::metadata::TokenClaims;
@@ -48,7 +53,12 @@ impl Reply {
     }
 }
 
-async fn world(synced: &[Kind]) -> World {
+async fn world(synced: &[Selection]) -> World {
+    fed(synced, []).await
+}
+
+/// What `synced` holds is read, then something more happens.
+async fn fed(synced: &[Selection], more: impl IntoIterator<Item = Event>) -> World {
     let (peer, own) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
     let peers = json!({"uuid-a": {"clusterUUID": "uuid-a", "authnKeyPub": peer.to_pem().public, "rootCA": "x"}});
     let manifests = [
@@ -66,11 +76,11 @@ async fn world(synced: &[Kind]) -> World {
     };
     let metrics = Metrics::default();
     let (feeder, documents) = Feeder::new(identity, metrics.clone());
-    let (events, receiver) = tokio::sync::mpsc::channel(1);
-    let resets = synced.iter().map(|&kind| Event::Reset(kind, objects.clone())).collect();
-    events.send(resets).await.unwrap();
-    drop(events);
-    feeder.follow(receiver).await;
+    let (feed, events) = Feed::new();
+    let resets = synced.iter().map(|&selection| Event::Reset(selection, objects.clone()));
+    feed.send(resets.chain(more).collect()).await.unwrap();
+    drop(feed);
+    feeder.follow(events).await;
     let gate = Gate { audience: "uuid-b".to_owned(), hosts: vec!["b.example".to_owned()], now };
     World { server: Server { documents, gate: Arc::new(gate), metrics }, peer, unknown: own }
 }
@@ -104,7 +114,7 @@ impl World {
 
 #[tokio::test]
 async fn public_documents_are_open() {
-    let world = world(&Kind::ALL).await;
+    let world = world(&Selection::ALL).await;
     for path in [PUBLIC, SPIFFE] {
         let reply = world.get(path).await;
         assert_eq!(reply.status, 200, "{path}");
@@ -120,7 +130,7 @@ async fn public_documents_are_open() {
 
 #[tokio::test]
 async fn a_peer_reads_the_private_document() {
-    let world = world(&Kind::ALL).await;
+    let world = world(&Selection::ALL).await;
     let reply = world.get_private(&world.token(|_| {})).await;
     assert_eq!(reply.status, 200);
     assert_eq!(reply.header(&CACHE_CONTROL), "private, no-store");
@@ -139,7 +149,7 @@ async fn a_peer_reads_the_private_document() {
 
 #[tokio::test]
 async fn every_refusal_looks_the_same() {
-    let world = world(&Kind::ALL).await;
+    let world = world(&Selection::ALL).await;
     let good = world.token(|_| {});
     let stranger = sign(&world.unknown, &claims_for("uuid-z", "uuid-b", None, now()));
     let impostor = sign(&world.unknown, &claims_for("uuid-a", "uuid-b", None, now()));
@@ -187,7 +197,7 @@ async fn every_refusal_looks_the_same() {
 
 #[tokio::test]
 async fn whoever_has_the_document_is_told_so_but_not_before_the_gate() {
-    let world = world(&Kind::ALL).await;
+    let world = world(&Selection::ALL).await;
     let etag = world.get_private(&world.token(|_| {})).await.header(&ETAG).to_owned();
     let ask = |token: String, tag: String| {
         Request::get(PRIVATE).header(AUTHORIZATION, format!("Bearer {token}")).header(IF_NONE_MATCH, tag)
@@ -211,24 +221,57 @@ async fn until_everything_is_read_nothing_is_served() {
     }
     assert_eq!(starting.get("/healthz").await.status, 200);
 
-    // Keys are known, Nodes are not: strangers learn nothing, a peer learns that it is early.
-    let early = world(&[Kind::Secret, Kind::ConfigMap, Kind::Service, Kind::Pod]).await;
+    // Keys are known, Services are not: strangers learn nothing, a peer learns that it is early.
+    let early = world(&Selection::ALL[1..]).await;
     assert_eq!(early.get(PRIVATE).await.status, 401);
     assert_eq!(early.get_private(&early.token(|_| {})).await.status, 503);
     assert_eq!(early.get(PUBLIC).await.status, 503);
-    let ready = |world: &World| {
-        let router = admin(world.server.clone());
-        async { router.oneshot(Request::get("/readyz").body(Body::empty()).unwrap()).await.unwrap() }
+    assert_eq!(ready(&early).await, (503, "not read yet: exported_services\n".to_owned()));
+    assert_eq!(ready(&world(&Selection::ALL).await).await, (200, "ok\n".to_owned()));
+}
+
+async fn ready(world: &World) -> (u16, String) {
+    let request = Request::get("/readyz").body(Body::empty()).unwrap();
+    let (parts, body) = admin(world.server.clone()).oneshot(request).await.unwrap().into_parts();
+    (parts.status.as_u16(), String::from_utf8(to_bytes(body, 10_000).await.unwrap().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn what_fails_is_told_while_the_last_good_documents_are_served() {
+    let failing = |selection, problem: &str, age: u64| {
+        let since = Instant::now().checked_sub(Duration::from_secs(age)).unwrap();
+        Event::Failing(selection, Failure { since, problem: problem.to_owned() })
     };
-    let reply = ready(&early).await;
-    assert_eq!(reply.status(), 503);
-    assert_eq!(to_bytes(reply.into_body(), 100).await.unwrap(), "not read yet: Node\n");
-    assert_eq!(ready(&world(&Kind::ALL).await).await.status(), 200);
+    let events = [
+        failing(Selection::Roots, "forbidden", 0),
+        failing(Selection::Nodes, "unreadable", 0),
+        failing(Selection::GatewayPods, "unreadable", 0),
+    ];
+    let young = fed(&Selection::ALL, events).await;
+    let told = ready(&young).await;
+    assert_eq!(told, (200, "ok\nfailing for 0 s: forbidden\nfailing for 0 s: unreadable\n".to_owned()));
+    assert!(young.get_private(&young.token(|_| {})).await.body.ends_with(r#""complete":true}"#));
+    assert!(young.metric("watch_failing{watch=\"roots\"} 1") && young.metric("watch_failing{watch=\"peers\"} 0"));
+    assert!(young.metric("watch_failing_since_timestamp_seconds{watch=\"peers\"} 0") && young.metric("stale 0"));
+
+    let old = fed(&Selection::ALL, [failing(Selection::Roots, "forbidden", 1000)]).await;
+    let told = "ok\nfailing for 1000 s: forbidden\nstale: the private document does not claim to be complete\n";
+    assert_eq!(ready(&old).await, (200, told.to_owned()));
+    let document = old.get_private(&old.token(|_| {})).await;
+    assert!(document.status == 200 && !document.body.contains("complete"), "{}", document.body);
+    assert!(old.metric("stale 1"));
+    let metrics = old.server.metrics.encode();
+    let since = metrics.lines().find_map(|line| line.split_once("failing_since_timestamp_seconds{watch=\"roots\"} "));
+    let age = Timestamp::now().as_second() - since.unwrap().1.parse::<i64>().unwrap();
+    assert!((1000..1060).contains(&age), "{age}");
+
+    let starting = fed(&Selection::ALL[1..], [failing(Selection::ExportedServices, "x", 3)]).await;
+    assert_eq!(ready(&starting).await, (503, "not read yet: exported_services\nfailing for 3 s: x\n".to_owned()));
 }
 
 #[tokio::test]
 async fn only_get_and_head_without_a_body() {
-    let world = world(&Kind::ALL).await;
+    let world = world(&Selection::ALL).await;
     for path in [PUBLIC, SPIFFE, PRIVATE, "/healthz"] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH] {
             let reply = world.send(Request::builder().method(&method).uri(path), Body::empty()).await;
@@ -249,7 +292,7 @@ async fn only_get_and_head_without_a_body() {
 
 #[tokio::test]
 async fn metrics_say_what_happened_and_what_there_is() {
-    let world = world(&Kind::ALL).await;
+    let world = world(&Selection::ALL).await;
     world.get(PUBLIC).await;
     world.get("/some/path?x=1").await;
     world.get("/other").await;
@@ -259,7 +302,7 @@ async fn metrics_say_what_happened_and_what_there_is() {
         "requests_total{route=\"public\",code=\"413\"} 1",
         "requests_total{route=\"other\",code=\"404\"} 2",
         "document_available{document=\"private\"} 1",
-        "source_synced{kind=\"Node\"} 1",
+        "watch_synced{watch=\"nodes\"} 1",
         "exported_services 1",
         "gateways 1",
         "peers 1",
@@ -279,7 +322,7 @@ proptest! {
     fn no_authorization_header_opens_the_gate_or_breaks_it(value in proptest::collection::vec(any::<u8>(), 0..300)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let world = world(&Kind::ALL).await;
+            let world = world(&Selection::ALL).await;
             if let Ok(value) = HeaderValue::from_bytes(&value) {
                 let reply = world.send(Request::get(PRIVATE).header(AUTHORIZATION, value), Body::empty()).await;
                 assert_eq!(reply.status, 401);

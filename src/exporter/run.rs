@@ -78,7 +78,7 @@ pub async fn run<S: Source>(
     let tls = settings.tls.map(TlsFiles::load).transpose()?;
 
     let metrics = Metrics::default();
-    let (feed, events) = Feed::new(metrics.clone());
+    let (feed, events) = Feed::new();
     let audience = settings.identity.cluster_uuid.to_string();
     let (feeder, documents) = Feeder::new(settings.identity, metrics.clone());
     let hosts = hosts(settings.public_hosts, address);

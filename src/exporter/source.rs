@@ -6,7 +6,6 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::index::Event;
-use super::metrics::Metrics;
 
 /// How many batches may wait for the index.
 const QUEUE: usize = 16;
@@ -24,7 +23,7 @@ pub enum SourceError {
 
 /// Something that sees the cluster's objects and how they change.
 pub trait Source: Send + 'static {
-    /// Feeds until it cannot go on. It starts with an [`Event::Reset`] for every kind, in any order.
+    /// Feeds until it cannot go on. It starts with an [`Event::Reset`] for every selection, in any order.
     fn run(self, feed: Feed) -> impl Future<Output = SourceError> + Send;
 }
 
@@ -32,25 +31,18 @@ pub trait Source: Send + 'static {
 #[derive(Clone, Debug)]
 pub struct Feed {
     events: mpsc::Sender<Vec<Event>>,
-    metrics: Metrics,
 }
 
 impl Feed {
     /// A feed, and the end that the index is fed from.
     #[must_use]
-    pub fn new(metrics: Metrics) -> (Self, mpsc::Receiver<Vec<Event>>) {
+    pub fn new() -> (Self, mpsc::Receiver<Vec<Event>>) {
         let (events, receiver) = mpsc::channel(QUEUE);
-        (Self { events, metrics }, receiver)
+        (Self { events }, receiver)
     }
 
     /// Hands over changes that belong together: no document shows only some of them.
     pub async fn send(&self, events: Vec<Event>) -> Result<(), SourceError> {
-        self.metrics.source_failing(false);
         self.events.send(events).await.map_err(|_| SourceError::Stopping)
-    }
-
-    /// The source cannot be read at the moment. What is known stays.
-    pub fn failing(&self) {
-        self.metrics.source_failing(true);
     }
 }

@@ -1,0 +1,186 @@
+//! What the exporter reads of its cluster, in parts that are each read as a whole: one list, one watch, one permission.
+
+use std::fmt;
+
+use super::gateways::Inlet;
+use super::object::{
+    ADVERTISE_CONFIG_MAP, CA_SECRET, GATEWAY_LABEL, KEYPAIR_SECRET, Kind, Object, PEERS_SECRET, ROOT_CONFIG_MAP,
+    is_gateway,
+};
+use crate::api::kubernetes::{NAMESPACE, PUBLIC_SERVICE_LABEL};
+
+/// A part of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Selection {
+    /// Services that carry the label, in all namespaces.
+    ExportedServices,
+    /// Services of the east-west gateway.
+    GatewayServices,
+    /// Pods of the east-west gateway.
+    GatewayPods,
+    /// Nodes.
+    Nodes,
+    /// The mesh's root certificates.
+    Roots,
+    /// Gateway addresses named by an operator.
+    AdvertisedGateways,
+    /// Our key pair.
+    KeyPair,
+    /// The peers' public documents.
+    Peers,
+    /// The mesh's own CA.
+    OwnCa,
+}
+
+/// Which objects of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// All of them, in the cluster.
+    Kind,
+    /// Those with a label, in all namespaces.
+    Label(&'static str),
+    /// Those of the gateway, in the module's namespace.
+    GatewayLabel,
+    /// The one of that name, in the module's namespace.
+    Name(&'static str),
+}
+
+impl Selection {
+    /// Every selection.
+    pub const ALL: [Self; 9] = [
+        Self::ExportedServices,
+        Self::GatewayServices,
+        Self::GatewayPods,
+        Self::Nodes,
+        Self::Roots,
+        Self::AdvertisedGateways,
+        Self::KeyPair,
+        Self::Peers,
+        Self::OwnCa,
+    ];
+
+    /// Those that the documents follow from. Pods and Nodes are nobody's business while a load balancer is the inlet.
+    pub fn needed(inlet: Inlet) -> impl Iterator<Item = Self> {
+        let of_nodes = |selection: &Self| matches!(selection, Self::GatewayPods | Self::Nodes);
+        Self::ALL.into_iter().filter(move |selection| inlet == Inlet::NodePort || !of_nodes(selection))
+    }
+
+    /// One word for metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ExportedServices => "exported_services",
+            Self::GatewayServices => "gateway_services",
+            Self::GatewayPods => "gateway_pods",
+            Self::Nodes => "nodes",
+            Self::Roots => "roots",
+            Self::AdvertisedGateways => "advertised_gateways",
+            Self::KeyPair => "key_pair",
+            Self::Peers => "peers",
+            Self::OwnCa => "own_ca",
+        }
+    }
+
+    /// Kind of its objects.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::ExportedServices | Self::GatewayServices => Kind::Service,
+            Self::GatewayPods => Kind::Pod,
+            Self::Nodes => Kind::Node,
+            Self::Roots | Self::AdvertisedGateways => Kind::ConfigMap,
+            Self::KeyPair | Self::Peers | Self::OwnCa => Kind::Secret,
+        }
+    }
+
+    /// Which objects of the kind.
+    #[must_use]
+    pub fn by(self) -> By {
+        match self {
+            Self::ExportedServices => By::Label(PUBLIC_SERVICE_LABEL),
+            Self::GatewayServices | Self::GatewayPods => By::GatewayLabel,
+            Self::Nodes => By::Kind,
+            Self::Roots => By::Name(ROOT_CONFIG_MAP.0),
+            Self::AdvertisedGateways => By::Name(ADVERTISE_CONFIG_MAP),
+            Self::KeyPair => By::Name(KEYPAIR_SECRET.0),
+            Self::Peers => By::Name(PEERS_SECRET.0),
+            Self::OwnCa => By::Name(CA_SECRET.0),
+        }
+    }
+
+    /// Whether an object belongs to it.
+    #[must_use]
+    pub fn holds(self, object: &Object) -> bool {
+        let labelled = |label: &str| match object {
+            Object::Service(service) => service.metadata.labels.contains_key(label),
+            _ => false,
+        };
+        let of_gateway = || match object {
+            Object::Service(service) => is_gateway(&service.metadata),
+            Object::Pod(pod) => is_gateway(&pod.metadata),
+            _ => false,
+        };
+        let named = |name: &str| matches!(object, Object::Data(data) if data.key.name == name);
+        object.kind() == self.kind()
+            && match self.by() {
+                By::Kind => true,
+                By::Label(label) => labelled(label),
+                By::GatewayLabel => of_gateway(),
+                By::Name(name) => named(name),
+            }
+    }
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind();
+        match self.by() {
+            By::Kind => write!(f, "{kind}s"),
+            By::Label(label) => write!(f, "{kind}s with label {label}"),
+            By::GatewayLabel => write!(f, "{kind}s in {NAMESPACE} with label {}={}", GATEWAY_LABEL.0, GATEWAY_LABEL.1),
+            By::Name(name) => write!(f, "{kind} {NAMESPACE}/{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::test_pki::{data, exported, gateway};
+    use super::*;
+
+    fn of(manifest: serde_json::Value) -> Vec<Selection> {
+        let object = Object::read(manifest).unwrap().unwrap();
+        Selection::ALL.into_iter().filter(|selection| selection.holds(&object)).collect()
+    }
+
+    #[test]
+    fn an_object_belongs_where_it_is_read() {
+        assert_eq!(of(exported("xyz", "bar", "http", 80)), [Selection::ExportedServices]);
+        assert_eq!(of(gateway("10.0.0.1")), [Selection::GatewayServices]);
+        let mut both = gateway("10.0.0.1");
+        both["metadata"]["labels"][PUBLIC_SERVICE_LABEL] = json!("");
+        assert_eq!(of(both), [Selection::ExportedServices, Selection::GatewayServices]);
+        assert_eq!(of(data("Secret", "cacerts", "ca-cert.pem", "x")), [Selection::OwnCa]);
+        assert_eq!(of(data("ConfigMap", "istio-ca-root-cert", "root-cert.pem", "x")), [Selection::Roots]);
+        assert_eq!(of(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}})), [Selection::Nodes]);
+    }
+
+    #[test]
+    fn a_load_balancer_needs_neither_pods_nor_nodes() {
+        assert_eq!(Selection::needed(Inlet::NodePort).collect::<Vec<_>>(), Selection::ALL);
+        let without: Vec<_> = Selection::needed(Inlet::LoadBalancer).collect();
+        assert_eq!(without.len(), Selection::ALL.len() - 2);
+        assert!(!without.contains(&Selection::Nodes) && !without.contains(&Selection::GatewayPods));
+    }
+
+    #[test]
+    fn people_are_told_which_objects() {
+        let told: Vec<String> = Selection::ALL.iter().map(ToString::to_string).collect();
+        assert_eq!(told[0], "Services with label federation.istio.deckhouse.io/public-service");
+        assert_eq!(told[2], "Pods in d8-istio with label app=ingressgateway");
+        assert_eq!(told[3], "Nodes");
+        assert_eq!(told[6], "Secret d8-istio/d8-remote-authn-keypair");
+    }
+}
