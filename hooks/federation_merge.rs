@@ -1,4 +1,4 @@
-//! From status to values: the peers that the chart renders, and the keys that open our exporter's gate.
+//! From status to values: the peers that the chart renders, the keys that open our exporter's gate, and our own UUID.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -37,7 +37,7 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error 
     let ours = facts::ourselves(input, &values)?;
     let federations = federations::read(input, "federations", log)?;
     let merged = Merged::new(&federations, &ours, log);
-    emit(&merged, &federations, &values)
+    emit(&merged, &federations, &ours, &values)
 }
 
 /// What the values should be.
@@ -76,13 +76,21 @@ impl Merged {
     }
 }
 
-fn emit(merged: &Merged, federations: &Federations, values: &Values) -> Result<Effects, Box<dyn Error + Send + Sync>> {
+fn emit(
+    merged: &Merged,
+    federations: &Federations,
+    ours: &Ourselves,
+    values: &Values,
+) -> Result<Effects, Box<dyn Error + Send + Sync>> {
     let mut effects = Effects::default();
+    let was: Internal = values.istio.as_ref().and_then(|istio| istio.internal.clone()).unwrap_or_default();
+    if was.cluster_uuid.as_ref() != Some(&ours.uuid) {
+        effects.values.set(&["istio", "internal", "clusterUUID"], &ours.uuid)?;
+    }
     if !federations.all_read {
         // What cannot be read may be in the values: they stay until everything can be read again.
         return Ok(effects);
     }
-    let was: Internal = values.istio.as_ref().and_then(|istio| istio.internal.clone()).unwrap_or_default();
     if was.federations.as_ref() != Some(&merged.federations) {
         effects.values.set(&["istio", "internal", "federations"], &merged.federations)?;
     }

@@ -92,6 +92,9 @@ pub struct AllianceIngressGateway {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Internal {
+    /// Our UUID, wherever it is known from.
+    #[serde(rename = "clusterUUID")]
+    pub cluster_uuid: Option<String>,
     /// Our key pair towards other exporters.
     pub remote_authn_keypair: Option<AuthnKeypair>,
     /// Peers that are fit to be rendered.
