@@ -28,29 +28,39 @@ impl Chart for ModuleChart {
     fn render(&self, values: &Value) -> Result<Vec<Value>, String> {
         let values: Values = serde_json::from_value(values.clone()).map_err(|why| why.to_string())?;
         let istio = values.istio.unwrap_or_default();
-        if istio.federation.and_then(|federation| federation.enabled) != Some(true) {
+        let settings = istio.federation.unwrap_or_default();
+        if settings.enabled != Some(true) {
             return Ok(Vec::new());
         }
         let internal = istio.internal.unwrap_or_default();
         let mut objects: Vec<Value> = OWNERS.iter().map(|name| owner(name)).collect();
         if let Some(pair) = internal.remote_authn_keypair {
             let data = json!({"pub.pem": STANDARD.encode(pair.public), "priv.pem": STANDARD.encode(pair.private)});
-            objects.push(secret(KEYPAIR_SECRET, &data));
+            // Keys outlive a release that is removed by mistake.
+            let keep = json!({"metadata": {"annotations": {"helm.sh/resource-policy": "keep"}}});
+            objects.push(secret(KEYPAIR_SECRET, &data, &keep));
         }
         if let Some(peers) = internal.remote_public_metadata {
             let peers = serde_json::to_string(&peers).map_err(|why| why.to_string())?;
-            objects.push(secret(PEERS_SECRET, &json!({"remote-public-metadata.json": STANDARD.encode(peers)})));
+            objects.push(secret(
+                PEERS_SECRET,
+                &json!({"remote-public-metadata.json": STANDARD.encode(peers)}),
+                &json!({}),
+            ));
         }
         if let Some(anchors) = internal.federation_trust_anchors {
             let discovery = values.global.and_then(|global| global.discovery).unwrap_or_default();
-            objects.push(mesh_config(&discovery.cluster_domain.unwrap_or_default(), &anchors)?);
+            let trust_domain = discovery.cluster_domain.or(settings.cluster_domain).unwrap_or_default();
+            let namespace = settings.mesh_namespace.unwrap_or_else(|| NAMESPACE.to_owned());
+            objects.push(mesh_config(&trust_domain, &namespace, &anchors)?);
         }
         Ok(objects)
     }
 }
 
-fn object(kind: &str, name: &str, more: &Value) -> Value {
-    let labels: serde_json::Map<_, _> = LABELS.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+fn object(kind: &str, name: &str, app: &str, more: &Value) -> Value {
+    let labels: serde_json::Map<_, _> =
+        LABELS.iter().chain([&("app", app)]).map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
     let mut object = json!({
         "apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
     });
@@ -59,21 +69,26 @@ fn object(kind: &str, name: &str, more: &Value) -> Value {
 }
 
 fn owner(name: &str) -> Value {
-    object("ConfigMap", name, &json!({"metadata": {"labels": {"app": OWNER_APP}}}))
+    object("ConfigMap", name, OWNER_APP, &json!({}))
 }
 
-/// Keys outlive a Helm release that is removed by mistake.
-fn secret(name: &str, data: &Value) -> Value {
-    let keep = json!({"annotations": {"helm.sh/resource-policy": "keep"}});
-    object("Secret", name, &json!({"type": "Opaque", "metadata": keep, "data": data}))
+fn secret(name: &str, data: &Value, more: &Value) -> Value {
+    let mut secret = object("Secret", name, "metadata-exporter", &json!({"type": "Opaque", "data": data}));
+    json_patch::merge(&mut secret, more);
+    secret
 }
 
-fn mesh_config(trust_domain: &str, anchors: &[TrustAnchorEntry]) -> Result<Value, String> {
+fn mesh_config(trust_domain: &str, namespace: &str, anchors: &[TrustAnchorEntry]) -> Result<Value, String> {
     let certificates: Vec<Value> =
         anchors.iter().map(|anchor| json!({"pem": anchor.pem, "trustDomains": anchor.trust_domains})).collect();
-    let mesh = json!({"trustDomain": trust_domain, "rootNamespace": NAMESPACE, "caCertificates": certificates});
+    let mesh = json!({"trustDomain": trust_domain, "rootNamespace": namespace, "caCertificates": certificates});
     let mesh = serde_saphyr::to_string(&mesh).map_err(|why| why.to_string())?;
-    Ok(object("ConfigMap", MESH_CONFIG, &json!({"data": {"mesh": mesh}})))
+    Ok(object(
+        "ConfigMap",
+        MESH_CONFIG,
+        "trust",
+        &json!({"metadata": {"namespace": namespace}, "data": {"mesh": mesh}}),
+    ))
 }
 
 #[cfg(test)]
