@@ -1,0 +1,84 @@
+//! The module's schemas as addon-operator reads them: extended, closed, and filled in where values are absent.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+/// Schemas of one module.
+pub(crate) struct Schemas {
+    /// What a user may configure.
+    pub(crate) config: Value,
+    /// What hooks may make of it.
+    pub(crate) values: Value,
+}
+
+impl Schemas {
+    /// Reads `openapi/` below `root`.
+    pub(crate) fn read(root: &Path) -> Result<Self, String> {
+        let read = |name: &str| -> Result<Value, String> {
+            let path = root.join("openapi").join(name);
+            let text = fs::read_to_string(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+            serde_saphyr::from_str(&text).map_err(|why| format!("{}: {why}", path.display()))
+        };
+        let (mut config, mut values) = (read("config-values.yaml")?, read("values.yaml")?);
+        if values["x-extend"] != json!({"schema": "config-values.yaml"}) {
+            return Err("openapi/values.yaml does not extend config-values.yaml".to_owned());
+        }
+        let settings = config["properties"].as_object().cloned().unwrap_or_default();
+        if let Some(members) = values["properties"].as_object_mut() {
+            members.extend(settings);
+        }
+        for schema in [&mut config, &mut values] {
+            close(schema);
+        }
+        Ok(Self { config, values })
+    }
+
+    /// A user's settings of the module as hooks get them: with the defaults of both schemas.
+    #[must_use]
+    pub(crate) fn filled(&self, mut settings: Value) -> Value {
+        fill(&self.values, &mut settings);
+        settings
+    }
+}
+
+/// What is not said about other members is read as a ban on them.
+fn close(schema: &mut Value) {
+    let Some(node) = schema.as_object_mut() else { return };
+    if node.get("type") == Some(&json!("object")) && !node.contains_key("additionalProperties") {
+        node.insert("additionalProperties".to_owned(), json!(false));
+    }
+    each_below(node, close);
+}
+
+fn each_below(node: &mut Map<String, Value>, mut visit: impl FnMut(&mut Value)) {
+    node.get_mut("properties")
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flat_map(Map::values_mut)
+        .for_each(&mut visit);
+    for name in ["items", "additionalProperties"] {
+        node.get_mut(name).into_iter().for_each(&mut visit);
+    }
+}
+
+fn fill(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+                if let (None, Some(default)) = (members.get(name), schema.get("default")) {
+                    members.insert(name.clone(), default.clone());
+                }
+            }
+            for (name, member) in members {
+                let known = schema["properties"].get(name).or_else(|| schema.get("additionalProperties"));
+                if let Some(schema) = known {
+                    fill(schema, member);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| fill(&schema["items"], item)),
+        _ => {}
+    }
+}
