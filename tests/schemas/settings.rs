@@ -5,6 +5,7 @@ use istio_federation::exporter::gateways::{Inlet, discover};
 use istio_federation::exporter::identity::ClusterUuid;
 use istio_federation::exporter::index::Index;
 use istio_federation::exporter::object::{ADVERTISE_CONFIG_MAP, ADVERTISE_KEYS, Object};
+use istio_federation::exporter::selection::Selection;
 use istio_federation::federation::names::DnsName;
 use istio_federation::federation::ourselves::Ourselves;
 use istio_federation::peer::url::host_of;
@@ -116,7 +117,7 @@ fn is_advertised(address: &str) -> bool {
     let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {ADVERTISE_KEYS[0]: list},
         "metadata": {"name": ADVERTISE_CONFIG_MAP, "namespace": NAMESPACE}});
     let mut index = Index::default();
-    index.apply(Object::read(config_map).unwrap().unwrap());
+    index.apply(Selection::AdvertisedGateways, Object::read(config_map).unwrap().unwrap());
     discover(&index, Inlet::LoadBalancer).is_ok()
 }
 
