@@ -19,7 +19,8 @@ use openapi::Schemas;
 use serde_json::{Map, Value, json};
 
 /// What no hook reads: settings and facts for templates alone.
-const OF_TEMPLATES: [&str; 27] = [
+const OF_TEMPLATES: [&str; 28] = [
+    "federation.operators[]",
     "federation.metadataExporter.image",
     "federation.metadataExporter.imagePullSecrets[]",
     "alliance.ingressGateway.inlet",

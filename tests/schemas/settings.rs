@@ -52,6 +52,8 @@ fn bad() -> Vec<(Value, &'static str)> {
         (federation("serviceAddressRange", json!("240.241.0.256/16")), "serviceAddressRange"),
         (federation("serviceAddressRange", json!("0.0.0.0/0")), "serviceAddressRange"),
         (federation("serviceAddressRange", json!("fd00::/108")), "serviceAddressRange"),
+        (federation("operators", json!("boss")), "operators"),
+        (federation("operators", json!([""])), "operators"),
         (exporter("image", json!("an image")), "image"),
         (exporter("image", json!("")), "image"),
         (exporter("imagePullSecrets", json!(["Secret"])), "imagePullSecrets"),
