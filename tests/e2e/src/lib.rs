@@ -1,1 +1,22 @@
 //! The harness: brings real components up and down, waits on conditions, and leaves logs behind on failure.
+
+mod api_server;
+mod audit;
+mod component;
+mod helm;
+mod identity;
+mod objects;
+mod ports;
+mod scratch;
+mod tools;
+mod wait;
+
+pub use api_server::{ApiServer, Part};
+pub use audit::AuditEvent;
+pub use component::Component;
+pub use helm::Helm;
+pub use objects::{apply, create, install_crds, read_yaml};
+pub use ports::free_port;
+pub use scratch::Scratch;
+pub use tools::Tools;
+pub use wait::until;

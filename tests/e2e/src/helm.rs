@@ -1,0 +1,95 @@
+//! Helm, without anything of the user's own configuration.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::objects::parse_yaml;
+use crate::{ApiServer, Tools};
+
+/// Real Helm on one API server, or on none.
+#[derive(Debug, Clone)]
+pub struct Helm {
+    program: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl Helm {
+    /// On a server, with all rights.
+    pub fn on(server: &ApiServer) -> anyhow::Result<Self> {
+        Ok(Self { program: Tools::find()?.helm, kubeconfig: server.kubeconfig() })
+    }
+
+    /// For `template` and `lint`.
+    pub fn offline() -> anyhow::Result<Self> {
+        Ok(Self { program: Tools::find()?.helm, kubeconfig: "/dev/null".into() })
+    }
+
+    /// What the chart renders, where the server has the API versions of Kubernetes and `api_versions` (`group/version` or
+    /// `group/version/Kind`).
+    pub async fn template(
+        &self,
+        release: &str,
+        namespace: &str,
+        chart: &Path,
+        values: &Value,
+        api_versions: &[&str],
+    ) -> anyhow::Result<Vec<Value>> {
+        let mut args = vec!["template", release, "--namespace", namespace];
+        args.extend(api_versions.iter().flat_map(|version| ["--api-versions", version]));
+        parse_yaml(&self.run(&args, Some((chart, values))).await?).context("what Helm rendered is not YAML")
+    }
+
+    /// Installs or upgrades the release. Helm's own word on it.
+    pub async fn upgrade(
+        &self,
+        release: &str,
+        namespace: &str,
+        chart: &Path,
+        values: &Value,
+    ) -> anyhow::Result<String> {
+        self.run(&["upgrade", release, "--install", "--namespace", namespace], Some((chart, values))).await
+    }
+
+    /// Uninstalls the release.
+    pub async fn uninstall(&self, release: &str, namespace: &str) -> anyhow::Result<String> {
+        self.run(&["uninstall", release, "--namespace", namespace], None).await
+    }
+
+    /// Helm's own check; a warning is an error.
+    pub async fn lint(&self, namespace: &str, chart: &Path, values: &Value) -> anyhow::Result<String> {
+        self.run(&["lint", "--strict", "--namespace", namespace], Some((chart, values))).await
+    }
+
+    async fn run(&self, args: &[impl AsRef<OsStr>], chart: Option<(&Path, &Value)>) -> anyhow::Result<String> {
+        let mut command = Command::new(&self.program);
+        command.args(args).env("KUBECONFIG", &self.kubeconfig);
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(|name| name.starts_with("HELM_")))
+        {
+            command.env_remove(name);
+        }
+        for folder in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+            command.env(folder, "/nonexistent");
+        }
+        if let Some((chart, _)) = chart {
+            command.arg(chart).args(["--values", "-"]);
+        }
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+        if let (Some((_, values)), Some(mut stdin)) = (chart, child.stdin.take()) {
+            stdin.write_all(&serde_json::to_vec(values)?).await?;
+        }
+        let output = child.wait_with_output().await?;
+        let (stdout, stderr) =
+            (String::from_utf8(output.stdout)?, String::from_utf8_lossy(&output.stderr).into_owned());
+        // lint says what is wrong on stdout.
+        ensure!(output.status.success(), "helm {}: {}\n{stderr}{stdout}", args[0].as_ref().display(), output.status);
+        Ok(stdout)
+    }
+}

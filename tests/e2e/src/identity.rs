@@ -1,0 +1,52 @@
+//! Keys, certificates and tokens that an API server starts with.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+/// Fresh ones for one server.
+pub(crate) struct Identity {
+    /// Of the user `admin`, group `system:masters`.
+    pub(crate) admin: String,
+    /// Of kube-controller-manager.
+    pub(crate) controllers: String,
+}
+
+impl Identity {
+    /// Writes `ca.crt`, `server.crt`, `server.key`, `accounts.key`, `accounts.pub` and `tokens.csv` into `folder`.
+    pub(crate) fn write(folder: &Path) -> anyhow::Result<Self> {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "e2e-api-server-ca");
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        let names = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+        let mut params = CertificateParams::new(names.map(str::to_owned))?;
+        params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+        let key = KeyPair::generate()?;
+        let accounts = KeyPair::generate()?;
+        fs::write(folder.join("ca.crt"), ca.pem())?;
+        fs::write(folder.join("server.crt"), params.signed_by(&key, &ca)?.pem())?;
+        fs::write(folder.join("server.key"), key.serialize_pem())?;
+        fs::write(folder.join("accounts.key"), accounts.serialize_pem())?;
+        fs::write(folder.join("accounts.pub"), accounts.public_key_pem())?;
+        let identity = Self { admin: token()?, controllers: token()? };
+        let tokens = format!(
+            "{},admin,1,system:masters\n{},system:kube-controller-manager,2,system:masters\n",
+            identity.admin, identity.controllers
+        );
+        fs::write(folder.join("tokens.csv"), tokens)?;
+        Ok(identity)
+    }
+}
+
+fn token() -> anyhow::Result<String> {
+    let mut random = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut random)?;
+    random.iter().try_fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}")?;
+        Ok(hex)
+    })
+}
