@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exporter::gateways::Inlet;
 use crate::exporter::identity::{ClusterUuid, Identity};
+use crate::exporter::kubernetes::Kubernetes;
 use crate::exporter::manifests::Manifests;
 use crate::exporter::run::{Settings, run};
 use crate::exporter::tls::TlsFiles;
@@ -18,9 +19,13 @@ use crate::peer::url::host_of;
 /// Options of the exporter; each can come from the environment as well.
 #[derive(Args, Clone, Debug)]
 pub struct ExporterArgs {
-    /// Folder of Kubernetes manifests to serve from (YAML, JSON; read again when something in it changes)
-    #[arg(long, env = "MANIFESTS", value_name = "DIR")]
-    manifests: PathBuf,
+    /// Folder of Kubernetes manifests to serve from, instead of a cluster (YAML, JSON; read again when something in it
+    /// changes)
+    #[arg(long, env = "MANIFESTS", value_name = "DIR", conflicts_with = "kubeconfig")]
+    manifests: Option<PathBuf>,
+    /// Kubeconfig of the cluster to serve [default: that of KUBECONFIG, or the cluster that we run in]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
     /// Address to serve the metadata on; port 0 takes a free one
     #[arg(long, env = "LISTEN", value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -66,6 +71,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// Where the objects are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// In a folder of manifests.
+    Folder(PathBuf),
+    /// In a cluster, that of a kubeconfig where one is named.
+    Cluster(Option<PathBuf>),
+}
+
 impl ExporterArgs {
     /// Serves until SIGTERM or SIGINT.
     pub fn run(self) -> anyhow::Result<()> {
@@ -79,14 +93,22 @@ impl ExporterArgs {
                     _ = int.recv() => {}
                 }
             };
-            let (settings, manifests) = self.settings();
-            Ok(run(settings, manifests, stop).await?)
+            let (settings, place) = self.settings();
+            match place {
+                Place::Folder(folder) => run(settings, Manifests::new(folder), stop).await?,
+                Place::Cluster(kubeconfig) => {
+                    let source = Kubernetes::connect(kubeconfig.as_deref(), settings.identity.inlet).await?;
+                    run(settings, source, stop).await?;
+                }
+            }
+            Ok(())
         })
     }
 
-    fn settings(self) -> (Settings, Manifests) {
+    fn settings(self) -> (Settings, Place) {
         let Self {
             manifests,
+            kubeconfig,
             listen,
             metrics_listen,
             cluster_domain,
@@ -101,7 +123,8 @@ impl ExporterArgs {
         } = self;
         let identity = Identity { cluster_uuid, cluster_domain, inlet };
         let tls = tls_cert.zip(tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
-        (Settings { identity, listen, metrics_listen, public_hosts, tls, port_file }, Manifests::new(manifests))
+        let place = manifests.map_or(Place::Cluster(kubeconfig), Place::Folder);
+        (Settings { identity, listen, metrics_listen, public_hosts, tls, port_file }, place)
     }
 }
 
@@ -130,9 +153,9 @@ mod tests {
         args: ExporterArgs,
     }
 
-    fn parse(more: &[&str]) -> Result<(Settings, Manifests), String> {
+    fn parse(more: &[&str]) -> Result<(Settings, Place), String> {
         let given = |option: &str| more.contains(&option);
-        let least = [["--manifests", "m"], ["--cluster-domain", "b.local"], ["--cluster-uuid", "b"]];
+        let least = [["--cluster-domain", "b.local"], ["--cluster-uuid", "b"]];
         let least = least.iter().filter(|[option, _]| !given(option)).flatten();
         let all = ["x"].iter().chain(least).chain(more);
         let parsed = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
@@ -151,6 +174,14 @@ mod tests {
     }
 
     #[test]
+    fn objects_are_in_a_folder_or_in_a_cluster() {
+        let place = |more: &[&str]| parse(more).unwrap().1;
+        assert_eq!(place(&[]), Place::Cluster(None));
+        assert_eq!(place(&["--kubeconfig", "k"]), Place::Cluster(Some("k".into())));
+        assert_eq!(place(&["--manifests", "m"]), Place::Folder("m".into()));
+    }
+
+    #[test]
     fn bad_options_are_refused_with_their_name() {
         for (bad, option) in [
             (&["--inlet", "HostPort"][..], "--inlet"),
@@ -160,6 +191,7 @@ mod tests {
             (&["--public-host", "b.example/metadata"], "--public-host"),
             (&["--tls-cert", "c"], "--tls-key"),
             (&["--listen", "8080"], "--listen"),
+            (&["--manifests", "m", "--kubeconfig", "k"], "--kubeconfig"),
         ] {
             let error = parse(bad).err().unwrap();
             let told = error.contains(&format!("'{option}")) || error.contains(&format!("  {option}"));

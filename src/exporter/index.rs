@@ -88,10 +88,11 @@ impl Index {
     /// Replaces everything of a selection, which from now on counts as synced.
     pub fn reset(&mut self, selection: Selection, objects: Vec<Object>) -> bool {
         let objects = objects.into_iter().filter(|object| selection.holds(object));
-        let after =
-            Part { objects: objects.map(|object| (object.key(), object)).collect(), synced: true, failure: None };
-        let before = std::mem::replace(self.part(selection), after);
-        !before.synced || before.failure.is_some() || before.objects != self.part(selection).objects
+        let objects = objects.map(|object| (object.key(), object)).collect();
+        let part = self.part(selection);
+        let different = !part.synced || part.objects != objects;
+        (part.objects, part.synced) = (objects, true);
+        different
     }
 
     /// The first moment of a failure stays, whatever follows; its reason is the latest.
@@ -254,8 +255,9 @@ mod tests {
         assert_eq!((names(&index), index.is_synced(Selection::Nodes)), (vec!["a"], true));
         assert!(index.handle(Event::Current(Selection::Nodes)));
         assert!(!index.handle(Event::Current(Selection::Nodes)));
-        index.handle(failure(later, "broken"));
-        assert!(index.reset(Selection::Nodes, vec![node("a")]), "a whole reading ends a failure");
         assert_eq!(index.stale_from(), None);
+        index.handle(failure(later, "broken"));
+        index.reset(Selection::Nodes, vec![]);
+        assert!(index.stale_from().is_some(), "what was read is old at once, unless changes arrive");
     }
 }

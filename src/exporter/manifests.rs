@@ -120,7 +120,7 @@ impl Source for Manifests {
                 let events = match &read {
                     Ok(objects) => {
                         tracing::info!(folder = %self.folder.display(), objects = objects.len(), "manifests read");
-                        Selection::ALL.into_iter().map(|selection| reset(selection, objects)).collect()
+                        Selection::ALL.into_iter().flat_map(|selection| reset(selection, objects)).collect()
                     }
                     Err(error) => {
                         tracing::warn!(%error, "the manifests cannot be read; what was read before stays");
@@ -171,8 +171,9 @@ async fn wait(changes: &mut mpsc::Receiver<()>) {
     }
 }
 
-fn reset(selection: Selection, objects: &[Object]) -> Event {
-    Event::Reset(selection, objects.iter().filter(|object| selection.holds(object)).cloned().collect())
+fn reset(selection: Selection, objects: &[Object]) -> [Event; 2] {
+    let objects = objects.iter().filter(|object| selection.holds(object)).cloned().collect();
+    [Event::Reset(selection, objects), Event::Current(selection)]
 }
 
 /// Reads every manifest of a folder that the exporter has a use for, in the order of their keys.

@@ -74,23 +74,23 @@ impl Fed {
     }
 
     async fn batch(&mut self) -> Vec<Event> {
-        let batch = timeout(Duration::from_mins(1), self.events.recv()).await.expect("a batch").unwrap();
-        assert_eq!(batch.len(), Selection::ALL.len(), "everything at once");
-        batch
+        timeout(Duration::from_mins(1), self.events.recv()).await.expect("a batch").unwrap()
     }
 
     /// The Services of the next batch.
     async fn next(&mut self) -> Vec<String> {
-        let mut names = Vec::new();
+        let (mut names, mut read) = (Vec::new(), 0);
         for event in self.batch().await {
             match event {
                 Event::Reset(Selection::ExportedServices, objects) => {
                     names.extend(objects.iter().map(|object| object.key().name));
                 }
                 Event::Reset(..) => {}
+                Event::Current(_) => read += 1,
                 other => panic!("{other:?}"),
             }
         }
+        assert_eq!(read, Selection::ALL.len(), "everything at once");
         names
     }
 

@@ -11,6 +11,7 @@ pub mod gate;
 pub mod gateways;
 pub mod identity;
 pub mod index;
+pub mod kubernetes;
 pub mod listen;
 pub mod manifests;
 pub mod metrics;

@@ -243,7 +243,8 @@ fn typed<T: DeserializeOwned>(key: &ObjectKey, manifest: Map<String, Value>) -> 
         .map_err(|error| ObjectError::Shape { key: key.clone(), problem: error.to_string() })
 }
 
-fn wanted_members(key: &ObjectKey) -> &'static [&'static str] {
+/// Members that are read of a ConfigMap or Secret; none of one that is of no use.
+pub(super) fn wanted_members(key: &ObjectKey) -> &'static [&'static str] {
     if key.namespace != NAMESPACE {
         return &[];
     }
@@ -280,7 +281,8 @@ fn data(key: ObjectKey, manifest: &Map<String, Value>) -> Result<Option<Object>,
     Ok(Some(Object::Data(Data { key, entries })))
 }
 
-fn decoded(text: &str) -> Option<String> {
+/// Text that is encoded as in a Secret.
+pub(super) fn decoded(text: &str) -> Option<String> {
     let compact: String = text.split_ascii_whitespace().collect();
     String::from_utf8(STANDARD.decode(compact).ok()?).ok()
 }

@@ -1,0 +1,88 @@
+//! What the exporter asks of the API server, for requests and for RBAC: `list` and `watch`, nothing else.
+
+use super::super::gateways::Inlet;
+use super::super::object::{GATEWAY_LABEL, Kind};
+use super::super::selection::{By, Selection};
+use crate::api::kubernetes::NAMESPACE;
+
+/// The verbs that are used on everything.
+pub const VERBS: [&str; 2] = ["list", "watch"];
+
+/// Something that RBAC has to allow, with [`VERBS`]; everything is in the core API group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Permission {
+    /// Namespace of the Role; none for the `ClusterRole`.
+    pub namespace: Option<&'static str>,
+    /// Resource.
+    pub resource: &'static str,
+    /// The one object; none for all of them.
+    pub name: Option<&'static str>,
+}
+
+/// Everything that has to be allowed, and all that should be.
+#[must_use]
+pub fn permissions(inlet: Inlet) -> Vec<Permission> {
+    let mut all: Vec<Permission> = Selection::needed(inlet).map(permission).collect();
+    // The Services of the gateway are among those of all namespaces.
+    let broad: Vec<&str> = all.iter().filter(|one| one.namespace.is_none()).map(|one| one.resource).collect();
+    all.retain(|one| one.namespace.is_none() || !broad.contains(&one.resource));
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// What reading a selection needs.
+#[must_use]
+pub fn permission(selection: Selection) -> Permission {
+    let (namespace, name) = match selection.by() {
+        By::Kind | By::Label(_) => (None, None),
+        By::GatewayLabel => (Some(NAMESPACE), None),
+        By::Name(name) => (Some(NAMESPACE), Some(name)),
+    };
+    let resource = match selection.kind() {
+        Kind::Service => "services",
+        Kind::Pod => "pods",
+        Kind::Node => "nodes",
+        Kind::ConfigMap => "configmaps",
+        Kind::Secret => "secrets",
+    };
+    Permission { namespace, resource, name }
+}
+
+/// Label selector and field selector of a selection.
+pub(super) fn selectors(selection: Selection) -> (Option<String>, Option<String>) {
+    match selection.by() {
+        By::Kind => (None, None),
+        By::Label(label) => (Some(label.to_owned()), None),
+        By::GatewayLabel => (Some(format!("{}={}", GATEWAY_LABEL.0, GATEWAY_LABEL.1)), None),
+        // By this one field the API server tells which object a list or watch is of, and RBAC can allow it by name.
+        By::Name(name) => (None, Some(format!("metadata.name={name}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_are_as_few_as_the_inlet_needs() {
+        let told = |inlet| -> Vec<String> {
+            let told = permissions(inlet).into_iter();
+            told.map(|one| format!("{:?} {} {:?}", one.namespace, one.resource, one.name)).collect()
+        };
+        let data = [
+            r#"Some("d8-istio") configmaps Some("istio-ca-root-cert")"#,
+            r#"Some("d8-istio") configmaps Some("metadata-exporter-ingressgateway-advertise")"#,
+            r#"Some("d8-istio") secrets Some("cacerts")"#,
+            r#"Some("d8-istio") secrets Some("d8-remote-authn-keypair")"#,
+            r#"Some("d8-istio") secrets Some("d8-remote-clusters-public-metadata")"#,
+        ];
+        let with = |first: &[&str], middle: &[&str]| -> Vec<String> {
+            let (maps, secrets) = data.split_at(2);
+            [first, maps, middle, secrets].concat().into_iter().map(str::to_owned).collect()
+        };
+        assert_eq!(told(Inlet::LoadBalancer), with(&["None services None"], &[]));
+        let pods = r#"Some("d8-istio") pods None"#;
+        assert_eq!(told(Inlet::NodePort), with(&["None nodes None", "None services None"], &[pods]));
+    }
+}

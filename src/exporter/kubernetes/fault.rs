@@ -1,0 +1,164 @@
+//! What goes wrong between us and the API server, in words that tell what to do.
+
+use std::error::Error;
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use kube::core::Status;
+
+use super::super::selection::Selection;
+use super::access::permission;
+
+/// Most characters of what the API server or the system says.
+const TOLD_LIMIT: usize = 400;
+
+/// What was being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    List,
+    Watch,
+}
+
+/// Why it cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The API server refuses.
+    Refused { code: u16, message: String, retry_after: Option<Duration> },
+    /// What happened since the version that we know is not kept any more: only a list helps.
+    Expired,
+    /// No connection.
+    Unreachable(String),
+    /// No answer.
+    Mute(Duration),
+    /// The answer ends where it should not.
+    Broken(String),
+    /// A watch that ends at once, before it said anything.
+    Short,
+    /// A watch without the signs of life that are asked for.
+    Quiet(Duration),
+    /// More bytes than any object has.
+    TooLong(usize),
+    /// Not what an API server says.
+    Unreadable(String),
+}
+
+/// Something that went wrong with a selection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) selection: Selection,
+    pub(super) verb: Verb,
+    pub(super) cause: Cause,
+}
+
+impl Cause {
+    pub(super) fn of_status(status: &Status) -> Self {
+        if status.code == 410 {
+            return Self::Expired;
+        }
+        let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+        let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+        Self::Refused { code: status.code, message: told(&status.message), retry_after }
+    }
+
+    pub(super) fn of(error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::of_status(status),
+            other => Self::Unreachable(told(&chain(other))),
+        }
+    }
+}
+
+/// An error with all its sources, each once: wrappers repeat what they wrap.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            // Writing to a String does not fail.
+            let _ = write!(text, ": {more}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// Text of others as it may be shown.
+fn told(text: &str) -> String {
+    let shown = text.chars().take(TOLD_LIMIT).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' });
+    shown.collect()
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = match self.verb {
+            Verb::List => "list",
+            Verb::Watch => "watch",
+        };
+        write!(f, "cannot {verb} {}: ", self.selection)?;
+        match &self.cause {
+            Cause::Refused { code: 403, message, .. } => {
+                let role = match permission(self.selection).namespace {
+                    Some(namespace) => format!("Role in namespace {namespace}"),
+                    None => "ClusterRole".to_owned(),
+                };
+                write!(
+                    f,
+                    "forbidden: the {role} that allows it is missing, or not bound to our ServiceAccount ({message})"
+                )
+            }
+            Cause::Refused { code: 401, message, .. } => {
+                write!(f, "unauthorized: the API server does not accept our token or certificate ({message})")
+            }
+            Cause::Refused { code, message, .. } => write!(f, "the API server answers {code}: {message}"),
+            Cause::Expired => f.write_str("the API server does not keep changes for that long; all is read anew"),
+            Cause::Unreachable(why) => write!(f, "the API server cannot be reached: {why}"),
+            Cause::Mute(time) => write!(f, "the API server did not answer within {} s", time.as_secs()),
+            Cause::Broken(why) => write!(f, "the connection to the API server broke: {why}"),
+            Cause::Short => f.write_str("the API server ends the watch at once"),
+            Cause::Quiet(time) => write!(f, "the API server has been silent for {} s", time.as_secs()),
+            Cause::TooLong(limit) => write!(f, "the API server sends more than {limit} bytes at once"),
+            Cause::Unreadable(why) => f.write_str(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(selection: Selection, verb: Verb, cause: Cause) -> String {
+        Fault { selection, verb, cause }.to_string()
+    }
+
+    #[test]
+    fn a_fault_names_the_watch_the_verb_and_what_to_do() {
+        let refused = |code| Cause::Refused { code, message: "no".to_owned(), retry_after: None };
+        assert_eq!(
+            fault(Selection::KeyPair, Verb::List, refused(403)),
+            "cannot list Secret d8-istio/d8-remote-authn-keypair: forbidden: the Role in namespace d8-istio that allows it \
+             is missing, or not bound to our ServiceAccount (no)"
+        );
+        let nodes = fault(Selection::Nodes, Verb::Watch, refused(403));
+        assert!(
+            nodes.starts_with("cannot watch Nodes: forbidden: the ClusterRole that allows it is missing"),
+            "{nodes}"
+        );
+        assert!(fault(Selection::Nodes, Verb::Watch, refused(401)).contains("does not accept our token"));
+        assert_eq!(
+            fault(Selection::Nodes, Verb::Watch, refused(500)),
+            "cannot watch Nodes: the API server answers 500: no"
+        );
+    }
+
+    #[test]
+    fn what_others_say_is_cut_and_printable() {
+        let status: Status =
+            serde_json::from_value(serde_json::json!({"code": 500, "message": format!("a\nb{}", "x".repeat(1000))}))
+                .unwrap();
+        let Cause::Refused { message, .. } = Cause::of_status(&status) else { panic!() };
+        assert!(message.starts_with("a?bx") && message.len() == TOLD_LIMIT, "{message}");
+        let gone: Status = serde_json::from_value(serde_json::json!({"code": 410, "reason": "Expired"})).unwrap();
+        assert_eq!(Cause::of_status(&gone), Cause::Expired);
+    }
+}

@@ -1,0 +1,205 @@
+//! One selection, followed for ever: list, watch, resume, and list anew where nothing can be resumed.
+
+use std::time::Duration;
+
+use kube::Client;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::super::index::{Event, Failure, STALE_AFTER};
+use super::super::selection::Selection;
+use super::super::source::{Feed, SourceError};
+use super::backoff::Backoff;
+use super::decode::{self, Line};
+use super::fault::{Cause, Fault, Verb};
+use super::lines::{End, LINE_LIMIT};
+use super::requests;
+
+/// Times of a reflector.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// How long a watch is asked for; between this and 4/3 of it, so that not all end at once.
+    pub(super) watch: Duration,
+    /// How long a watch may be silent. API servers send a bookmark each minute.
+    pub(super) quiet: Duration,
+    /// How long an answer may take.
+    pub(super) answer: Duration,
+    /// A watch that ends sooner, without a word, has failed.
+    pub(super) short: Duration,
+    /// After how long a failing watch is not resumed, but begun with a list.
+    pub(super) stale: Duration,
+    /// First waiting time after a fault.
+    pub(super) first: Duration,
+    /// Longest waiting time after a fault.
+    pub(super) most: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            watch: Duration::from_secs(210),
+            quiet: Duration::from_secs(90),
+            answer: Duration::from_secs(30),
+            short: Duration::from_secs(1),
+            stale: STALE_AFTER,
+            first: Duration::from_millis(200),
+            most: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Follows one selection.
+pub(super) struct Reflector {
+    client: Client,
+    selection: Selection,
+    pace: Pace,
+    feed: Feed,
+    backoff: Backoff,
+    /// Where the next watch begins; none before the first list, and when a list is needed.
+    version: Option<String>,
+    /// When we last knew all that had happened.
+    good: Instant,
+    /// What was last told to fail.
+    failing: Option<Fault>,
+}
+
+/// Why a list or watch did not go on.
+enum Stop {
+    Fault(Fault),
+    Feed(SourceError),
+}
+
+impl From<SourceError> for Stop {
+    fn from(ended: SourceError) -> Self {
+        Self::Feed(ended)
+    }
+}
+
+impl Reflector {
+    pub(super) fn new(client: Client, selection: Selection, pace: Pace, feed: Feed) -> Self {
+        let backoff = Backoff::new(pace.first, pace.most);
+        Self { client, selection, pace, feed, backoff, version: None, good: Instant::now(), failing: None }
+    }
+
+    /// Goes on until nobody takes the events any more.
+    pub(super) async fn run(mut self) -> SourceError {
+        loop {
+            let done = match self.version.clone() {
+                None => self.list().await,
+                Some(version) => self.watch(&version).await,
+            };
+            let ended = match done {
+                Ok(()) => continue,
+                Err(Stop::Fault(fault)) => self.recover(fault).await,
+                Err(Stop::Feed(ended)) => Err(ended),
+            };
+            if let Err(ended) = ended {
+                return ended;
+            }
+        }
+    }
+
+    fn stop(&self, verb: Verb, cause: Cause) -> Stop {
+        Stop::Fault(Fault { selection: self.selection, verb, cause })
+    }
+
+    /// Reads everything. A failure goes on until a watch goes on from there: a list alone is old at once.
+    async fn list(&mut self) -> Result<(), Stop> {
+        let begin = Instant::now();
+        let listed = requests::list(&self.client, self.selection, self.pace.answer).await;
+        let (objects, version) = listed.map_err(|cause| self.stop(Verb::List, cause))?;
+        tracing::debug!(selection = %self.selection, objects = objects.len(), version, "listed");
+        self.version = Some(version);
+        self.good = begin;
+        Ok(self.feed.send(vec![Event::Reset(self.selection, objects)]).await?)
+    }
+
+    /// Follows the changes until the watch ends as it should.
+    async fn watch(&mut self, version: &str) -> Result<(), Stop> {
+        let failed = |this: &Self, cause| this.stop(Verb::Watch, cause);
+        let time = self.pace.watch + self.pace.watch.mul_f64(f64::from(random()) / f64::from(u32::MAX) / 3.0);
+        let opened = requests::watch(&self.client, self.selection, version, time, self.pace.answer).await;
+        let mut lines = opened.map_err(|cause| failed(self, cause))?;
+        let begin = Instant::now();
+        self.good = begin;
+        self.recovered().await?;
+        let mut heard = false;
+        loop {
+            let arrived = timeout(self.pace.quiet, lines.next()).await;
+            if arrived.is_ok() {
+                // Whatever it was: until it arrived, nothing else had been said.
+                self.good = Instant::now();
+            }
+            let arrived = match arrived {
+                Ok(Ok(arrived)) => arrived,
+                Ok(Err(End::Orderly)) if heard || begin.elapsed() >= self.pace.short => return Ok(()),
+                Ok(Err(End::Orderly)) => return Err(failed(self, Cause::Short)),
+                Ok(Err(End::Broken(why))) => return Err(failed(self, Cause::Broken(why))),
+                Ok(Err(End::TooLong)) => return Err(failed(self, Cause::TooLong(LINE_LIMIT))),
+                Err(_) => return Err(failed(self, Cause::Quiet(self.pace.quiet))),
+            };
+            let (events, cause) = self.read(&arrived);
+            if !events.is_empty() {
+                self.feed.send(events).await?;
+            }
+            if let Some(cause) = cause {
+                return Err(failed(self, cause));
+            }
+            heard = true;
+            self.backoff.reset();
+        }
+    }
+
+    /// Reads lines up to the first that tells of an end, and notes how far that was.
+    fn read(&mut self, lines: &[Vec<u8>]) -> (Vec<Event>, Option<Cause>) {
+        let mut events = Vec::new();
+        for line in lines {
+            match decode::line(self.selection, line) {
+                Ok(Line::Change(event, version)) => {
+                    events.push(event);
+                    self.version = Some(version);
+                }
+                Ok(Line::Bookmark(version)) => self.version = Some(version),
+                Ok(Line::Error(status)) => return (events, Some(Cause::of_status(&status))),
+                Err(error) => return (events, Some(Cause::Unreadable(error.to_string()))),
+            }
+        }
+        (events, None)
+    }
+
+    async fn recovered(&mut self) -> Result<(), SourceError> {
+        if self.failing.take().is_none() {
+            return Ok(());
+        }
+        tracing::info!(selection = %self.selection, "watched again");
+        self.feed.send(vec![Event::Current(self.selection)]).await
+    }
+
+    /// Tells what is wrong, waits, and decides whether the next attempt resumes or lists.
+    async fn recover(&mut self, fault: Fault) -> Result<(), SourceError> {
+        let problem = fault.to_string();
+        if fault.cause == Cause::Expired {
+            tracing::info!(%problem, "a watch cannot be resumed");
+        } else if self.failing.as_ref() != Some(&fault) {
+            tracing::warn!(%problem, "the cluster cannot be watched; what is known stays");
+        }
+        let failure = Failure { since: self.good, problem };
+        self.feed.send(vec![Event::Failing(self.selection, failure)]).await?;
+        let mut wait = self.backoff.next(random());
+        if let Cause::Refused { retry_after: Some(asked), .. } = fault.cause {
+            wait = wait.max(asked.min(self.pace.most));
+        }
+        // After a longer time, what the documents say is stale. A list makes sure that they are not any more; a watch
+        // that is resumed catches up in its own time.
+        if fault.cause == Cause::Expired || self.good.elapsed() + wait >= self.pace.stale {
+            self.version = None;
+        }
+        self.failing = Some(fault);
+        sleep(wait).await;
+        Ok(())
+    }
+}
+
+/// Something to be out of step by; without randomness all are in step, which does no harm.
+fn random() -> u32 {
+    getrandom::u32().unwrap_or(u32::MAX / 2)
+}
