@@ -51,4 +51,4 @@ generate:
 bench:
 	rustup target add $(MUSL)
 	$(CARGO) build --locked --release --target $(MUSL) --package istio-federation-hooks
-	HOOKS=$(CURDIR)/target/$(MUSL)/release/istio-federation-hooks $(CARGO) bench --locked --bench hooks
+	HOOKS=$(CURDIR)/target/$(MUSL)/release/istio-federation-hooks $(CARGO) bench --locked --no-default-features --bench hooks

@@ -3,9 +3,9 @@
 use std::error::Error;
 
 use istio_federation::api::kubernetes::{PUBLIC_SERVICE_LABEL, Service};
-use istio_federation::federation::gateways::{self, LABEL};
+use istio_federation::federation::gateways::{self, LABEL, Unread};
 use istio_federation::federation::objects::Stored;
-use istio_federation::hook::{Effects, HookConfig, Input, KubernetesBinding, Logger};
+use istio_federation::hook::{Effects, HookConfig, Input, InputError, KubernetesBinding, Logger, ObjectName};
 use serde_json::json;
 
 use crate::shared::{bindings, facts, objects};
@@ -43,9 +43,19 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error 
     let ours = facts::ourselves(input, &values)?;
     let (services, unread): (Vec<Service>, _) = input.snapshot_lossy("services")?;
     for error in &unread {
-        log.warn("a Service cannot be read: it is not exported", &[("error", json!(error.to_string()))]);
+        log.warn("a Service cannot be read: it stays as it is exported", &[("error", json!(error.to_string()))]);
     }
+    let unread: Vec<Unread> = unread.iter().map(unread_service).collect();
     let existing: Vec<Stored> = input.snapshot("gateways")?;
     let owners = bindings::read_owners(input)?;
-    objects::emit("Gateway", gateways::plan(&services, &ours.trust_domain, &existing, &owners))
+    objects::emit("Gateway", gateways::plan(&services, &unread, &ours.trust_domain, existing, &owners))
+}
+
+fn unread_service(error: &InputError) -> Unread {
+    match error.object() {
+        Some(ObjectName { namespace: Some(namespace), name }) => {
+            Unread::Service { namespace: namespace.clone(), name: name.clone() }
+        }
+        _ => Unread::Unknown,
+    }
 }

@@ -1,5 +1,6 @@
 //! Asks every peer, all at once, and writes what it learned into their status. The only writer of that status.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Mutex;
@@ -13,7 +14,7 @@ use istio_federation::federation::conditions::{self, OWNED, PRIVATE_EXCHANGE_REA
 use istio_federation::federation::discovery::absorb::Judge;
 use istio_federation::federation::discovery::due::{self, AT_ONCE};
 use istio_federation::federation::discovery::{Exchange, Pace, findings, refusals};
-use istio_federation::federation::import::routes::Routes;
+use istio_federation::federation::import::routes::{Outcome, Routes};
 use istio_federation::federation::ourselves::Ourselves;
 use istio_federation::federation::refusal::Refusal;
 use istio_federation::federation::roster::Roster;
@@ -138,56 +139,66 @@ fn fetch(
 }
 
 /// A federation after the run.
-struct Decided {
-    federation: IstioFederation,
+struct Decided<'a> {
+    /// Borrowed where it is as before.
+    federation: Cow<'a, IstioFederation>,
     asked: bool,
 }
 
 /// What every status should be. Pure: the answers are in.
-fn decide(
+fn decide<'a>(
     judge: &Judge<'_>,
     roster: &Roster,
-    before: &[IstioFederation],
+    before: &'a [IstioFederation],
     mut exchanges: BTreeMap<String, Exchange>,
-) -> Vec<Decided> {
-    let mut refused_certificates: BTreeMap<String, Option<Vec<Refusal>>> = BTreeMap::new();
-    let mut after: Vec<Decided> = Vec::new();
+) -> Vec<Decided<'a>> {
+    let mut refused_certificates: BTreeMap<&str, Vec<Refusal>> = BTreeMap::new();
+    let mut after: Vec<Decided<'_>> = Vec::new();
     for was in before {
-        let mut federation = was.clone();
-        let name = &was.metadata.name;
+        let name = was.metadata.name.as_str();
         let mut asked = false;
-        match roster.standing(name) {
-            Some(Ok(trust_domain)) => {
-                if let Some(exchange) = exchanges.remove(name) {
-                    let absorbed = judge.absorb(was, trust_domain, exchange);
-                    refused_certificates.insert(name.clone(), absorbed.refused_certificates);
-                    federation.status = Some(absorbed.status);
-                    asked = true;
-                }
-            }
+        let status = match roster.standing(name) {
+            Some(Ok(trust_domain)) => exchanges.remove(name).map(|exchange| {
+                asked = true;
+                let absorbed = judge.absorb(was, trust_domain, exchange);
+                refused_certificates.extend(absorbed.refused_certificates.map(|refused| (name, refused)));
+                absorbed.status
+            }),
             Some(Err(unfit)) => {
                 let mut status = was.status.clone().unwrap_or_default();
                 let found = findings::of_unfit(unfit);
                 status.conditions = conditions::merge(&status.conditions, &found, was.metadata.generation, judge.now);
-                federation.status = Some(status);
+                Some(status)
             }
-            None => {}
-        }
+            None => None,
+        };
+        let federation = match status {
+            Some(status) if was.status.as_ref() != Some(&status) => Cow::Owned(IstioFederation {
+                metadata: was.metadata.clone(),
+                spec: was.spec.clone(),
+                status: Some(status),
+            }),
+            _ => Cow::Borrowed(was),
+        };
         after.push(Decided { federation, asked });
     }
-    let federations: Vec<IstioFederation> = after.iter().map(|decided| decided.federation.clone()).collect();
-    let routes = Routes::new(&federations, roster, judge.ours);
+    let routes = Routes::new(after.iter().map(|decided| decided.federation.as_ref()), roster, judge.ours);
+    let mut outcomes: BTreeMap<String, Outcome> =
+        routes.outcomes.into_iter().map(|(name, outcome)| (name.to_owned(), outcome)).collect();
     for decided in &mut after {
-        let certificates = refused_certificates.remove(&decided.federation.metadata.name).flatten();
-        refusals::record(&mut decided.federation, &routes, certificates);
+        let name = decided.federation.metadata.name.as_str();
+        let (outcome, certificates) = (outcomes.remove(name), refused_certificates.remove(name));
+        refusals::record(&mut decided.federation, outcome, certificates);
     }
     after
 }
 
-fn emit(world: &World, after: &[Decided], log: &Logger) -> Result<Effects, Failure> {
+fn emit(world: &World, after: &[Decided<'_>], log: &Logger) -> Result<Effects, Failure> {
     let mut effects = Effects::default();
     for (was, is) in world.federations.readable.iter().zip(after) {
-        effects.objects.extend(status_patches(was, &is.federation)?);
+        if let Cow::Owned(is) = &is.federation {
+            effects.objects.extend(status_patches(was, is)?);
+        }
         if is.asked {
             effects.metrics.extend(metrics(&is.federation, world.now));
             report(&is.federation, log);

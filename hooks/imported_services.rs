@@ -4,7 +4,6 @@ use std::error::Error;
 
 use istio_federation::federation::import::plan::{LABEL, Plan, World, cut};
 use istio_federation::federation::import::routes::Routes;
-use istio_federation::federation::objects::Stored;
 use istio_federation::federation::roster::Roster;
 use istio_federation::hook::{Effects, Events, HookConfig, Input, Logger};
 use jiff::Timestamp;
@@ -35,7 +34,7 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error 
     let Some(values) = facts::values_if_enabled(input)? else { return Ok(Effects::default()) };
     let ours = facts::ourselves(input, &values)?;
     let federations = federations::read(input, "federations", log)?;
-    let existing: Vec<Stored> = input.snapshot("service_entries")?;
+    let existing = input.snapshot_texts("service_entries")?;
     let owners = bindings::read_owners(input)?;
 
     let roster = Roster::new(&federations.readable, &ours);
@@ -50,7 +49,7 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error 
             owners: &owners,
             range: ours.service_range,
         },
-    );
+    )?;
     for refusal in &plan.refused {
         log.warn("a port is not imported", &[("host", json!(refusal.name)), ("reason", json!(refusal.reason))]);
     }

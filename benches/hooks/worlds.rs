@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use istio_federation::api::istio::ServiceEntry;
 use istio_federation::api::istio_federation::IstioFederation;
-use istio_federation::api::kubernetes::OwnerReference;
+use istio_federation::api::kubernetes::{ObjectMeta, OwnerReference, Service};
+use istio_federation::federation::gateways;
 use istio_federation::federation::import::plan::{Plan, World as PlanWorld};
 use istio_federation::federation::import::routes::Routes;
 use istio_federation::federation::ourselves::Ourselves;
@@ -77,6 +77,7 @@ pub(crate) fn federation(peer: usize, services: usize) -> Result<IstioFederation
         "metadata": {"name": format!("peer-{peer:03}"), "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"},
         "spec": {"trustDomain": domain, "metadataEndpoint": endpoint},
         "status": {
+            "importedServices": services.len(),
             "conditions": [condition("PublicMetadataExchangeReady", "False"), condition("PrivateMetadataExchangeReady", "Unknown")],
             "metadataCache": {
                 "source": {"metadataEndpoint": endpoint, "trustDomain": domain},
@@ -112,14 +113,21 @@ pub(crate) fn service_entries(federations: &[IstioFederation]) -> Result<Vec<Val
         owners: &owners(),
         range: ours.service_range,
     };
-    let plan = Plan::new(&routes, &world);
-    let shown = |entry: &ServiceEntry| {
-        let metadata = &entry.metadata;
-        json!({"metadata": {"name": metadata.name, "labels": metadata.labels, "annotations": metadata.annotations,
-                            "ownerReferences": metadata.owner_references},
-               "spec": entry.spec})
-    };
-    Ok(plan.changes.create.iter().map(shown).collect())
+    let plan = Plan::new(&routes, &world)?;
+    Ok(plan.changes.create.iter().map(|entry| shown(&entry.metadata, &entry.spec)).collect())
+}
+
+/// The Gateways that these Services lead to, as a snapshot has them.
+fn gateways(services: &[Value]) -> Result<Vec<Value>, Box<dyn Error>> {
+    let services: Vec<Service> = services.iter().cloned().map(serde_json::from_value).collect::<Result<_, _>>()?;
+    let changes = gateways::plan(&services, &[], &ourselves()?.trust_domain, Vec::new(), &owners());
+    Ok(changes.create.iter().map(|gateway| shown(&gateway.metadata, &gateway.spec)).collect())
+}
+
+fn shown(metadata: &ObjectMeta, spec: &impl serde::Serialize) -> Value {
+    json!({"metadata": {"name": metadata.name, "labels": metadata.labels, "annotations": metadata.annotations,
+                        "ownerReferences": metadata.owner_references},
+           "spec": spec})
 }
 
 fn filtered<T: serde::Serialize>(items: &[T]) -> Value {
@@ -185,9 +193,8 @@ fn contexts(
         ),
         (
             "exported_services",
-            context(
-                json!({"services": filtered(&services), "kube_system": kube_system, "owners": filtered(&owners), "gateways": none}),
-            ),
+            context(json!({"services": filtered(&services), "kube_system": kube_system, "owners": filtered(&owners),
+                       "gateways": filtered(&gateways(&services)?)})),
         ),
     ]))
 }
@@ -200,15 +207,21 @@ pub(crate) fn small() -> Result<World, Box<dyn Error>> {
     Ok(World { contexts, values: values().to_string() })
 }
 
-/// Ten peers with 1 000 services each and their ServiceEntries, one of which is behind; compact, and indented.
-pub(crate) fn large() -> Result<(World, World), Box<dyn Error>> {
-    let mut federations = (0..10).map(|peer| federation(peer, 1000)).collect::<Result<Vec<_>, _>>()?;
+/// Peers with 1 000 services each and their ServiceEntries, one of which is behind.
+pub(crate) fn large(peers: usize) -> Result<World, Box<dyn Error>> {
+    let mut federations = (0..peers).map(|peer| federation(peer, 1000)).collect::<Result<Vec<_>, _>>()?;
     let entries = service_entries(&federations)?;
     let cache = federations[4].status.as_mut().and_then(|status| status.metadata_cache.as_mut());
     let document = cache.and_then(|cache| cache.private.as_mut()).ok_or("a federation without cache")?;
     document.public_services[500].ports[0].port = 81;
-    let context = contexts(&federations, &entries)?.remove("imported_services").ok_or("no context")?;
-    let world =
-        |context| World { contexts: BTreeMap::from([("imported_services", context)]), values: values().to_string() };
-    Ok((world(context.to_string()), world(serde_json::to_string_pretty(&context)?)))
+    let contexts = contexts(&federations, &entries)?;
+    let large = ["federation_discovery", "imported_services"].map(|hook| (hook, contexts[hook].to_string()));
+    Ok(World { contexts: BTreeMap::from(large), values: values().to_string() })
+}
+
+/// The same context, indented.
+pub(crate) fn spaced(world: &World) -> Result<World, Box<dyn Error>> {
+    let context: Value = serde_json::from_str(&world.contexts["imported_services"])?;
+    let contexts = BTreeMap::from([("imported_services", serde_json::to_string_pretty(&context)?)]);
+    Ok(World { contexts, values: world.values.clone() })
 }

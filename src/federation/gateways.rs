@@ -1,7 +1,8 @@
 //! Our own Gateways: they list the exported hosts, so what is not exported cannot be reached through them.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
 
 use super::export::ExportedService;
 use super::names::DnsName;
@@ -16,13 +17,28 @@ const PORT: u32 = 15443;
 /// Label of the proxies that serve our Gateways: `app: ingressgateway`.
 const SELECTOR: (&str, &str) = ("app", "ingressgateway");
 
+/// A labelled Service that cannot be read: whether it is exported is unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// This one.
+    Service {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// Nobody knows which.
+    Unknown,
+}
+
 /// The changes that make one Gateway per exporting namespace, named after it. Without an owner there are none:
-/// federation is off, or not yet rendered.
+/// federation is off, or not yet rendered. Hosts of Services that cannot be read stay where they are listed.
 #[must_use]
 pub fn plan(
     services: &[Service],
+    unread: &[Unread],
     cluster_domain: &DnsName,
-    existing: &[Stored],
+    existing: Vec<Stored>,
     owners: &[OwnerReference],
 ) -> Changes<Gateway> {
     let mut changes = Changes::default();
@@ -33,12 +49,16 @@ pub fn plan(
     for exported in services.iter().filter_map(|service| ExportedService::vet(service, cluster_domain).ok()) {
         hosts.entry(exported.namespace().to_owned()).or_default().insert(exported.host().to_string());
     }
-    let existing: BTreeMap<Cow<'_, str>, &Stored> = existing.iter().map(|stored| (stored.name(), stored)).collect();
+    for (namespace, host) in existing.iter().flat_map(listed).filter(|(_, host)| is_of(unread, host, cluster_domain)) {
+        hosts.entry(namespace.to_owned()).or_default().insert(host.to_owned());
+    }
+    let mut existing: BTreeMap<String, Stored> =
+        existing.into_iter().map(|stored| (stored.metadata.name.clone(), stored)).collect();
     for (namespace, hosts) in &hosts {
         let metadata = objects::metadata(namespace, LABEL, BTreeMap::new(), owners);
         let spec = spec_of(hosts);
-        match existing.get(namespace.as_str()) {
-            Some(stored) => changes.update.extend(stored.update_to(&metadata, &spec)),
+        match existing.remove(namespace) {
+            Some(stored) => changes.update.extend(stored.update_to(&metadata, json!(spec))),
             None => changes.create.push(Gateway {
                 api_version: API_VERSION.to_owned(),
                 kind: "Gateway".to_owned(),
@@ -47,9 +67,22 @@ pub fn plan(
             }),
         }
     }
-    let gone = existing.keys().filter(|name| !hosts.contains_key(name.as_ref()));
-    changes.delete = gone.map(ToString::to_string).collect();
+    changes.delete = existing.into_keys().collect();
     changes
+}
+
+/// The hosts that a Gateway lists, each with the Gateway's name.
+fn listed(gateway: &Stored) -> impl Iterator<Item = (&str, &str)> {
+    let hosts = gateway.spec.pointer("/servers/0/hosts").and_then(Value::as_array).into_iter().flatten();
+    hosts.filter_map(Value::as_str).map(|host| (gateway.metadata.name.as_str(), host))
+}
+
+/// Whether `host` may be that of a Service that cannot be read.
+fn is_of(unread: &[Unread], host: &str, cluster_domain: &DnsName) -> bool {
+    unread.iter().any(|unread| match unread {
+        Unread::Service { namespace, name } => host == format!("{name}.{namespace}.svc.{cluster_domain}"),
+        Unread::Unknown => true,
+    })
 }
 
 fn spec_of(hosts: &BTreeSet<String>) -> GatewaySpec {
@@ -65,8 +98,6 @@ fn spec_of(hosts: &BTreeSet<String>) -> GatewaySpec {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::api::kubernetes::PUBLIC_SERVICE_LABEL;
 
@@ -87,7 +118,11 @@ mod tests {
     }
 
     fn changes(services: &[Service], existing: &[Stored]) -> Changes<Gateway> {
-        plan(services, &DnsName::parse("b.local").unwrap(), existing, &owner())
+        changes_beside(&[], services, existing)
+    }
+
+    fn changes_beside(unread: &[Unread], services: &[Service], existing: &[Stored]) -> Changes<Gateway> {
+        plan(services, unread, &DnsName::parse("b.local").unwrap(), existing.to_vec(), &owner())
     }
 
     #[test]
@@ -122,9 +157,24 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_stays_listed_and_is_not_added() {
+        let all = [service("xyz", "foo"), service("xyz", "bar"), service("shop", "cart")];
+        let existing: Vec<_> = changes(&all, &[]).create.iter().map(stored).collect();
+        let unread =
+            |namespace: &str, name: &str| Unread::Service { namespace: namespace.to_owned(), name: name.to_owned() };
+        let kept = changes_beside(&[unread("xyz", "foo"), unread("shop", "cart")], &all[1..2], &existing);
+        assert_eq!(kept, Changes::default());
+        let fewer = changes_beside(&[unread("xyz", "foo")], &[], &existing);
+        assert_eq!(fewer.update[0].to["spec"]["servers"][0]["hosts"], json!(["foo.xyz.svc.b.local"]));
+        assert_eq!(fewer.delete, ["shop"]);
+        assert_eq!(changes_beside(&[Unread::Unknown], &[], &existing), Changes::default());
+        assert_eq!(changes_beside(&[unread("xyz", "new")], &all, &existing), Changes::default());
+    }
+
+    #[test]
     fn without_an_owner_nothing_is_done() {
         let existing: Vec<_> = changes(&[service("xyz", "foo")], &[]).create.iter().map(stored).collect();
         let domain = DnsName::parse("b.local").unwrap();
-        assert_eq!(plan(&[service("shop", "cart")], &domain, &existing, &[]), Changes::default());
+        assert_eq!(plan(&[service("shop", "cart")], &[], &domain, existing, &[]), Changes::default());
     }
 }

@@ -38,6 +38,19 @@ pub fn is_dns_label(text: &str) -> bool {
         && bytes.last().is_some_and(|&b| edge(b))
 }
 
+fn check_dns_name(text: &str) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > NAME_LIMIT {
+        return Err(NameError::Long);
+    }
+    if !text.split('.').all(is_dns_label) {
+        return Err(NameError::Label);
+    }
+    Ok(())
+}
+
 /// A DNS name: lower-case RFC 1123, no leading or trailing dot, at most 253 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DnsName(String);
@@ -45,16 +58,7 @@ pub struct DnsName(String);
 impl DnsName {
     /// Reads a name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        if text.is_empty() {
-            return Err(NameError::Empty);
-        }
-        if text.len() > NAME_LIMIT {
-            return Err(NameError::Long);
-        }
-        if !text.split('.').all(is_dns_label) {
-            return Err(NameError::Label);
-        }
-        Ok(Self(text.to_owned()))
+        check_dns_name(text).map(|()| Self(text.to_owned()))
     }
 
     /// The name as text.
@@ -141,8 +145,8 @@ impl fmt::Display for TrustDomain {
 }
 
 /// A host that a peer may offer: `<service>.<namespace>.svc.<its trust domain>`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServiceHost(DnsName);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceHost<'a>(&'a str);
 
 /// Why a host name is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -155,29 +159,33 @@ pub enum ServiceHostError {
     Foreign(String),
 }
 
-impl ServiceHost {
+impl<'a> ServiceHost<'a> {
     /// Vets a host that the peer of `trust_domain` offers.
-    pub fn vet(text: &str, trust_domain: &TrustDomain) -> Result<Self, ServiceHostError> {
-        let name = DnsName::parse(text)?;
-        let foreign = || ServiceHostError::Foreign(trust_domain.to_string());
-        let own =
-            text.strip_suffix(trust_domain.as_str()).and_then(|rest| rest.strip_suffix(".svc.")).ok_or_else(foreign)?;
-        match own.split('.').count() {
-            2 => Ok(Self(name)),
-            _ => Err(foreign()),
+    pub fn vet(text: &'a str, trust_domain: &TrustDomain) -> Result<Self, ServiceHostError> {
+        check_dns_name(text)?;
+        match Self::domain_of(text) {
+            Some(domain) if domain == trust_domain.as_str() => Ok(Self(text)),
+            _ => Err(ServiceHostError::Foreign(trust_domain.to_string())),
         }
+    }
+
+    /// The trust domain in `<service>.<namespace>.svc.<trust domain>`.
+    #[must_use]
+    pub fn domain_of(text: &str) -> Option<&str> {
+        let mut parts = text.splitn(4, '.').skip(2);
+        (parts.next() == Some("svc")).then(|| parts.next()).flatten()
     }
 
     /// The host as text.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
+    pub fn as_str(self) -> &'a str {
+        self.0
     }
 }
 
-impl fmt::Display for ServiceHost {
+impl fmt::Display for ServiceHost<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(self.0)
     }
 }
 

@@ -1,10 +1,8 @@
 //! What all objects have in common that hooks write: labels, owners whose end ends them, and how one that differs is found.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api::kubernetes::{NAMESPACE, ObjectMeta, OwnerReference};
@@ -15,24 +13,13 @@ pub const OWNER_APP: &str = "federation-owner";
 /// Labels of every object of the module.
 pub const LABELS: [(&str, &str); 2] = [("heritage", "deckhouse"), ("module", "istio")];
 
-/// An object as it is. It stays text, since of ten thousand nearly all are as they should be.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// An object as it is.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Stored {
-    /// `metadata`: name, labels, annotations, owners.
-    pub metadata: Box<RawValue>,
+    /// Name, labels, annotations, owners.
+    pub metadata: ObjectMeta,
     /// `spec`.
-    pub spec: Box<RawValue>,
-}
-
-/// What is compared of an object's metadata. Members are in alphabetical order, as operators write them: what is equal is
-/// equal text.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Compared<'a> {
-    annotations: &'a BTreeMap<String, String>,
-    labels: &'a BTreeMap<String, String>,
-    name: &'a str,
-    owner_references: &'a [OwnerReference],
+    pub spec: Value,
 }
 
 /// An object that differs: what is compared of it, before and after.
@@ -82,59 +69,19 @@ pub fn metadata(
 }
 
 impl Stored {
-    /// The name of the object; empty where there is none.
-    #[must_use]
-    pub fn name(&self) -> Cow<'_, str> {
-        #[derive(Deserialize)]
-        struct Named<'a> {
-            #[serde(borrow)]
-            name: Cow<'a, str>,
-        }
-        serde_json::from_str::<Named<'_>>(self.metadata.get()).map(|named| named.name).unwrap_or_default()
-    }
-
-    /// The metadata; empty where it is not what Kubernetes has.
-    #[must_use]
-    pub fn metadata(&self) -> ObjectMeta {
-        serde_json::from_str(self.metadata.get()).unwrap_or_default()
-    }
-
     /// What has to change for this to be the object with `metadata` (from [`metadata`]) and `spec`. Labels and
     /// annotations of others stay.
     #[must_use]
-    pub fn update_to(&self, metadata: &ObjectMeta, spec: &impl Serialize) -> Option<Update> {
-        let wanted = serde_json::to_string(spec).ok()?;
-        let compared = Compared {
-            annotations: &metadata.annotations,
-            labels: &metadata.labels,
-            name: &metadata.name,
-            owner_references: &metadata.owner_references,
-        };
-        if self.spec.get() == wanted && self.metadata.get() == serde_json::to_string(&compared).ok()? {
-            return None;
-        }
-        let is = self.metadata();
-        let has = |map: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>| {
-            wanted.iter().all(|(key, value)| map.get(key) == Some(value))
-        };
-        let owners = owners(&is.owner_references, &metadata.owner_references);
-        let same_metadata = has(&is.labels, &metadata.labels)
-            && has(&is.annotations, &metadata.annotations)
-            && is.owner_references == owners;
-        let [from_spec, to_spec]: [Value; 2] =
-            [serde_json::from_str(self.spec.get()).ok()?, serde_json::from_str(&wanted).ok()?];
-        if same_metadata && from_spec == to_spec {
-            return None;
-        }
+    pub fn update_to(self, metadata: &ObjectMeta, spec: Value) -> Option<Update> {
+        let is = self.metadata;
         let (mut labels, mut annotations) = (is.labels.clone(), is.annotations.clone());
         labels.extend(metadata.labels.clone());
         annotations.extend(metadata.annotations.clone());
-        let shape = |labels, annotations, owners: &[OwnerReference], spec| json!({"metadata": {"labels": labels, "annotations": annotations, "ownerReferences": owners}, "spec": spec});
-        Some(Update {
-            name: is.name.clone(),
-            from: shape(is.labels.clone(), is.annotations.clone(), &is.owner_references, from_spec),
-            to: shape(labels, annotations, &owners, to_spec),
-        })
+        let owners = owners(&is.owner_references, &metadata.owner_references);
+        let shape = |labels, annotations, owners, spec| json!({"metadata": {"labels": labels, "annotations": annotations, "ownerReferences": owners}, "spec": spec});
+        let from = shape(is.labels, is.annotations, is.owner_references, self.spec);
+        let to = shape(labels, annotations, owners, spec);
+        (from != to).then_some(Update { name: is.name, from, to })
     }
 }
 

@@ -1,6 +1,5 @@
 //! What a peer offers, item by item: vetted gateways and services, and what is refused and why.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::address;
@@ -26,31 +25,40 @@ pub struct Endpoint {
 }
 
 /// A vetted port of a service.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OfferedPort {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OfferedPort<'a> {
     /// TCP port, not 0.
     pub number: u16,
     /// DNS label.
-    pub name: String,
+    pub name: &'a str,
     /// What is spoken there.
     pub protocol: Protocol,
 }
 
-/// What a peer offers, as far as it was accepted. Everything is sorted.
+/// A vetted service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferedService<'a> {
+    /// Its host.
+    pub host: ServiceHost<'a>,
+    /// Its ports, sorted by number, 1 to [`PORT_LIMIT`].
+    pub ports: Vec<OfferedPort<'a>>,
+}
+
+/// What a peer offers, as far as it was accepted. Everything is sorted; texts are those of the document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Offer {
+pub struct Offer<'a> {
     /// Where its gateways are.
     pub gateways: Vec<Endpoint>,
-    /// Its services: ports by host, sorted by number, 1 to [`PORT_LIMIT`].
-    pub services: BTreeMap<ServiceHost, Vec<OfferedPort>>,
+    /// Its services, each host once.
+    pub services: Vec<OfferedService<'a>>,
     /// What was not accepted.
     pub refused: Vec<Refusal>,
 }
 
-impl Offer {
+impl<'a> Offer<'a> {
     /// Vets the cached private document of the peer of `trust_domain`.
     #[must_use]
-    pub fn vet(document: &CachedPrivateMetadata, trust_domain: &TrustDomain, ours: &Ourselves) -> Self {
+    pub fn vet(document: &'a CachedPrivateMetadata, trust_domain: &TrustDomain, ours: &Ourselves) -> Self {
         let mut offer = Self::default();
         for gateway in &document.ingress_gateways {
             offer.take_gateway(gateway, ours);
@@ -64,12 +72,10 @@ impl Offer {
         }
         offer.gateways.truncate(GATEWAY_LIMIT);
 
-        let mut listed: BTreeMap<&str, Vec<&PublicServicePort>> = BTreeMap::new();
-        for PublicService { hostname, ports, .. } in &document.public_services {
-            listed.entry(hostname).or_default().extend(ports);
-        }
-        for (hostname, ports) in listed {
-            offer.take_service(hostname, ports, trust_domain);
+        let mut listed: Vec<&PublicService> = document.public_services.iter().collect();
+        listed.sort_by(|a, b| a.hostname.cmp(&b.hostname));
+        for same in listed.chunk_by(|a, b| a.hostname == b.hostname) {
+            offer.take_service(&same[0].hostname, same.iter().flat_map(|service| &service.ports), trust_domain);
         }
         offer.refused.sort();
         offer
@@ -99,13 +105,17 @@ impl Offer {
         }
     }
 
-    fn take_service(&mut self, hostname: &str, ports: Vec<&PublicServicePort>, trust_domain: &TrustDomain) {
+    fn take_service(
+        &mut self,
+        hostname: &'a str,
+        ports: impl Iterator<Item = &'a PublicServicePort>,
+        trust_domain: &TrustDomain,
+    ) {
         let mut refuse = |reason: String| self.refused.push(Refusal::new(ItemKind::PublicService, hostname, reason));
         let host = match ServiceHost::vet(hostname, trust_domain) {
             Ok(host) => host,
             Err(error) => return refuse(error.to_string()),
         };
-        let mut accepted: Vec<OfferedPort> = Vec::new();
         let mut candidates = Vec::new();
         for port in ports {
             match vet_port(port) {
@@ -116,6 +126,7 @@ impl Offer {
         // Sorted, so that which of two that contradict each other wins does not hang on the peer's order.
         candidates.sort();
         candidates.dedup();
+        let mut accepted: Vec<OfferedPort<'_>> = Vec::with_capacity(candidates.len());
         for port in candidates {
             let taken = accepted.iter().find(|other| other.number == port.number || other.name == port.name);
             match taken {
@@ -132,7 +143,7 @@ impl Offer {
         if accepted.is_empty() {
             return refuse("it has no port that can be imported".to_owned());
         }
-        self.services.insert(host, accepted);
+        self.services.push(OfferedService { host, ports: accepted });
     }
 }
 
@@ -148,7 +159,7 @@ pub fn gateway_name(address: &str) -> Option<DnsName> {
     DnsName::parse(&name).ok()
 }
 
-fn vet_port(port: &PublicServicePort) -> Result<OfferedPort, &'static str> {
+fn vet_port(port: &PublicServicePort) -> Result<OfferedPort<'_>, &'static str> {
     let number = u16::try_from(port.port).ok().filter(|number| *number != 0).ok_or("the number is not in 1..65535")?;
     if !is_dns_label(&port.name) {
         return Err("the name is not a DNS label");
@@ -157,7 +168,7 @@ fn vet_port(port: &PublicServicePort) -> Result<OfferedPort, &'static str> {
         None => Protocol::of_port_name(&port.name),
         Some(text) => Protocol::parse(text).ok_or("the protocol is not one that can be imported")?,
     };
-    Ok(OfferedPort { number, name: port.name.clone(), protocol })
+    Ok(OfferedPort { number, name: &port.name, protocol })
 }
 
 #[cfg(test)]
@@ -171,18 +182,22 @@ mod tests {
         Ourselves::from_values(&serde_json::from_value(values).unwrap(), None).unwrap()
     }
 
-    fn vet(document: serde_json::Value) -> Offer {
-        let peer = TrustDomain::vet("cluster-b.local", &ours().trust_domains()).unwrap();
-        Offer::vet(&serde_json::from_value(document).unwrap(), &peer, &ours())
+    fn document(json: serde_json::Value) -> CachedPrivateMetadata {
+        serde_json::from_value(json).unwrap()
     }
 
-    fn reasons(offer: &Offer) -> Vec<String> {
+    fn vet(document: &CachedPrivateMetadata) -> Offer<'_> {
+        let peer = TrustDomain::vet("cluster-b.local", &ours().trust_domains()).unwrap();
+        Offer::vet(document, &peer, &ours())
+    }
+
+    fn reasons(offer: &Offer<'_>) -> Vec<String> {
         offer.refused.iter().map(|refusal| format!("{}: {}", refusal.name, refusal.reason)).collect()
     }
 
     #[test]
     fn gateways() {
-        let offer = vet(json!({"ingressGateways": [
+        let document = document(json!({"ingressGateways": [
             {"address": "203.0.113.10", "port": 15443},
             {"address": "::ffff:203.0.113.10", "port": 15443},
             {"address": "gw.b.example", "port": 443, "resolved": ["198.51.100.2", "127.0.0.1"]},
@@ -195,6 +210,7 @@ mod tests {
             {"address": "2130706433", "port": 1},
             {"address": "a b\n", "port": 1}
         ]}));
+        let offer = vet(&document);
         let gateways: Vec<_> = offer.gateways.iter().map(|g| format!("{}:{}", g.address, g.port)).collect();
         assert_eq!(gateways, ["198.51.100.2:443", "203.0.113.10:15443"]);
         let neither = "the address is neither an IP address nor a DNS name";
@@ -217,14 +233,15 @@ mod tests {
     #[test]
     fn at_most_32_gateway_addresses() {
         let many: Vec<_> = (0..40).map(|n| json!({"address": format!("203.0.113.{n}"), "port": 1})).collect();
-        let offer = vet(json!({ "ingressGateways": many }));
+        let document = document(json!({ "ingressGateways": many }));
+        let offer = vet(&document);
         assert_eq!((offer.gateways.len(), offer.refused.len()), (32, 8));
     }
 
     #[test]
     fn services() {
         let many: Vec<_> = (1..=65).map(|n| json!({"name": format!("p{n}"), "port": n})).collect();
-        let offer = vet(json!({"publicServices": [
+        let document = document(json!({"publicServices": [
             {"hostname": "bar.xyz.svc.cluster-b.local", "ports": [
                 {"name": "tcp", "port": 90}, {"name": "http", "port": 80, "protocol": "GRPC"},
                 {"name": "Bad_Name", "port": 81}, {"name": "zero", "port": 0}, {"name": "minus", "port": -1}, {"name": "half", "port": 1.5}, {"name": "udp", "port": 53, "protocol": "UDP"}]},
@@ -233,8 +250,10 @@ mod tests {
             {"hostname": "none.xyz.svc.cluster-b.local", "ports": []},
             {"hostname": "many.xyz.svc.cluster-b.local", "ports": many}
         ]}));
-        let services: Vec<_> = offer.services.iter().map(|(host, ports)| (host.as_str(), ports.clone())).collect();
-        let port = |number, name: &str, protocol| OfferedPort { number, name: name.to_owned(), protocol };
+        let offer = vet(&document);
+        let services: Vec<_> =
+            offer.services.iter().map(|service| (service.host.as_str(), service.ports.clone())).collect();
+        let port = |number, name, protocol| OfferedPort { number, name, protocol };
         assert_eq!(
             services,
             [("bar.xyz.svc.cluster-b.local", vec![port(80, "http", Protocol::Grpc), port(90, "tcp", Protocol::Tcp)])]

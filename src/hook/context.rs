@@ -184,7 +184,7 @@ struct Element {
     kind: Option<String>,
     group_name: Option<String>,
     watch_event: Option<String>,
-    objects: Option<Box<RawValue>>,
+    objects: Option<Items>,
     object: Option<Box<RawValue>>,
     #[serde(default, deserialize_with = "super::snapshots::even_null")]
     filter_result: Option<Box<RawValue>>,
@@ -215,9 +215,7 @@ impl From<Element> for BindingContext {
         };
         match (kind.as_str(), watch_event, element.objects, element.review) {
             ("Schedule", ..) => Self::Schedule { binding, snapshots },
-            ("Synchronization", _, Some(objects), _) => {
-                Self::Synchronization { binding, objects: Items::new(objects), snapshots }
-            }
+            ("Synchronization", _, Some(objects), _) => Self::Synchronization { binding, objects, snapshots },
             ("Event", Some(watch_event), ..) => {
                 let item = Item::new(element.object, element.filter_result);
                 Self::Event { binding, watch_event, item, snapshots }

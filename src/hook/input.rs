@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::{fmt, fs, io};
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::context::BindingContext;
 use super::failure::without_values;
-use super::snapshots::{ItemError, Items};
+use super::snapshots::{ItemError, Items, ObjectName};
 
 /// Everything a run of a hook may look at. Files are read once; values and snapshots are parsed when asked for.
 pub struct Input {
@@ -52,6 +53,15 @@ pub enum InputError {
         /// Which object, and why.
         source: ItemError,
     },
+}
+
+impl InputError {
+    /// The object of a snapshot that this is about, if it can be told.
+    #[must_use]
+    pub fn object(&self) -> Option<&ObjectName> {
+        let Self::Snapshot { source, .. } = self else { return None };
+        source.object.as_ref()
+    }
 }
 
 impl Input {
@@ -112,14 +122,22 @@ impl Input {
     /// carries a snapshot of it, sorted by namespace and name.
     ///
     /// An error if no context carries one: an absent snapshot must never look like an empty one.
-    pub fn snapshot<T: DeserializeOwned>(&self, binding: &str) -> Result<Vec<T>, InputError> {
+    pub fn snapshot<'a, T: Deserialize<'a> + 'a>(&'a self, binding: &str) -> Result<Vec<T>, InputError> {
         self.items(binding)?.parse().map_err(|source| InputError::Snapshot { binding: binding.into(), source })
     }
 
+    /// Like [`Input::snapshot`], but every object is its JSON text.
+    pub fn snapshot_texts(&self, binding: &str) -> Result<Vec<&str>, InputError> {
+        self.items(binding)?.texts().map_err(|source| InputError::Snapshot { binding: binding.into(), source })
+    }
+
     /// Like [`Input::snapshot`], but objects that do not parse are told beside, instead of spoiling the others.
-    pub fn snapshot_lossy<T: DeserializeOwned>(&self, binding: &str) -> Result<(Vec<T>, Vec<InputError>), InputError> {
+    pub fn snapshot_lossy<'a, T: Deserialize<'a> + 'a>(
+        &'a self,
+        binding: &str,
+    ) -> Result<(Vec<T>, Vec<InputError>), InputError> {
+        let (items, errors) = self.items(binding)?.parse_lossy();
         let wrap = |source| InputError::Snapshot { binding: binding.into(), source };
-        let (items, errors) = self.items(binding)?.parse_lossy().map_err(wrap)?;
         Ok((items, errors.into_iter().map(wrap).collect()))
     }
 

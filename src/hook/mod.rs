@@ -31,5 +31,5 @@ pub use merge_patch::diff;
 pub use metrics::MetricOperation;
 pub use objects::{JsonPatchStep, ObjectPatch, ObjectPatchError, ObjectRef, Operation};
 pub use run::{Hook, HookResult, Process, main, run};
-pub use snapshots::{Item, ItemError, Items, Snapshots};
+pub use snapshots::{Item, ItemError, Items, ObjectName, Snapshots};
 pub use values::{ValuesPatch, ValuesPatchError};

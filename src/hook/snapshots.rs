@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -11,15 +10,18 @@ use serde_json::value::RawValue;
 use super::failure::without_values;
 
 /// A list of objects: a snapshot, or what a first listing found.
-#[derive(Clone)]
-pub struct Items(Box<RawValue>);
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Items(Vec<Item>);
 
-/// One object: what an event is about.
+/// One object: of a list, or what an event is about.
 ///
 /// `object` is absent where the binding keeps no full objects, `filterResult` where it has no filter.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Item {
     object: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "even_null")]
     filter_result: Option<Box<RawValue>>,
 }
 
@@ -27,31 +29,34 @@ pub struct Item {
 #[derive(Clone, Debug, Default)]
 pub struct Snapshots(BTreeMap<String, Items>);
 
-/// An item, or a list of them, that is not what the hook expects. Shows no value, as the object may be a Secret.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ItemError {
-    /// Not a list of items.
-    #[error("not a list of objects: {0}")]
-    List(String),
-    /// One item.
-    #[error("item {index}{}: {reason}", name.as_ref().map(|n| format!(" ({n})")).unwrap_or_default())]
-    Item {
-        /// Place in the list, from zero.
-        index: usize,
-        /// `namespace/name` of the object, if it can be told.
-        name: Option<String>,
-        /// What is wrong with it.
-        reason: String,
-    },
+/// Which object something is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectName {
+    /// Its namespace, if it has one.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BorrowedItem<'a> {
-    #[serde(borrow)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "even_null")]
-    filter_result: Option<&'a RawValue>,
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(namespace) = &self.namespace {
+            write!(f, "{}/", namespace.escape_debug())?;
+        }
+        write!(f, "{}", self.name.escape_debug())
+    }
+}
+
+/// An item of a list that is not what the hook expects. Shows no value, as the object may be a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("item {index}{}: {reason}", object.as_ref().map(|object| format!(" ({object})")).unwrap_or_default())]
+pub struct ItemError {
+    /// Place in the list, from zero.
+    pub index: usize,
+    /// Which object it is, if that can be told.
+    pub object: Option<ObjectName>,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// A filter may result in null, and that is a result: `Option` alone would take it for absent.
@@ -61,71 +66,63 @@ pub(super) fn even_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     T::deserialize(deserializer).map(Some)
 }
 
-/// The filter's result if there is one, else the object.
-fn parse<T: DeserializeOwned>(object: Option<&RawValue>, filter_result: Option<&RawValue>) -> Result<T, String> {
-    let Some(text) = filter_result.or(object) else {
-        return Err("carries neither an object nor a filter result".into());
-    };
-    serde_json::from_str(text.get()).map_err(|error| without_values(&error))
-}
-
 impl Item {
     pub(super) fn new(object: Option<Box<RawValue>>, filter_result: Option<Box<RawValue>>) -> Self {
         Self { object, filter_result }
     }
 
     /// The filter's result if there is one, else the object. The error tells no value of it.
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, String> {
-        parse(self.object.as_deref(), self.filter_result.as_deref())
+    pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, String> {
+        serde_json::from_str(self.text()?).map_err(|error| without_values(&error))
+    }
+
+    /// The same, as JSON text.
+    fn text(&self) -> Result<&str, String> {
+        let text = self.filter_result.as_ref().or(self.object.as_ref()).map(|text| text.get());
+        text.ok_or_else(|| "carries neither an object nor a filter result".into())
+    }
+
+    /// Which object this is: by its metadata, or by what its filter shows in the place of that.
+    fn object_name(&self) -> Option<ObjectName> {
+        [&self.object, &self.filter_result].into_iter().flatten().find_map(|text| {
+            let object: Value = serde_json::from_str(text.get()).ok()?;
+            let metadata = object.get("metadata").unwrap_or(&object);
+            let member = |name| metadata.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
+            Some(ObjectName { namespace: member("namespace"), name: member("name")? })
+        })
     }
 }
 
 impl Items {
-    pub(super) fn new(list: Box<RawValue>) -> Self {
-        Self(list)
-    }
-
     /// Every object, in the operator's order (namespace, then name), or the first error.
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<Vec<T>, ItemError> {
-        self.each()?.collect()
+    pub fn parse<'a, T: Deserialize<'a> + 'a>(&'a self) -> Result<Vec<T>, ItemError> {
+        self.each(Item::parse).collect()
     }
 
     /// The objects that can be parsed, and the errors of the others.
-    pub fn parse_lossy<T: DeserializeOwned>(&self) -> Result<(Vec<T>, Vec<ItemError>), ItemError> {
+    #[must_use]
+    pub fn parse_lossy<'a, T: Deserialize<'a> + 'a>(&'a self) -> (Vec<T>, Vec<ItemError>) {
         let (mut items, mut errors) = (Vec::new(), Vec::new());
-        for item in self.each()? {
+        for item in self.each(Item::parse) {
             match item {
                 Ok(item) => items.push(item),
                 Err(error) => errors.push(error),
             }
         }
-        Ok((items, errors))
+        (items, errors)
     }
 
-    fn each<T: DeserializeOwned>(&self) -> Result<impl Iterator<Item = Result<T, ItemError>>, ItemError> {
-        let items: Vec<BorrowedItem<'_>> =
-            serde_json::from_str(self.0.get()).map_err(|error| ItemError::List(without_values(&error)))?;
-        Ok(items.into_iter().enumerate().map(|(index, item)| {
-            parse(item.object, item.filter_result).map_err(|reason| ItemError::Item {
-                index,
-                name: item.name(),
-                reason,
-            })
-        }))
+    /// Every object as JSON text, for those who parse themselves.
+    pub fn texts(&self) -> Result<Vec<&str>, ItemError> {
+        self.each(Item::text).collect()
     }
-}
 
-impl BorrowedItem<'_> {
-    /// Which object this is, for an error message.
-    fn name(&self) -> Option<String> {
-        [self.object, self.filter_result].into_iter().flatten().find_map(|text| {
-            let object: Value = serde_json::from_str(text.get()).ok()?;
-            let metadata = object.get("metadata").unwrap_or(&object);
-            let name = metadata.get("name")?.as_str()?.escape_debug();
-            Some(match metadata.get("namespace").and_then(Value::as_str) {
-                Some(namespace) => format!("{}/{name}", namespace.escape_debug()),
-                None => name.to_string(),
-            })
+    fn each<'a, T: 'a>(
+        &'a self,
+        read: impl Fn(&'a Item) -> Result<T, String> + 'a,
+    ) -> impl Iterator<Item = Result<T, ItemError>> + 'a {
+        self.0.iter().enumerate().map(move |(index, item)| {
+            read(item).map_err(|reason| ItemError { index, object: item.object_name(), reason })
         })
     }
 }
@@ -146,15 +143,15 @@ impl Snapshots {
 impl<'de> Deserialize<'de> for Snapshots {
     /// A null instead of a list is dropped: it tells nothing.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let lists: BTreeMap<String, Option<Box<RawValue>>> = BTreeMap::deserialize(deserializer)?;
-        Ok(Self(lists.into_iter().filter_map(|(binding, list)| Some((binding, Items(list?)))).collect()))
+        let lists: BTreeMap<String, Option<Items>> = BTreeMap::deserialize(deserializer)?;
+        Ok(Self(lists.into_iter().filter_map(|(binding, list)| Some((binding, list?))).collect()))
     }
 }
 
 // Without content: among the objects are Secrets.
 impl fmt::Debug for Items {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Items({} bytes)", self.0.get().len())
+        write!(f, "Items({})", self.0.len())
     }
 }
 

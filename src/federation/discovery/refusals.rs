@@ -1,39 +1,48 @@
 //! What status says of all federations together: what is refused of each, and how many of its services are imported.
 
-use crate::api::istio_federation::{IstioFederation, ItemKind, Refused};
-use crate::federation::import::routes::Routes;
+use std::borrow::Cow;
+use std::mem;
+
+use crate::api::istio_federation::{IstioFederation, IstioFederationStatus, ItemKind, Refused};
+use crate::federation::import::routes::Outcome;
 use crate::federation::refusal::Refusal;
 
 /// How many refusals status lists.
 pub const LISTED: usize = 64;
 
-/// Sets `refused`, `refusedTotal` and `importedServices` of a federation from the routes of all.
+/// Sets `refused`, `refusedTotal` and `importedServices` of a federation from what came of its offer, where they differ.
 ///
 /// `certificates` are the certificates refused in this run; `None` keeps what status says of them.
-pub fn record(federation: &mut IstioFederation, routes: &Routes, certificates: Option<Vec<Refusal>>) {
-    let name = federation.metadata.name.clone();
-    let Some(status) = &mut federation.status else { return };
+pub fn record(federation: &mut Cow<'_, IstioFederation>, outcome: Option<Outcome>, certificates: Option<Vec<Refusal>>) {
+    let Some(status) = &federation.status else { return };
+    let outcome = outcome.unwrap_or_default();
     let mut refused: Vec<Refused> = match certificates {
         Some(certificates) => certificates.into_iter().map(Refused::from).collect(),
         None => status.refused.iter().filter(|old| old.kind == ItemKind::Certificate).cloned().collect(),
     };
-    refused.extend(routes.refused.get(&name).into_iter().flatten().cloned().map(Refused::from));
+    refused.extend(outcome.refused.into_iter().map(Refused::from));
     refused.sort();
     let total = u32::try_from(refused.len()).unwrap_or(u32::MAX);
     refused.truncate(LISTED);
-    status.refused = refused;
-    status.refused_total = (total > 0).then_some(total);
-    let imported = u32::try_from(routes.count_of(&name)).unwrap_or(u32::MAX);
+    let refused_total = (total > 0).then_some(total);
     let has_document = status.metadata_cache.as_ref().is_some_and(|cache| cache.private.is_some());
-    status.imported_services = has_document.then_some(imported);
+    let imported_services = has_document.then(|| u32::try_from(outcome.imported).unwrap_or(u32::MAX));
+    let is_same = status.refused == refused
+        && status.refused_total == refused_total
+        && status.imported_services == imported_services;
+    if !is_same && let Some(status) = &mut federation.to_mut().status {
+        *status = IstioFederationStatus { refused, refused_total, imported_services, ..mem::take(status) };
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::istio_federation::IstioFederationStatus;
+    use crate::federation::import::routes::Routes;
     use crate::federation::ourselves::Ourselves;
     use crate::federation::roster::Roster;
 
@@ -46,7 +55,7 @@ mod tests {
     fn recorded(hosts: &[String], before: &Value, certificates: Option<Vec<Refusal>>) -> IstioFederationStatus {
         let services: Vec<_> =
             hosts.iter().map(|host| json!({"hostname": host, "ports": [{"name": "http", "port": 80}]})).collect();
-        let mut federation: IstioFederation = serde_json::from_value(json!({
+        let federation: IstioFederation = serde_json::from_value(json!({
             "metadata": {"name": "b"},
             "spec": {"trustDomain": "b.local", "metadataEndpoint": "https://b"},
             "status": {"refused": before, "metadataCache": {
@@ -54,10 +63,11 @@ mod tests {
                 "private": {"ingressGateways": [{"address": "203.0.113.1", "port": 1}], "publicServices": services}}}
         }))
         .unwrap();
-        let federations = [federation.clone()];
-        let routes = Routes::new(&federations, &Roster::new(&federations, &ours()), &ours());
-        record(&mut federation, &routes, certificates);
-        federation.status.unwrap()
+        let roster = Roster::new(slice::from_ref(&federation), &ours());
+        let outcome = Routes::new([&federation], &roster, &ours()).outcomes.remove("b");
+        let mut federation = Cow::Owned(federation);
+        record(&mut federation, outcome, certificates);
+        federation.into_owned().status.unwrap()
     }
 
     fn names(status: &IstioFederationStatus) -> Vec<&str> {
@@ -103,10 +113,12 @@ mod tests {
             "metadata": {"name": "b"}, "spec": {"trustDomain": "b.local", "metadataEndpoint": "https://b"}, "status": {}
         }))
         .unwrap();
-        record(&mut federation, &Routes::default(), None);
-        assert_eq!(federation.status, Some(IstioFederationStatus::default()));
+        let mut seen = Cow::Borrowed(&federation);
+        record(&mut seen, None, None);
+        assert!(matches!(seen, Cow::Borrowed(_)), "what does not change is not copied");
         federation.status = None;
-        record(&mut federation, &Routes::default(), Some(vec![]));
-        assert_eq!(federation.status, None);
+        let mut seen = Cow::Borrowed(&federation);
+        record(&mut seen, None, Some(vec![Refusal::new(ItemKind::Certificate, "O=b", "bad")]));
+        assert_eq!(seen.status, None);
     }
 }

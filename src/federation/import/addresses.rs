@@ -2,45 +2,45 @@
 //!
 //! Without one, a TCP port becomes a listener on 0.0.0.0 and captures everybody's traffic to that port.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 
-/// Addresses by host: those that `existing` has, as far as they are in `range` and nobody else's, and new ones for the rest.
-///
-/// A new host's address depends on its name first, so that a run with an older view gives the same one. Hosts for
-/// which no address is left are missing from the result.
-#[must_use]
-pub(super) fn assign<'a>(
-    hosts: impl Iterator<Item = &'a str> + Clone,
-    existing: &HashMap<&str, Ipv4Addr>,
+/// Which addresses are whose.
+#[derive(Debug)]
+pub(super) struct Addresses {
     range: Ipv4Net,
-) -> HashMap<&'a str, Ipv4Addr> {
-    let mut taken = HashSet::new();
-    let mut assigned = HashMap::new();
-    for host in hosts.clone() {
-        if let Some(address) = existing.get(host).filter(|address| slot_of(range, **address).is_some())
-            && taken.insert(*address)
-        {
-            assigned.insert(host, *address);
-        }
+    taken: HashSet<Ipv4Addr>,
+}
+
+impl Addresses {
+    pub(super) fn new(range: Ipv4Net, hosts: usize) -> Self {
+        Self { range, taken: HashSet::with_capacity(hosts) }
     }
-    // An address of a ServiceEntry that stays for another reason is not free either.
-    taken.extend(existing.values());
-    let size = slots(range);
-    for host in hosts {
-        if assigned.contains_key(host) || size == 0 {
-            continue;
-        }
-        let start = preferred(host) % size;
-        let free = (0..size).map(|step| nth(range, (start + step) % size)).find(|address| !taken.contains(address));
-        let Some(address) = free else { break };
-        taken.insert(address);
-        assigned.insert(host, address);
+
+    /// Lets a host have the address that it has. False where that is outside the range, or somebody else's.
+    pub(super) fn keep(&mut self, address: Ipv4Addr) -> bool {
+        slot_of(self.range, address).is_some() && self.taken.insert(address)
     }
-    assigned
+
+    /// Lets nobody have these.
+    pub(super) fn reserve(&mut self, addresses: impl IntoIterator<Item = Ipv4Addr>) {
+        self.taken.extend(addresses);
+    }
+
+    /// A new address, while one is left.
+    ///
+    /// It depends on the host's name first, so that a run with an older view gives the same one.
+    pub(super) fn find(&mut self, host: &str) -> Option<Ipv4Addr> {
+        let size = slots(self.range);
+        let start = preferred(host).checked_rem(size)?;
+        let mut slots = (start..size).chain(0..start).map(|slot| nth(self.range, slot));
+        let address = slots.find(|address| !self.taken.contains(address))?;
+        self.taken.insert(address);
+        Some(address)
+    }
 }
 
 /// How many hosts a range has room for: all addresses but the first and the last.
@@ -73,49 +73,48 @@ mod tests {
         text.parse().unwrap()
     }
 
-    #[test]
-    fn what_a_host_has_it_keeps() {
-        let range = range("240.241.0.0/24");
-        let own: Ipv4Addr = "240.241.0.9".parse().unwrap();
-        let existing = HashMap::from([("a", own)]);
-        let assigned = assign(["a", "b"].into_iter(), &existing, range);
-        assert_eq!(assigned["a"], own);
-        assert_ne!(assigned["b"], own);
+    fn address(text: &str) -> Ipv4Addr {
+        text.parse().unwrap()
     }
 
     #[test]
-    fn foreign_and_double_addresses_are_replaced() {
-        let range = range("240.241.0.0/24");
-        let [double, foreign]: [Ipv4Addr; 2] = ["240.241.0.9", "10.0.0.1"].map(|text| text.parse().unwrap());
-        for edge in ["240.241.0.0", "240.241.0.255"] {
-            let existing = HashMap::from([("a", edge.parse().unwrap())]);
-            assert_ne!(assign(["a"].into_iter(), &existing, range)["a"].to_string(), edge);
+    fn what_a_host_has_it_keeps_unless_it_is_foreign_or_taken() {
+        let mut addresses = Addresses::new(range("240.241.0.0/24"), 2);
+        assert!(addresses.keep(address("240.241.0.9")));
+        for other in ["240.241.0.9", "240.241.0.0", "240.241.0.255", "240.241.1.1", "10.0.0.1"] {
+            assert!(!addresses.keep(address(other)), "{other}");
         }
-        let existing = HashMap::from([("a", double), ("b", double), ("c", foreign)]);
-        let assigned = assign(["a", "b", "c"].into_iter(), &existing, range);
-        assert_eq!(assigned["a"], double);
-        assert!(assigned["b"] != double && range.contains(&assigned["b"]));
-        assert!(range.contains(&assigned["c"]));
     }
 
     #[test]
     fn a_full_range_leaves_hosts_without() {
-        let assigned = assign(["a", "b", "c"].into_iter(), &HashMap::new(), range("240.241.0.0/30"));
-        assert_eq!(assigned.len(), 2);
+        let mut addresses = Addresses::new(range("240.241.0.0/30"), 3);
+        addresses.reserve([address("240.241.0.1")]);
+        assert_eq!(addresses.find("a"), Some(address("240.241.0.2")));
+        assert_eq!(addresses.find("b"), None);
         for tiny in ["240.241.0.0/32", "240.241.0.0/31"] {
-            assert!(assign(["a"].into_iter(), &HashMap::new(), range(tiny)).is_empty());
+            assert_eq!(Addresses::new(range(tiny), 1).find("a"), None);
         }
     }
 
     proptest! {
         #[test]
-        fn addresses_are_unique_in_range_and_stable(hosts in proptest::collection::btree_set("[a-z]{1,3}", 0..60)) {
+        fn addresses_are_unique_and_in_range(hosts in proptest::collection::btree_set("[a-z]{1,3}", 0..62)) {
             let range = range("240.241.0.0/26");
-            let assigned = assign(hosts.iter().map(String::as_str), &HashMap::new(), range);
-            let unique: HashSet<_> = assigned.values().collect();
+            let mut addresses = Addresses::new(range, hosts.len());
+            let found: Vec<_> = hosts.iter().filter_map(|host| addresses.find(host)).collect();
+            let unique: HashSet<_> = found.iter().collect();
             prop_assert_eq!(unique.len(), hosts.len());
-            prop_assert!(assigned.values().all(|address| slot_of(range, *address).is_some()));
-            prop_assert_eq!(&assign(hosts.iter().map(String::as_str), &assigned, range), &assigned);
+            prop_assert!(found.iter().all(|address| slot_of(range, *address).is_some()));
+        }
+
+        #[test]
+        fn a_name_alone_decides_while_there_is_room(host in "[a-z]{1,20}", other in "[a-z]{1,20}") {
+            let range = range("240.241.0.0/16");
+            let first = Addresses::new(range, 0).find(&host).unwrap();
+            let mut later = Addresses::new(range, 0);
+            let elsewhere = later.find(&other).unwrap();
+            prop_assert!(host == other || elsewhere == first || later.find(&host) == Some(first));
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The imported hosts of all peers: whose ports hold, and which endpoints lead there.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::rc::Rc;
 
 use crate::api::istio_federation::{IstioFederation, ItemKind};
 use crate::federation::names::ServiceHost;
-use crate::federation::offer::{Endpoint, Offer, OfferedPort};
+use crate::federation::offer::{Endpoint, Offer, OfferedPort, OfferedService};
 use crate::federation::ourselves::Ourselves;
 use crate::federation::refusal::Refusal;
 use crate::federation::roster::{Roster, cache_of};
@@ -15,77 +15,114 @@ const ENDPOINT_LIMIT: usize = 256;
 
 /// An imported host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
+pub struct Route<'a> {
+    /// The host.
+    pub host: ServiceHost<'a>,
     /// Its ports, sorted by number.
-    pub ports: Vec<OfferedPort>,
-    /// Gateways of all federations that offer it with these ports; sorted.
+    pub ports: Vec<OfferedPort<'a>>,
+    /// Who offers it with these ports.
+    pub origin: Rc<Origin<'a>>,
+}
+
+/// The federations that offer a host; the hosts of one peer share it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// Their names; sorted.
+    pub federations: Vec<&'a str>,
+    /// Gateways of all of them; sorted.
     pub endpoints: Vec<Endpoint>,
-    /// Names of those federations; sorted.
-    pub federations: Vec<String>,
+}
+
+/// What came of one federation's offer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// How many hosts lead to it.
+    pub imported: usize,
+    /// What it offers in vain; sorted.
+    pub refused: Vec<Refusal>,
 }
 
 /// The imported hosts of all federations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Routes {
-    /// Imported hosts.
-    pub by_host: BTreeMap<ServiceHost, Route>,
-    /// What each federation offers in vain.
-    pub refused: BTreeMap<String, Vec<Refusal>>,
+pub struct Routes<'a> {
+    /// By trust domain, so that the work for one peer does not grow with the number of others; each list sorted by host.
+    by_domain: BTreeMap<&'a str, Vec<Route<'a>>>,
+    /// By name of the federation, as far as it has a private document.
+    pub outcomes: BTreeMap<&'a str, Outcome>,
 }
 
-impl Routes {
+impl<'a> Routes<'a> {
     /// Unites what the federations offer. Their order does not matter.
     #[must_use]
-    pub fn new(federations: &[IstioFederation], roster: &Roster, ours: &Ourselves) -> Self {
-        let mut by_name: Vec<&IstioFederation> = federations.iter().collect();
+    pub fn new(
+        federations: impl IntoIterator<Item = &'a IstioFederation>,
+        roster: &'a Roster,
+        ours: &Ourselves,
+    ) -> Self {
+        let mut by_name: Vec<&IstioFederation> = federations.into_iter().collect();
         by_name.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
         let mut routes = Self::default();
         for federation in by_name {
             let name = federation.metadata.name.as_str();
             let Some(Ok(trust_domain)) = roster.standing(name) else { continue };
             let Some(document) = cache_of(federation).and_then(|cache| cache.private.as_ref()) else { continue };
-            let Offer { gateways, services, mut refused } = Offer::vet(document, trust_domain, ours);
+            let Offer { gateways, services, refused } = Offer::vet(document, trust_domain, ours);
+            let mut outcome = Outcome { imported: 0, refused };
             // Without a gateway there is no way to any service: that is said of the gateways, once.
             if !gateways.is_empty() {
-                for (host, ports) in services {
-                    if let Err(winner) = routes.add(name, host.clone(), ports, &gateways) {
-                        let reason = format!("IstioFederation/{winner} offers it with other ports");
-                        refused.push(Refusal::new(ItemKind::PublicService, host.as_str(), reason));
-                    }
-                }
+                let of_domain = routes.by_domain.entry(trust_domain.as_str()).or_default();
+                add(of_domain, name, gateways, services, &mut outcome);
             }
-            refused.sort();
-            routes.refused.insert(name.to_owned(), refused);
+            outcome.refused.sort();
+            routes.outcomes.insert(name, outcome);
         }
         routes
     }
 
-    /// How many hosts lead to the federation.
-    #[must_use]
-    pub fn count_of(&self, federation: &str) -> usize {
-        self.by_host.values().filter(|route| route.federations.iter().any(|name| name == federation)).count()
+    /// The routes by trust domain; sorted by host.
+    pub fn by_domain(&self) -> impl Iterator<Item = (&'a str, &[Route<'a>])> {
+        self.by_domain.iter().map(|(domain, routes)| (*domain, routes.as_slice()))
     }
+}
 
-    /// Adds what one federation offers. Fails with the name of the federation whose other ports hold.
-    fn add(
-        &mut self,
-        federation: &str,
-        host: ServiceHost,
-        ports: Vec<OfferedPort>,
-        gateways: &[Endpoint],
-    ) -> Result<(), String> {
-        let route = match self.by_host.entry(host) {
-            Entry::Vacant(new) => new.insert(Route { ports, endpoints: Vec::new(), federations: Vec::new() }),
-            Entry::Occupied(taken) if taken.get().ports == ports => taken.into_mut(),
+/// Adds what one federation offers to the routes of its trust domain.
+fn add<'a>(
+    routes: &mut Vec<Route<'a>>,
+    federation: &'a str,
+    gateways: Vec<Endpoint>,
+    services: Vec<OfferedService<'a>>,
+    outcome: &mut Outcome,
+) {
+    let known = routes.len();
+    let alone = Rc::new(Origin { federations: vec![federation], endpoints: gateways });
+    for OfferedService { host, ports } in services {
+        match routes[..known].binary_search_by_key(&host, |route| route.host) {
+            Err(_) => routes.push(Route { host, ports, origin: Rc::clone(&alone) }),
+            Ok(place) if routes[place].ports == ports => {
+                routes[place].origin = Rc::new(routes[place].origin.with(&alone));
+            }
             // In Istio an endpoint cannot lack a port of its ServiceEntry.
-            Entry::Occupied(other) => return Err(other.get().federations.first().cloned().unwrap_or_default()),
-        };
-        route.endpoints.extend(gateways);
-        route.endpoints.sort();
-        route.endpoints.dedup();
-        route.endpoints.truncate(ENDPOINT_LIMIT);
-        route.federations.push(federation.to_owned());
-        Ok(())
+            Ok(place) => {
+                let winner = routes[place].origin.federations.first().copied().unwrap_or_default();
+                let reason = format!("IstioFederation/{winner} offers it with other ports");
+                outcome.refused.push(Refusal::new(ItemKind::PublicService, host.as_str(), reason));
+                continue;
+            }
+        }
+        outcome.imported += 1;
+    }
+    routes.sort_by_key(|route| route.host);
+}
+
+impl Origin<'_> {
+    fn with(&self, more: &Self) -> Self {
+        let mut both = self.clone();
+        both.federations.extend(&more.federations);
+        both.endpoints.extend(&more.endpoints);
+        both.endpoints.sort();
+        both.endpoints.dedup();
+        both.endpoints.truncate(ENDPOINT_LIMIT);
+        both
     }
 }
 
@@ -117,27 +154,39 @@ mod tests {
         .unwrap()
     }
 
-    fn routes(federations: &[IstioFederation]) -> Routes {
-        Routes::new(federations, &Roster::new(federations, &ours()), &ours())
+    /// Each host with its ports, its endpoints and the federations that offer it; and what is refused of each federation.
+    type Shown = (Vec<(String, Vec<u16>, Vec<String>, Vec<String>)>, BTreeMap<String, Outcome>);
+
+    fn routes(federations: &[IstioFederation]) -> Shown {
+        let (ours, roster) = (ours(), Roster::new(federations, &ours()));
+        let routes = Routes::new(federations, &roster, &ours);
+        let shown = |route: &Route<'_>| {
+            let endpoints = route.origin.endpoints.iter().map(|endpoint| endpoint.address.to_string());
+            let federations = route.origin.federations.iter().map(ToString::to_string);
+            let ports = route.ports.iter().map(|port| port.number);
+            (route.host.to_string(), ports.collect(), endpoints.collect(), federations.collect())
+        };
+        let outcomes = routes.outcomes.iter().map(|(name, outcome)| ((*name).to_owned(), outcome.clone()));
+        (routes.by_domain().flat_map(|(_, routes)| routes).map(shown).collect(), outcomes.collect())
     }
 
     #[test]
     fn a_pair_with_the_same_ports_is_united() {
-        let routes = routes(&[federation("y", 2, &[80, 443]), federation("x", 1, &[443, 80])]);
-        let route = routes.by_host.values().next().unwrap();
-        let addresses: Vec<_> = route.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect();
-        assert_eq!(addresses, ["203.0.113.1", "203.0.113.2"]);
-        assert_eq!(route.federations, ["x", "y"]);
-        assert!(routes.refused.values().all(Vec::is_empty));
+        let (hosts, outcomes) = routes(&[federation("y", 2, &[80, 443]), federation("x", 1, &[443, 80])]);
+        let [(host, ports, endpoints, federations)] = hosts.as_slice() else { panic!("{hosts:?}") };
+        assert_eq!((host.as_str(), ports.as_slice()), ("svc.ns.svc.b.local", [80, 443].as_slice()));
+        assert_eq!(endpoints, &["203.0.113.1", "203.0.113.2"]);
+        assert_eq!(federations, &["x", "y"]);
+        let both = Outcome { imported: 1, refused: Vec::new() };
+        assert_eq!(outcomes, BTreeMap::from([("x".to_owned(), both.clone()), ("y".to_owned(), both)]));
     }
 
     #[test]
     fn with_other_ports_the_first_by_name_wins() {
-        let routes = routes(&[federation("y", 2, &[9090]), federation("x", 1, &[8080])]);
-        let route = routes.by_host.values().next().unwrap();
-        assert_eq!((route.ports[0].number, route.endpoints.len()), (8080, 1));
-        assert!(routes.refused["y"][0].reason.contains("IstioFederation/x offers it with other ports"));
-        assert_eq!((routes.count_of("x"), routes.count_of("y")), (1, 0));
+        let (hosts, outcomes) = routes(&[federation("y", 2, &[9090]), federation("x", 1, &[8080])]);
+        assert_eq!((hosts[0].1.as_slice(), hosts[0].2.len()), ([8080].as_slice(), 1));
+        assert!(outcomes["y"].refused[0].reason.contains("IstioFederation/x offers it with other ports"));
+        assert_eq!((outcomes["x"].imported, outcomes["y"].imported), (1, 0));
     }
 
     #[test]
@@ -145,9 +194,27 @@ mod tests {
         let mut lone = federation("x", 1, &[80]);
         let private = lone.status.as_mut().and_then(|status| status.metadata_cache.as_mut()?.private.as_mut()).unwrap();
         private.ingress_gateways[0].gateway.address = "127.0.0.1".to_owned();
-        let routes = routes(&[lone]);
-        assert!(routes.by_host.is_empty());
-        assert_eq!(routes.refused["x"].len(), 1);
+        let (hosts, outcomes) = routes(&[lone]);
+        assert!(hosts.is_empty());
+        assert_eq!((outcomes["x"].imported, outcomes["x"].refused.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_third_finds_what_the_first_two_added() {
+        let mut more = federation("z", 3, &[80]);
+        let private = more.status.as_mut().and_then(|status| status.metadata_cache.as_mut()?.private.as_mut()).unwrap();
+        let mut early = private.public_services[0].clone();
+        early.hostname = "a.ns.svc.b.local".to_owned();
+        private.public_services.push(early);
+        let late = {
+            let mut late = more.clone();
+            late.metadata.name = "zz".to_owned();
+            late
+        };
+        let (hosts, _) = routes(&[late, federation("x", 1, &[80]), more]);
+        let offered: Vec<_> =
+            hosts.iter().map(|(host, _, _, federations)| (host.as_str(), federations.join(","))).collect();
+        assert_eq!(offered, [("a.ns.svc.b.local", "z,zz".to_owned()), ("svc.ns.svc.b.local", "x,z,zz".to_owned())]);
     }
 
     proptest! {

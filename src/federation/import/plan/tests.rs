@@ -1,5 +1,7 @@
 //! What a plan creates, changes and deletes, and what it leaves alone.
 
+use std::collections::HashSet;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -44,71 +46,64 @@ fn owners() -> Vec<OwnerReference> {
         .to_vec()
 }
 
-fn raw(value: &impl serde::Serialize) -> Box<RawValue> {
-    RawValue::from_string(serde_json::to_string(value).unwrap()).unwrap()
-}
-
-fn edit(stored: &mut Stored, change: impl FnOnce(&mut ObjectMeta)) {
-    let mut metadata = stored.metadata();
-    change(&mut metadata);
-    stored.metadata = raw(&metadata);
-}
-
 struct Case {
     federations: Vec<IstioFederation>,
     all_read: bool,
-    existing: Vec<Stored>,
+    existing: Vec<Value>,
     owners: Vec<OwnerReference>,
     range: &'static str,
+    /// How the operator writes an object.
+    write: fn(&Value) -> String,
 }
 
 impl Case {
     fn new(federations: Vec<IstioFederation>) -> Self {
-        Self { federations, all_read: true, existing: Vec::new(), owners: owners(), range: "240.241.0.0/16" }
+        let write = |entry: &Value| entry.to_string();
+        Self { federations, all_read: true, existing: Vec::new(), owners: owners(), range: "240.241.0.0/16", write }
     }
 
     fn plan(&self) -> Plan {
         let roster = Roster::new(&self.federations, &ours());
         let routes = Routes::new(&self.federations, &roster, &ours());
+        let texts: Vec<String> = self.existing.iter().map(|entry| (self.write)(entry)).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let world = World {
             federations: &self.federations,
             all_read: self.all_read,
             roster: &roster,
-            existing: &self.existing,
+            existing: &texts,
             owners: &self.owners,
             range: self.range.parse().unwrap(),
         };
-        Plan::new(&routes, &world)
+        Plan::new(&routes, &world).unwrap()
     }
 
     /// The case after its plan was carried out as an API server does.
     fn applied(mut self) -> Self {
         let plan = self.plan().changes;
-        self.existing.retain(|stored| !plan.delete.contains(&stored.name().into_owned()));
+        self.existing.retain(|entry| !plan.delete.iter().any(|name| entry["metadata"]["name"] == *name));
         for update in plan.update {
-            let stored = self.existing.iter_mut().find(|stored| stored.name() == update.name).unwrap();
-            stored.spec = RawValue::from_string(update.to["spec"].to_string()).unwrap();
-            let metadata = update.to["metadata"].clone();
-            edit(stored, |was| {
-                was.labels = serde_json::from_value(metadata["labels"].clone()).unwrap();
-                was.annotations = serde_json::from_value(metadata["annotations"].clone()).unwrap();
-                was.owner_references = serde_json::from_value(metadata["ownerReferences"].clone()).unwrap();
-            });
+            let entry = self.entry(&update.name);
+            entry["spec"] = update.to["spec"].clone();
+            for member in ["labels", "annotations", "ownerReferences"] {
+                entry["metadata"][member] = update.to["metadata"][member].clone();
+            }
         }
         for entry in plan.create {
-            self.existing.push(Stored { metadata: raw(&entry.metadata), spec: raw(&entry.spec) });
+            self.existing.push(json!({"metadata": entry.metadata, "spec": entry.spec}));
         }
         self
     }
 
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.existing.iter().map(|stored| stored.name().into_owned()).collect();
+        let name = |entry: &Value| entry["metadata"]["name"].as_str().unwrap().to_owned();
+        let mut names: Vec<_> = self.existing.iter().map(name).collect();
         names.sort_unstable();
         names
     }
 
-    fn spec(&mut self, name: &str) -> &mut Box<RawValue> {
-        &mut self.existing.iter_mut().find(|stored| stored.name() == name).unwrap().spec
+    fn entry(&mut self, name: &str) -> &mut Value {
+        self.existing.iter_mut().find(|entry| entry["metadata"]["name"] == name).unwrap()
     }
 }
 
@@ -135,41 +130,71 @@ fn what_is_missing_is_created_whole() {
 fn what_is_as_it_should_be_is_left_alone_however_it_is_written() {
     let mut case = Case::new(vec![federation("b", "b.local", Some("xy"))]).applied();
     assert_eq!(case.plan(), Plan::default());
-    let spec = case.spec("x.ns.svc.b.local");
-    let spaced = serde_json::to_string_pretty(&serde_json::from_str::<Value>(spec.get()).unwrap()).unwrap();
-    *spec = RawValue::from_string(spaced).unwrap();
+    case.write = |entry| serde_json::to_string_pretty(entry).unwrap();
+    assert_eq!(case.plan(), Plan::default());
+    case.write = |entry| entry.to_string().replace('.', "\\u002e");
     assert_eq!(case.plan(), Plan::default());
 }
 
 #[test]
 fn drift_is_repaired_and_foreign_labels_stay() {
     let mut case = Case::new(vec![federation("b", "b.local", Some("xy"))]).applied();
-    let right = case.spec("x.ns.svc.b.local").clone();
-    let mut wrong: Value = serde_json::from_str(right.get()).unwrap();
-    wrong["exportTo"] = json!(["."]);
-    wrong["ports"][0]["number"] = json!(81);
-    *case.spec("x.ns.svc.b.local") = RawValue::from_string(wrong.to_string()).unwrap();
-    edit(&mut case.existing[1], |metadata| {
-        metadata.labels.remove("heritage");
-        metadata.labels.insert("mine".to_owned(), "1".to_owned());
-    });
-    let plan = case.plan().changes;
-    assert_eq!((plan.create.len(), plan.update.len(), plan.delete.len()), (0, 2, 0));
-    let repaired = case.applied();
-    assert_eq!(repaired.plan(), Plan::default());
-    assert_eq!(repaired.existing[1].metadata().labels["mine"], "1");
+    let edits: [fn(&mut Value); 14] = [
+        |entry| entry["spec"]["exportTo"] = json!(["."]),
+        |entry| entry["spec"]["addresses"] = json!([]),
+        |entry| entry["spec"]["addresses"].as_array_mut().unwrap().push(json!("240.241.0.1")),
+        |entry| entry["spec"]["endpoints"][0]["address"] = json!("203.0.113.2"),
+        |entry| entry["spec"]["endpoints"][0]["ports"]["http"] = json!(1),
+        |entry| entry["spec"]["endpoints"][0]["weight"] = json!(1),
+        |entry| entry["spec"]["hosts"] = json!(["google.com"]),
+        |entry| entry["spec"]["location"] = json!("MESH_EXTERNAL"),
+        |entry| entry["spec"]["ports"][0]["number"] = json!(81),
+        |entry| entry["spec"]["ports"][0]["targetPort"] = json!(80),
+        |entry| entry["spec"]["resolution"] = json!("DNS"),
+        |entry| entry["spec"] = Value::Null,
+        |entry| entry["metadata"]["ownerReferences"] = json!([]),
+        |entry| entry["metadata"]["annotations"][FEDERATIONS] = json!("b,c"),
+    ];
+    for edit in edits {
+        edit(case.entry("x.ns.svc.b.local"));
+        let labels = case.entry("y.ns.svc.b.local")["metadata"]["labels"].as_object_mut().unwrap();
+        labels.remove("heritage");
+        labels.insert("mine".to_owned(), json!("1"));
+        let plan = case.plan().changes;
+        assert_eq!((plan.create.len(), plan.update.len(), plan.delete.len()), (0, 2, 0), "{:?}", case.existing);
+        case = case.applied();
+        assert_eq!(case.plan(), Plan::default());
+        assert_eq!(case.entry("y.ns.svc.b.local")["metadata"]["labels"]["mine"], "1");
+    }
 }
 
 #[test]
 fn an_address_stays_though_the_endpoints_move() {
     let mut case = Case::new(vec![federation("b", "b.local", Some("x"))]).applied();
-    let mut spec: Value = serde_json::from_str(case.spec("x.ns.svc.b.local").get()).unwrap();
+    let spec = &mut case.entry("x.ns.svc.b.local")["spec"];
     spec["addresses"] = json!(["240.241.7.7"]);
     spec["endpoints"] = json!([]);
-    *case.spec("x.ns.svc.b.local") = RawValue::from_string(spec.to_string()).unwrap();
     let update = &case.plan().changes.update[0];
     assert_eq!(update.to["spec"]["addresses"], json!(["240.241.7.7"]));
     assert_ne!(update.to["spec"]["endpoints"], json!([]));
+}
+
+#[test]
+fn of_two_with_one_address_and_of_one_outside_the_range_one_each_moves() {
+    let mut case = Case::new(vec![federation("b", "b.local", Some("wxyz"))]).applied();
+    for (name, address) in [("w", "240.241.7.7"), ("x", "240.241.7.7"), ("y", "10.0.0.1")] {
+        case.entry(&format!("{name}.ns.svc.b.local"))["spec"]["addresses"] = json!([address]);
+    }
+    let moved: Vec<_> = case.plan().changes.update.into_iter().map(|update| update.name).collect();
+    assert_eq!(moved, ["x.ns.svc.b.local", "y.ns.svc.b.local"]);
+    let mut case = case.applied();
+    assert_eq!(case.plan(), Plan::default());
+    let addresses = case.existing.iter().map(|entry| entry["spec"]["addresses"].to_string());
+    assert_eq!(addresses.collect::<HashSet<_>>().len(), 4);
+    case.federations[0] = federation("b", "b.local", None);
+    case.federations.push(federation("c", "c.local", Some("z")));
+    let new = &case.plan().changes.create[0].spec.addresses[0];
+    assert!(case.existing.iter().all(|entry| entry["spec"]["addresses"][0] != **new));
 }
 
 #[test]
@@ -191,7 +216,7 @@ fn what_is_unknown_stays() {
     let mut lost_cache = known();
     lost_cache.federations[0] = federation("b", "b.local", None);
     assert_eq!(lost_cache.plan(), Plan::default());
-    edit(&mut lost_cache.existing[0], |metadata| metadata.annotations.clear());
+    lost_cache.entry("x.ns.svc.b.local")["metadata"]["annotations"] = json!({});
     assert_eq!(lost_cache.plan().changes.delete, Vec::<String>::new(), "not even when the annotation is gone");
 
     let mut unreadable = known();
