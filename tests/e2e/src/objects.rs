@@ -46,14 +46,11 @@ pub async fn create(client: &Client, object: &Value) -> anyhow::Result<DynamicOb
 pub async fn install_crds(client: &Client) -> anyhow::Result<()> {
     let mut files: Vec<PathBuf> = Tools::find()?.crds;
     files.extend(tools::yaml_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds"))?);
-    let mut names = Vec::new();
+    let mut objects = Vec::new();
     for file in files {
-        for object in read_yaml(&file)? {
-            if object["kind"] == "CustomResourceDefinition" {
-                names.extend(apply(client, &[object]).await?.iter().map(ResourceExt::name_any));
-            }
-        }
+        objects.extend(read_yaml(&file)?.into_iter().filter(|object| object["kind"] == "CustomResourceDefinition"));
     }
+    let names: Vec<_> = apply(client, &objects).await?.iter().map(ResourceExt::name_any).collect();
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     until("all CRDs are established", Duration::from_mins(1), async || {
         let crds = crds.list(&ListParams::default()).await?;
