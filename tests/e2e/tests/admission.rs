@@ -1,0 +1,55 @@
+//! The admission policies, as Helm renders them, on a real API server: what is accepted, what is refused, and what the user reads.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy knows tests, but not what they call")]
+
+#[path = "admission/agreement.rs"]
+mod agreement;
+#[path = "admission/cases.rs"]
+mod cases;
+#[path = "admission/policies.rs"]
+mod policies;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use cases::Table;
+use policies::Cluster;
+
+async fn all_cases_hold(table: &str) -> Result<()> {
+    let table = Table::read(table)?;
+    let cluster = Cluster::with(&table).await?;
+    let mut wrong = Vec::new();
+    for case in &table.cases {
+        let (expected, answer) = (case.expected(), cluster.try_out(case).await?);
+        if answer != expected {
+            wrong.push(format!("{}\n  expected {expected:#?}\n  but was {answer:#?}", case.it));
+        }
+    }
+    ensure!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), table.cases.len(), wrong.join("\n"));
+    cluster.server.stop();
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_federation_is_on() -> Result<()> {
+    all_cases_hold("on").await
+}
+
+#[tokio::test]
+async fn while_federation_is_off() -> Result<()> {
+    all_cases_hold("off").await
+}
+
+#[tokio::test]
+async fn where_names_are_long() -> Result<()> {
+    all_cases_hold("long-domain").await
+}
+
+#[test]
+fn every_policy_has_a_case_that_it_stops() -> Result<()> {
+    let mut stopped = BTreeSet::new();
+    for table in ["on", "off", "long-domain"] {
+        stopped.extend(Table::read(table)?.cases.into_iter().filter_map(|case| case.refused_by.or(case.warned_by)));
+    }
+    ensure!(stopped == policies::names()?, "{stopped:?}");
+    Ok(())
+}
