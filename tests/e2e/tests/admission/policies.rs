@@ -97,7 +97,7 @@ pub(crate) fn names() -> Result<BTreeSet<String>> {
 /// Asks for something, without it being done.
 pub(crate) async fn try_out(client: &Client, attempt: Attempt) -> Result<Answer> {
     let Attempt { method, path, body } = attempt;
-    let mut request = Request::new("").list(&ListParams::default())?.map(Body::from);
+    let mut request = Request::new(path.as_str()).list(&ListParams::default())?.map(Body::from);
     *request.uri_mut() = format!("{path}?dryRun=All").parse()?;
     *request.method_mut() = method.parse()?;
     if method != "DELETE" {
