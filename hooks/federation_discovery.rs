@@ -11,13 +11,13 @@ use istio_federation::api::kubernetes::Condition;
 use istio_federation::api::metadata::{PRIVATE_PATH, PUBLIC_PATH};
 use istio_federation::api::values::Values;
 use istio_federation::federation::conditions::{self, OWNED, PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY};
-use istio_federation::federation::discovery::absorb::Judge;
+use istio_federation::federation::discovery::absorb::{Exchanged, Judge};
 use istio_federation::federation::discovery::due::{self, AT_ONCE};
-use istio_federation::federation::discovery::{Exchange, Pace, findings, refusals};
+use istio_federation::federation::discovery::{Exchange, Fetch, Pace, findings, refusals};
 use istio_federation::federation::import::routes::{Outcome, Routes};
 use istio_federation::federation::ourselves::Ourselves;
 use istio_federation::federation::refusal::Refusal;
-use istio_federation::federation::roster::Roster;
+use istio_federation::federation::roster::{Roster, cache_of, is_same_endpoint};
 use istio_federation::federation::trust::OwnChain;
 use istio_federation::hook::{
     Effects, Events, HookConfig, Input, Logger, MetricOperation, ObjectPatch, ObjectRef, Schedule, diff,
@@ -35,7 +35,7 @@ const QUEUE: &str = "/modules/istio/federation-discovery";
 const STATUS: &str = "(.status // {} | . + {conditions: (.conditions // []), refused: (.refused // [])})";
 /// 1 while the last request failed, else 0; Deckhouse's name, though it counts nothing.
 const ERROR_METRIC: &str = "d8_istio_federation_metadata_endpoints_fetch_error_count";
-/// When a request last succeeded, in seconds since 1970; while it fails, when that was found.
+/// When a request last succeeded, in seconds since 1970; while it fails, when that was found. Absent if none ever did.
 const SUCCESS_METRIC: &str = "d8_istio_federation_metadata_last_success_timestamp_seconds";
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -135,14 +135,24 @@ fn fetch(
             }
         }
     }
-    Ok((exchanges, roster.into_inner().map_err(|_| "an exchange failed while it claimed a cluster UUID")?))
+    let mut roster = roster.into_inner().map_err(|_| "an exchange failed while it claimed a cluster UUID")?;
+    // Once more, now that all claims are in: who answered first must not matter.
+    for (name, exchange) in &mut exchanges {
+        if let Fetch::Fresh { document, .. } = &exchange.public
+            && let Err(error) = roster.claim(name, &document.cluster_uuid)
+        {
+            exchange.refuse(&error);
+        }
+    }
+    Ok((exchanges, roster))
 }
 
 /// A federation after the run.
 struct Decided<'a> {
     /// Borrowed where it is as before.
     federation: Cow<'a, IstioFederation>,
-    asked: bool,
+    /// How the exchange went, where there was one.
+    ended: Option<Exchanged>,
 }
 
 /// What every status should be. Pure: the answers are in.
@@ -156,11 +166,11 @@ fn decide<'a>(
     let mut after: Vec<Decided<'_>> = Vec::new();
     for was in before {
         let name = was.metadata.name.as_str();
-        let mut asked = false;
+        let mut ended = None;
         let status = match roster.standing(name) {
             Some(Ok(trust_domain)) => exchanges.remove(name).map(|exchange| {
-                asked = true;
                 let absorbed = judge.absorb(was, trust_domain, exchange);
+                ended = Some(absorbed.exchanged);
                 refused_certificates.extend(absorbed.refused_certificates.map(|refused| (name, refused)));
                 absorbed.status
             }),
@@ -180,7 +190,7 @@ fn decide<'a>(
             }),
             _ => Cow::Borrowed(was),
         };
-        after.push(Decided { federation, asked });
+        after.push(Decided { federation, ended });
     }
     let routes = Routes::new(after.iter().map(|decided| decided.federation.as_ref()), roster, judge.ours);
     let mut outcomes: BTreeMap<String, Outcome> =
@@ -199,8 +209,8 @@ fn emit(world: &World, after: &[Decided<'_>], log: &Logger) -> Result<Effects, F
         if let Cow::Owned(is) = &is.federation {
             effects.objects.extend(status_patches(was, is)?);
         }
-        if is.asked {
-            effects.metrics.extend(metrics(&is.federation, world.now));
+        if let Some(exchanged) = is.ended {
+            effects.metrics.extend(metrics(&is.federation, exchanged, world.now));
             report(&is.federation, log);
         }
     }
@@ -241,23 +251,26 @@ pub(crate) fn metric_group(name: &str) -> String {
     format!("federation_discovery/{name}")
 }
 
-fn metrics(federation: &IstioFederation, now: Timestamp) -> Vec<MetricOperation> {
+fn metrics(federation: &IstioFederation, exchanged: Exchanged, now: Timestamp) -> Vec<MetricOperation> {
     let name = federation.metadata.name.as_str();
     let conditions = federation.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let since = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_)?.last_transition_time;
+    let cache = cache_of(federation).filter(|cache| is_same_endpoint(cache, &federation.spec));
+    let (public, private) =
+        (cache.and_then(|cache| cache.public.as_ref()), cache.and_then(|cache| cache.private.as_ref()));
     let mut metrics = Vec::new();
-    for (type_, path) in [(PUBLIC_EXCHANGE_READY, PUBLIC_PATH), (PRIVATE_EXCHANGE_READY, PRIVATE_PATH)] {
-        let Some(condition) = conditions.iter().find(|condition| condition.type_ == type_) else { continue };
+    for (type_, path, good, ever) in [
+        (PUBLIC_EXCHANGE_READY, PUBLIC_PATH, exchanged.public, public.is_some()),
+        (PRIVATE_EXCHANGE_READY, PRIVATE_PATH, exchanged.private, private.is_some()),
+    ] {
+        let Some(good) = good else { continue };
         let url = endpoint(&federation.spec.metadata_endpoint, path);
         let labels = [("federation_name", name), ("endpoint", url.as_str())];
         let mut set = |metric: &str, value: f64| {
             metrics.push(MetricOperation::set(metric, value, &labels, &metric_group(name)));
         };
-        let (failed, succeeded) = match condition.status.as_str() {
-            "True" => (0.0, Some(now)),
-            "False" => (1.0, condition.last_transition_time),
-            _ => continue,
-        };
-        set(ERROR_METRIC, failed);
+        set(ERROR_METRIC, if good { 0.0 } else { 1.0 });
+        let succeeded = if good { Some(now) } else { since(type_).filter(|_| ever) };
         if let Some(time) = succeeded {
             #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit into 52 bits for ever")]
             set(SUCCESS_METRIC, time.as_second() as f64);

@@ -2,7 +2,7 @@
 //!
 //! Source: Kubernetes API conventions, "Typical status properties".
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::kubernetes::Condition;
 
@@ -53,6 +53,14 @@ impl Finding {
     }
 }
 
+fn word(status: Option<bool>) -> &'static str {
+    match status {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    }
+}
+
 /// All conditions after `findings`: the owned ones as [`update`] gives them, then those of others, untouched.
 #[must_use]
 pub fn merge(before: &[Condition], findings: &[Finding], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
@@ -66,11 +74,7 @@ fn update(before: &[Condition], findings: &[Finding], generation: Option<i64>, n
     let owned = OWNED.into_iter().filter_map(|type_| {
         let old = before.iter().find(|condition| condition.type_ == type_);
         let Some(finding) = findings.iter().find(|finding| finding.type_ == type_) else { return old.cloned() };
-        let status = match finding.status {
-            Some(true) => "True",
-            Some(false) => "False",
-            None => "Unknown",
-        };
+        let status = word(finding.status);
         let since = old.filter(|old| old.status == status).and_then(|old| old.last_transition_time);
         Some(Condition {
             type_: type_.to_owned(),
@@ -83,6 +87,27 @@ fn update(before: &[Condition], findings: &[Finding], generation: Option<i64>, n
         })
     });
     owned.collect()
+}
+
+/// Whether a finding is not written yet: the condition became what it is less than `interval` ago, and gets worse.
+///
+/// So a peer that is now well and now not costs a few writes and no more. What gets well is shown at once, and so is what
+/// follows from a new spec.
+#[must_use]
+pub fn is_put_off(
+    before: &[Condition],
+    finding: &Finding,
+    generation: Option<i64>,
+    now: Timestamp,
+    interval: SignedDuration,
+) -> bool {
+    let Some(old) = before.iter().find(|condition| condition.type_ == finding.type_) else { return false };
+    let age = old.last_transition_time.map(|since| now.duration_since(since));
+    finding.status != Some(true)
+        && old.status != word(finding.status)
+        && old.observed_generation == generation
+        // A clock that was set back must not stop us.
+        && age.is_some_and(|age| !age.is_negative() && age < interval)
 }
 
 /// The owned ones among `conditions`, in the order of [`OWNED`].

@@ -95,8 +95,22 @@ struct Entry {
     standing: Result<TrustDomain, Unfit>,
     /// Older is smaller.
     age: (Option<Timestamp>, String),
+    /// What the user named.
     expected: Option<String>,
+    /// What it had before this run.
     bound: Option<String>,
+    /// What it was given in this run.
+    announced: Option<String>,
+}
+
+impl Entry {
+    /// Its claim to `uuid`, better ones first; `None` where it has none: it expects another UUID, or is unfit anyway.
+    fn claim_to(&self, uuid: &str) -> Option<impl Ord + '_> {
+        let [named, bound, announced] =
+            [&self.expected, &self.bound, &self.announced].map(|known| known.as_deref() == Some(uuid));
+        let claims = self.standing.is_ok() && (named || (self.expected.is_none() && (bound || announced)));
+        claims.then_some((!named, !bound, &self.age))
+    }
 }
 
 /// All federations, judged.
@@ -132,6 +146,7 @@ impl Roster {
                 age: age(federation),
                 expected: spec.cluster_uuid.clone().filter(|uuid| !uuid.is_empty()),
                 bound: cache.and_then(|cache| cache.public.as_ref()).map(|public| public.cluster_uuid.clone()),
+                announced: None,
             };
             entries.insert(name.to_owned(), entry);
         }
@@ -144,43 +159,36 @@ impl Roster {
         self.entries.get(name).map(|entry| entry.standing.as_ref())
     }
 
-    /// Lets the federation `name` have `uuid`, and binds it, unless it is bound to another or another federation has it.
+    /// Lets the federation `name` have `uuid`, unless it has another or another federation has a better claim to it.
+    ///
+    /// Whoever was given it in this run may still lose it to one that is older and announces it later: claims are judged
+    /// again when all are in.
     pub fn claim(&mut self, name: &str, uuid: &str) -> Result<(), ClaimError> {
         if uuid == self.our_uuid {
             return Err(ClaimError::Ours);
         }
-        let Some(claimant) = self.entries.get(name) else { return Ok(()) };
-        let named = match (&claimant.expected, &claimant.bound) {
-            (Some(expected), _) if expected == uuid => true,
-            (Some(expected), _) => {
+        let Some(claimant) = self.entries.get_mut(name) else { return Ok(()) };
+        match (&claimant.expected, claimant.bound.as_ref().or(claimant.announced.as_ref())) {
+            (Some(expected), _) if expected != uuid => {
                 return Err(ClaimError::Unexpected { announced: uuid.to_owned(), expected: expected.clone() });
             }
             (None, Some(bound)) if bound != uuid => {
                 return Err(ClaimError::Changed { bound: bound.clone(), announced: uuid.to_owned() });
             }
-            (None, _) => false,
-        };
-        let rank = |entry: &Entry, named: bool| (!named, entry.bound.as_deref() != Some(uuid), entry.age.clone());
-        let own_rank = rank(claimant, named);
-        for (other, entry) in &self.entries {
-            let other_named = entry.expected.as_deref() == Some(uuid);
-            // A federation that expects another UUID, or that is unfit anyway, has no claim to this one.
-            let claims = entry.standing.is_ok()
-                && (other_named || (entry.expected.is_none() && entry.bound.as_deref() == Some(uuid)));
-            if other != name && claims && rank(entry, other_named) < own_rank {
-                return Err(ClaimError::Taken(other.clone()));
-            }
+            _ => claimant.announced = Some(uuid.to_owned()),
         }
-        if let Some(claimant) = self.entries.get_mut(name) {
-            claimant.bound = Some(uuid.to_owned());
+        let claims = self.entries.iter().filter_map(|(name, entry)| Some((entry.claim_to(uuid)?, name)));
+        match claims.min() {
+            Some((_, best)) if best != name => Err(ClaimError::Taken(best.clone())),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    /// The UUID that the federation is bound to and may still claim.
+    /// The UUID that the federation has and may still claim.
     pub fn identity(&mut self, name: &str) -> Result<Option<String>, ClaimError> {
-        let Some(bound) = self.entries.get(name).and_then(|entry| entry.bound.clone()) else { return Ok(None) };
-        self.claim(name, &bound).map(|()| Some(bound))
+        let has = |entry: &Entry| entry.bound.clone().or_else(|| entry.announced.clone());
+        let Some(uuid) = self.entries.get(name).and_then(has) else { return Ok(None) };
+        self.claim(name, &uuid).map(|()| Some(uuid))
     }
 }
 
@@ -252,6 +260,20 @@ mod tests {
         assert_eq!(roster.claim("c", "uuid-b"), Err(ClaimError::Taken("b".to_owned())));
         assert_eq!(roster.claim("c", "ours"), Err(ClaimError::Ours));
         assert_eq!(roster.identity("b"), Ok(Some("uuid-b".to_owned())));
+    }
+
+    #[test]
+    fn of_two_that_announce_one_in_the_same_run_the_older_has_it_whoever_answers_first() {
+        let [old, young] = [federation("old", 1, "b.local", None), federation("a-young", 2, "c.local", None)];
+        let taken = Err(ClaimError::Taken("old".to_owned()));
+        for order in [["old", "a-young"], ["a-young", "old"]] {
+            let mut roster = roster(&[young.clone(), old.clone()]);
+            for name in order {
+                let _ = roster.claim(name, "u");
+            }
+            assert_eq!((roster.claim("old", "u"), roster.claim("a-young", "u")), (Ok(()), taken.clone()));
+            assert_eq!((roster.identity("old"), roster.identity("a-young").ok()), (Ok(Some("u".to_owned())), None));
+        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Caller<'_> {
             Err(error) => {
                 return Exchange {
                     public: Fetch::Failed { reason: error.reason(), message: error.to_string() },
-                    private: awaiting_public(),
+                    private: Fetch::awaiting_public(),
                     resolved: BTreeMap::new(),
                     unverified: false,
                 };
@@ -66,23 +66,23 @@ impl Caller<'_> {
 
         let etag = cache.filter(|cache| cache.public.is_some()).and_then(|cache| cache.public_etag.as_deref());
         let url = endpoint(&spec.metadata_endpoint, PUBLIC_PATH);
-        let mut public = fetch(client.get(&url, None, etag, deadline), &url, read_public);
+        let public = fetch(client.get(&url, None, etag, deadline), &url, read_public);
         let identity = match &public {
             Fetch::Fresh { document, .. } => self.claim(name, &document.cluster_uuid).map(Some),
             _ => self.roster.lock().unwrap_or_else(PoisonError::into_inner).identity(name),
         };
-        let private = match identity {
-            Ok(Some(uuid)) => self.private(&client, federation, cache, &uuid, deadline),
-            Ok(None) => awaiting_public(),
-            Err(error) => {
-                if public.is_good() {
-                    public = Fetch::Failed { reason: error.reason(), message: error.to_string() };
-                }
-                awaiting_public()
-            }
+        let private = match &identity {
+            Ok(Some(uuid)) => self.private(&client, federation, cache, uuid, deadline),
+            Ok(None) | Err(_) => Fetch::awaiting_public(),
         };
         let resolved = resolve_names(&private, cache, deadline);
-        Exchange { public, private, resolved, unverified }
+        let mut exchange = Exchange { public, private, resolved, unverified };
+        if let Err(error) = identity
+            && exchange.public.is_good()
+        {
+            exchange.refuse(&error);
+        }
+        exchange
     }
 
     fn claim(&self, name: &str, uuid: &str) -> Result<String, ClaimError> {
@@ -133,11 +133,6 @@ fn fetch<T>(
         },
         Err(error) => Fetch::Failed { reason: error.reason(), message: error.to_string() },
     }
-}
-
-fn awaiting_public<T>() -> Fetch<T> {
-    let message = "the private document is fetched once the public one has told who the peer is".to_owned();
-    Fetch::NotTried { reason: "AwaitingPublic", message }
 }
 
 /// Addresses of the names among the gateways: of the new document, or of the cached one that still holds.

@@ -20,7 +20,8 @@ use crate::federation::rotation;
 use crate::federation::trust::{self, OwnChain};
 use crate::federation::withdrawal;
 
-/// How long after a change of the cache the next is written: a peer that changes all the time costs that much and no more.
+/// How long after a change of the cache the next is written, and how long a condition stays before it gets worse: a peer
+/// that changes all the time costs that much and no more.
 const WRITE_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
 /// How long resolved addresses of a gateway's name are kept while one of them is still right: large names rotate.
 const RESOLVE_INTERVAL: SignedDuration = SignedDuration::from_mins(2);
@@ -47,6 +48,17 @@ pub struct Absorbed {
     pub status: IstioFederationStatus,
     /// Refused certificates; `None` where none were looked at.
     pub refused_certificates: Option<Vec<Refusal>>,
+    /// How the requests ended, whatever the conditions say yet.
+    pub exchanged: Exchanged,
+}
+
+/// Whether the documents could be had; `None` where one was not asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchanged {
+    /// The public document.
+    pub public: Option<bool>,
+    /// The private document.
+    pub private: Option<bool>,
 }
 
 impl Judge<'_> {
@@ -98,8 +110,20 @@ impl Judge<'_> {
             // What status says is of the cache that it holds.
             refused_certificates = None;
         }
-        status.conditions = conditions::merge(&status.conditions, &findings, federation.metadata.generation, self.now);
-        Absorbed { status, refused_certificates }
+        let status_of =
+            |type_| findings.iter().find(|finding| finding.type_ == type_).and_then(|finding| finding.status);
+        let exchanged = Exchanged {
+            public: status_of(conditions::PUBLIC_EXCHANGE_READY),
+            private: status_of(conditions::PRIVATE_EXCHANGE_READY),
+        };
+        let generation = federation.metadata.generation;
+        if self.pace == Pace::Patient {
+            findings.retain(|finding| {
+                !conditions::is_put_off(&status.conditions, finding, generation, self.now, WRITE_INTERVAL)
+            });
+        }
+        status.conditions = conditions::merge(&status.conditions, &findings, generation, self.now);
+        Absorbed { status, refused_certificates, exchanged }
     }
 
     /// Takes the answer to the request for the private document, and tells whether the peer's document lists gateways.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::api::istio_federation::CachedPrivateMetadata;
 use crate::api::metadata::PublicMetadata;
+use crate::federation::roster::ClaimError;
 
 /// How one request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,13 @@ impl<T> Fetch<T> {
     pub fn is_good(&self) -> bool {
         matches!(self, Self::NotModified | Self::Fresh { .. })
     }
+
+    /// The private document where nobody knows yet who the peer is.
+    #[must_use]
+    pub fn awaiting_public() -> Self {
+        let message = "the private document is fetched once the public one has told who the peer is".to_owned();
+        Self::NotTried { reason: "AwaitingPublic", message }
+    }
 }
 
 /// A private document with its mark.
@@ -65,6 +73,14 @@ pub struct Exchange {
     pub resolved: BTreeMap<String, Vec<String>>,
     /// The endpoint's certificate was not verified, because the user said so.
     pub unverified: bool,
+}
+
+impl Exchange {
+    /// The exchange with a peer that claims a UUID which it may not have: nothing of it counts.
+    pub fn refuse(&mut self, error: &ClaimError) {
+        self.public = Fetch::Failed { reason: error.reason(), message: error.to_string() };
+        self.private = Fetch::awaiting_public();
+    }
 }
 
 /// How patiently discovery goes about things.

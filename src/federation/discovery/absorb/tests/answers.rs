@@ -76,13 +76,43 @@ fn a_peer_that_never_answered_leaves_no_cache() {
 fn transition_times_move_with_the_status_alone() {
     let mut play = well();
     let mut times = Vec::new();
-    for (second, fetch) in [(15, failed()), (30, failed()), (60, not_tried()), (90, Fetch::NotModified)] {
+    for (second, fetch) in [(45, failed()), (60, failed()), (90, not_tried()), (105, Fetch::NotModified)] {
         play.absorb_at(second, exchange(Fetch::NotModified, fetch));
         let since = play.condition(PRIVATE_EXCHANGE_READY).last_transition_time.unwrap();
         times.push(second - play.now().duration_since(since).as_secs());
     }
-    assert_eq!(times, [15, 15, 60, 90]);
+    assert_eq!(times, [45, 45, 90, 105]);
     assert_eq!(play.condition(PUBLIC_EXCHANGE_READY).last_transition_time, well().status().last_change_time);
+}
+
+#[test]
+fn a_peer_that_is_now_well_and_now_not_costs_few_writes_and_its_failures_are_measured_all_the_same() {
+    for (pace, limit) in [(Pace::Patient, 4), (Pace::Eager, 8)] {
+        let mut play = well();
+        play.pace = pace;
+        let mut writes = 0;
+        for tick in 1..=8 {
+            let before = play.status();
+            let fetch = if tick % 2 == 1 { failed() } else { Fetch::NotModified };
+            let measured = play.absorb_at(tick * 15, exchange(Fetch::NotModified, fetch)).exchanged;
+            assert_eq!((measured.public, measured.private), (Some(true), Some(tick % 2 == 0)));
+            writes += u32::from(before != play.status());
+        }
+        assert_eq!(writes, limit, "{pace:?}");
+    }
+}
+
+#[test]
+fn what_lasts_is_written_and_so_is_what_follows_from_an_edit() {
+    let mut play = well();
+    for (second, status) in [(15, "True"), (30, "False"), (45, "False")] {
+        play.absorb_at(second, exchange(Fetch::NotModified, failed()));
+        assert_eq!(play.verdict(PRIVATE_EXCHANGE_READY).0, status, "{second}");
+    }
+    let mut play = well();
+    play.federation.metadata.generation = Some(2);
+    play.absorb_at(15, exchange(Fetch::NotModified, failed()));
+    assert_eq!(play.verdict(PRIVATE_EXCHANGE_READY).0, "False");
 }
 
 #[test]
