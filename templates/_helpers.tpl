@@ -5,15 +5,20 @@
 {{- if dig "federation" "enabled" false (.Values.istio | default dict) }}true{{ end -}}
 {{- end -}}
 
-{{- /* Any value, so that nothing in it can end its place: JSON, without the characters that YAML reads as something else. */ -}}
-{{- define "istio-federation.json" -}}
-{{- $text := toJson . -}}
+{{- /* JSON text, with what YAML would read as something else, or not at all, written as JSON may write it. */ -}}
+{{- define "istio-federation.escaped" -}}
+{{- $text := . -}}
 {{- if regexMatch "[\\x7f-\\x9f\\x{feff}\\x{fffe}\\x{ffff}]" $text -}}
 {{- range $code := concat (untilStep 127 160 1) (list 65279 65534 65535) -}}
 {{- $text = replace (printf "%c" $code) (printf "\\u%04x" $code) $text -}}
 {{- end -}}
 {{- end -}}
 {{- $text -}}
+{{- end -}}
+
+{{- /* Any value, so that nothing in it can end its place. */ -}}
+{{- define "istio-federation.json" -}}
+{{- include "istio-federation.escaped" (toJson .) -}}
 {{- end -}}
 
 {{- /* Labels of an object of the component that is named. */ -}}

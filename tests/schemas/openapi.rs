@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 /// Schemas of one module.
+#[allow(dead_code, reason = "every test crate compiles this file, and each uses its part of it")]
 pub(crate) struct Schemas {
     /// What a user may configure.
     pub(crate) config: Value,

@@ -1,0 +1,21 @@
+//! The chart: rendered by real Helm from values that our own hooks made, taken by a real API server, upgraded every way.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
+
+#[path = "../../common/hook_build.rs"]
+mod hook_build;
+#[path = "chart/hostile.rs"]
+mod hostile;
+#[path = "chart/module.rs"]
+mod module;
+#[path = "../../schemas/openapi.rs"]
+mod openapi;
+#[path = "chart/peers.rs"]
+mod peers;
+#[path = "chart/rendering.rs"]
+mod rendering;
+#[path = "chart/server.rs"]
+mod server;
+#[path = "chart/situations.rs"]
+mod situations;
+#[path = "chart/world.rs"]
+mod world;

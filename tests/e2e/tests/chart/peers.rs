@@ -1,0 +1,96 @@
+//! Peers as discovery leaves them: IstioFederations with what was learned in their status.
+
+use istio_federation::api::istio_federation::{
+    API_VERSION, AdmittedCertificate, CacheSource, CachedIngressGateway, CachedPrivateMetadata, CertificateRole, KIND,
+    MetadataCache,
+};
+use istio_federation::api::metadata::{IngressGateway, PublicMetadata, PublicService, PublicServicePort};
+use istio_federation::peer::SigningKey;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use serde_json::{Value, json};
+
+/// Nobody listens there: what is known of the peer stays as it is.
+const ENDPOINT: &str = "https://127.0.0.1:9/metadata";
+
+/// A remote cluster.
+pub(crate) struct Peer {
+    /// Name of its IstioFederation.
+    pub(crate) name: &'static str,
+    /// Its trust domain.
+    pub(crate) domain: &'static str,
+    /// Its services with their ports; none where it has never been reached.
+    pub(crate) services: &'static [(&'static str, &'static [(&'static str, u32)])],
+    /// Whether another one has the same trust domain.
+    pub(crate) shared: bool,
+}
+
+/// A self-signed root, PEM.
+pub(crate) fn root(name: &str) -> String {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, name);
+    params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
+}
+
+/// The document that `public.json` of a cluster is.
+pub(crate) fn public(uuid: &str) -> PublicMetadata {
+    PublicMetadata {
+        cluster_uuid: uuid.to_owned(),
+        authn_key_pub: SigningKey::generate().unwrap().to_pem().public,
+        root_ca: root(uuid),
+        intermediate_cas: None,
+    }
+}
+
+impl Peer {
+    /// Its IstioFederation.
+    pub(crate) fn federation(&self) -> Value {
+        let mut spec = json!({"trustDomain": self.domain, "metadataEndpoint": ENDPOINT});
+        if self.shared {
+            spec["sharedTrustDomain"] = json!(true);
+        }
+        let mut federation = json!({
+            "apiVersion": API_VERSION, "kind": KIND, "spec": spec,
+            "metadata": {"name": self.name, "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"},
+        });
+        if !self.services.is_empty() {
+            federation["status"] = json!({"metadataCache": self.cache()});
+        }
+        federation
+    }
+
+    fn cache(&self) -> MetadataCache {
+        let public = public(&format!("uuid-of-{}", self.name));
+        let root = AdmittedCertificate {
+            certificate: public.root_ca.clone(),
+            role: CertificateRole::Root,
+            missing_since: None,
+        };
+        let gateway = |host: u32| CachedIngressGateway {
+            gateway: IngressGateway { address: format!("198.51.100.{host}"), port: 15443 },
+            resolved: Vec::new(),
+        };
+        let port = |&(name, port): &(&str, u32)| PublicServicePort {
+            name: name.to_owned(),
+            port,
+            protocol: Some(if name == "http" { "HTTP" } else { "TCP" }.to_owned()),
+        };
+        let service = |(host, ports): &(&str, &[(&str, u32)])| PublicService {
+            hostname: format!("{host}.svc.{}", self.domain),
+            ports: ports.iter().map(port).collect(),
+            virtual_ip: None,
+        };
+        MetadataCache {
+            public: Some(public),
+            private: Some(CachedPrivateMetadata {
+                ingress_gateways: vec![gateway(11), gateway(12)],
+                public_services: self.services.iter().map(service).collect(),
+            }),
+            source: Some(CacheSource { metadata_endpoint: ENDPOINT.to_owned(), trust_domain: self.domain.to_owned() }),
+            anchors: vec![root],
+            ..MetadataCache::default()
+        }
+    }
+}

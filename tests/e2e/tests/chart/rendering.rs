@@ -1,0 +1,300 @@
+//! What is rendered, without a cluster: everything that belongs there, nothing else, and nothing before it is known.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::{Result, ensure};
+use istio_federation::api::kubernetes::NAMESPACE;
+use istio_federation::cli::demo::chart::ModuleChart;
+use istio_federation::cli::demo::operator::Chart as _;
+use istio_federation::exporter::gateways::Inlet;
+use istio_federation::exporter::selection::{By, Selection};
+use istio_federation_e2e::Helm;
+use serde_json::{Value, json};
+
+use crate::module::{OPERATOR, chart, decoded, find, key, render};
+use crate::world::{ALL, Made};
+
+/// What stays when federation is off: they guard against objects that would do nothing, or harm once it is on.
+const POLICIES: [&str; 2] = ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
+
+fn made(name: &str) -> &'static Made {
+    ALL.iter().find(|made| made.name() == name).unwrap_or_else(|| panic!("no situation {name}"))
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The mesh configuration that istiod gets.
+fn mesh(objects: &[Value]) -> Value {
+    let config_map = find(objects, "ConfigMap", "istio-federation-mesh").unwrap();
+    serde_saphyr::from_str(text(config_map, "/data/mesh")).unwrap()
+}
+
+#[tokio::test]
+async fn helm_finds_nothing_to_complain_about() -> Result<()> {
+    for made in &*ALL {
+        Helm::offline()?.lint(OPERATOR, chart(), &made.values).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn off_is_policies_alone() -> Result<()> {
+    for values in [made("off").values.clone(), json!({})] {
+        let others: Vec<String> =
+            render(&values).await?.iter().filter(|o| !POLICIES.contains(&text(o, "/kind"))).map(key).collect();
+        ensure!(others.is_empty(), "{others:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_object_is_ours_and_none_is_somebody_elses() -> Result<()> {
+    for made in &*ALL {
+        let objects = render(&made.values).await?;
+        let keys: BTreeSet<String> = objects.iter().map(key).collect();
+        ensure!(keys.len() == objects.len(), "{}: an object twice: {keys:?}", made.name());
+        for object in &objects {
+            let labels = &object["metadata"]["labels"];
+            ensure!(labels["module"] == "istio" && labels["heritage"] == "deckhouse", "{}: {labels}", key(object));
+            let foreign = ["Namespace", "PeerAuthentication", "VerticalPodAutoscaler", "CustomResourceDefinition"];
+            ensure!(!foreign.contains(&text(object, "/kind")), "{}", key(object));
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn pods_have_no_rights_that_they_do_not_need() -> Result<()> {
+    for made in ALL.iter().skip(1) {
+        let objects = render(&made.values).await?;
+        let pods: Vec<&Value> = objects.iter().filter_map(|object| object.pointer("/spec/template/spec")).collect();
+        ensure!(pods.len() == 2, "{}: {} kinds of Pods", made.name(), pods.len());
+        for pod in pods {
+            let security = &pod["securityContext"];
+            ensure!(
+                security["runAsNonRoot"] == true && security["seccompProfile"]["type"] == "RuntimeDefault",
+                "{pod}"
+            );
+            for container in pod["containers"].as_array().into_iter().flatten() {
+                let security = &container["securityContext"];
+                ensure!(
+                    security["readOnlyRootFilesystem"] == true
+                        && security["allowPrivilegeEscalation"] == false
+                        && security["capabilities"]["drop"] == json!(["ALL"]),
+                    "{container}"
+                );
+                ensure!(container["resources"]["requests"]["ephemeral-storage"].is_string(), "{container}");
+            }
+        }
+        for service in objects.iter().filter(|object| object["kind"] == "Service") {
+            for port in service["spec"]["ports"].as_array().into_iter().flatten() {
+                ensure!(port["targetPort"].is_string(), "{}: {port}", key(service));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A permission: verbs, resource, and the namespace and name it is limited to.
+type Permission = (String, &'static str, Option<&'static str>);
+
+fn needed(inlet: Inlet) -> BTreeSet<Permission> {
+    let permission = |selection: Selection| {
+        let resource = format!("{}s", selection.kind().as_str().to_lowercase());
+        match selection.by() {
+            // A label cannot be named in a role.
+            By::Kind | By::Label(_) => (resource, "", None),
+            // Whoever may read all Services may read the gateway's.
+            By::GatewayLabel if resource == "services" => (resource, "", None),
+            By::GatewayLabel => (resource, NAMESPACE, None),
+            By::Name(name) => (resource, NAMESPACE, Some(name)),
+        }
+    };
+    Selection::needed(inlet).map(permission).collect()
+}
+
+fn granted(objects: &[Value]) -> BTreeSet<Permission> {
+    let mut granted = BTreeSet::new();
+    for role in objects.iter().filter(|object| ["Role", "ClusterRole"].contains(&text(object, "/kind"))) {
+        let namespace = text(role, "/metadata/namespace").to_owned().leak();
+        for rule in role["rules"].as_array().unwrap() {
+            assert_eq!(
+                (&rule["verbs"], &rule["apiGroups"]),
+                (&json!(["list", "watch"]), &json!([""])),
+                "{}",
+                key(role)
+            );
+            for resource in rule["resources"].as_array().unwrap() {
+                let resource = resource.as_str().unwrap().to_owned();
+                match rule["resourceNames"].as_array() {
+                    None => drop(granted.insert((resource, &*namespace, None))),
+                    Some(names) => granted.extend(names.iter().map(|name| {
+                        let name: &'static str = name.as_str().unwrap().to_owned().leak();
+                        (resource.clone(), &*namespace, Some(name))
+                    })),
+                }
+            }
+        }
+    }
+    granted
+}
+
+#[tokio::test]
+async fn the_exporter_may_read_exactly_what_it_reads() -> Result<()> {
+    for (name, inlet) in [("alone", Inlet::LoadBalancer), ("node-port", Inlet::NodePort)] {
+        let objects: Vec<Value> = render(&made(name).values).await?;
+        let ours: Vec<Value> =
+            objects.into_iter().filter(|o| o["metadata"]["labels"]["app"] == "metadata-exporter").collect();
+        assert_eq!(granted(&ours), needed(inlet), "{name}: (granted, needed)");
+    }
+    Ok(())
+}
+
+/// What two renderings of the same must agree in: text inside of them is read.
+fn read(mut object: Value) -> Value {
+    if let Some(mesh) = object.pointer_mut("/data/mesh") {
+        *mesh = serde_saphyr::from_str(mesh.as_str().unwrap()).unwrap();
+    }
+    if let Some(peers) = object.pointer_mut("/data/remote-public-metadata.json") {
+        *peers = serde_json::from_str(&decoded(peers.as_str().unwrap()).unwrap()).unwrap();
+    }
+    object
+}
+
+#[tokio::test]
+async fn the_demos_stand_in_renders_what_the_chart_does() -> Result<()> {
+    let mut compared = BTreeSet::new();
+    for made in &*ALL {
+        let real = render(&made.values).await?;
+        for stand_in in ModuleChart.render(&made.values).map_err(anyhow::Error::msg)? {
+            let same = real.iter().find(|object| key(object) == key(&stand_in)).cloned();
+            ensure!(same.is_some(), "{}: the chart has no {}", made.name(), key(&stand_in));
+            compared.insert(text(&stand_in, "/metadata/name").to_owned());
+            assert_eq!(read(stand_in), read(same.unwrap_or_default()), "{}: (stand-in, chart)", made.name());
+        }
+    }
+    let names = [
+        "d8-remote-authn-keypair",
+        "d8-remote-clusters-public-metadata",
+        "istio-federation-mesh",
+        "istio-federation-owner-a",
+        "istio-federation-owner-b",
+    ];
+    assert_eq!(compared.iter().map(String::as_str).collect::<Vec<_>>(), names);
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_rendered_before_hooks_have_computed_it() -> Result<()> {
+    let values = &made("one-peer").values;
+    for name in ["clusterUUID", "remoteAuthnKeypair", "federations", "remotePublicMetadata", "federationTrustAnchors"] {
+        let mut values = values.clone();
+        ensure!(values["istio"]["internal"].as_object_mut().unwrap().remove(name).is_some(), "no hook writes {name}");
+        let refusal = format!("{:#}", render(&values).await.expect_err(name));
+        ensure!(refusal.contains(&format!("istio.internal.{name} is not computed yet")), "{refusal}");
+    }
+    // An empty list is a statement.
+    let mut values = values.clone();
+    values["istio"]["internal"]["federationTrustAnchors"] = json!([]);
+    assert_eq!(mesh(&render(&values).await?)["caCertificates"], json!([]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_nobody_said_is_asked_for_by_name() -> Result<()> {
+    let platform = |pointer: &'static str, value: Value| ("platform", vec![(pointer, value)]);
+    for ((name, changes), asked_for) in [
+        (("alone", vec![("/istio/federation/clusterDomain", Value::Null)]), "istio.federation.clusterDomain"),
+        (("alone", vec![("/istio/federation/metadataExporter/image", Value::Null)]), "metadataExporter.image"),
+        (platform("/global/modulesImages/digests", json!({})), "istio.federation.metadataExporter.image"),
+        (platform("/global/modules/https/mode", json!("Disabled")), "HTTPS"),
+        (platform("/global/modules/https", json!({})), "istio.https.mode"),
+        (platform("/global/modules/https/mode", json!("CustomCertificate")), "customCertificate.secretName"),
+        (platform("/global/modules/https/certManager", json!({})), "certManager.clusterIssuerName"),
+    ] {
+        let mut values = made(name).values.clone();
+        for (pointer, value) in changes {
+            *values.pointer_mut(pointer).unwrap_or_else(|| panic!("{name} has no {pointer}")) = value;
+        }
+        let refusal = format!("{:#}", render(&values).await.expect_err(asked_for));
+        ensure!(refusal.contains(asked_for), "{asked_for} is not in: {refusal}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn peers_are_rendered_and_one_never_reached_costs_the_others_nothing() -> Result<()> {
+    let objects = render(&made("three-peers-one-never-reached").values).await?;
+    let mesh = mesh(&objects);
+    let domains: BTreeSet<&str> =
+        mesh["caCertificates"].as_array().unwrap().iter().map(|anchor| text(anchor, "/trustDomains/0")).collect();
+    assert_eq!(domains, BTreeSet::from(["c.example", "cluster-b.local"]));
+    let hosts: BTreeSet<&str> =
+        objects.iter().filter(|o| o["kind"] == "DestinationRule").map(|rule| text(rule, "/spec/host")).collect();
+    assert_eq!(hosts, BTreeSet::from(["*.svc.c.example", "*.svc.cluster-b.local"]));
+
+    let pair = render(&made("a-pair-with-one-trust-domain").values).await?;
+    assert_eq!(pair.iter().filter(|object| object["kind"] == "DestinationRule").count(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn on_stock_istio_everything_of_the_mesh_is_in_its_namespace() -> Result<()> {
+    let objects = render(&made("stock-istio").values).await?;
+    let elsewhere: BTreeSet<String> =
+        objects.iter().filter(|o| text(o, "/metadata/namespace") == "istio-system").map(key).collect();
+    let expected = [
+        "AuthorizationPolicy istio-system/istio-federation-ambiguous-identities",
+        "ConfigMap istio-system/istio-federation-mesh",
+    ];
+    assert_eq!(elsewhere.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+    let mesh = mesh(&objects);
+    assert_eq!((text(&mesh, "/trustDomain"), text(&mesh, "/rootNamespace")), ("a.example", "istio-system"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn peers_reach_the_exporter_by_https_alone() -> Result<()> {
+    for (name, kind, host, secret) in [
+        ("own-certificate", "Ingress", "istio-metadata.a.example", "istio-metadata"),
+        ("platform", "Ingress", "istio-metadata.a.example", "metadata-exporter-tls"),
+        ("front-of-their-own", "Ingress", "istio-metadata.a.example", ""),
+        ("gateway-api", "HTTPRoute", "istio-metadata.a.example", ""),
+    ] {
+        let objects = render(&made(name).values).await?;
+        let kinds: Vec<&str> =
+            objects.iter().map(|o| text(o, "/kind")).filter(|k| ["Ingress", "HTTPRoute"].contains(k)).collect();
+        assert_eq!(kinds, [kind], "{name}");
+        let front = find(&objects, kind, "metadata-exporter").unwrap();
+        let told = if kind == "Ingress" { text(front, "/spec/rules/0/host") } else { text(front, "/spec/hostnames/0") };
+        assert_eq!(told, host, "{name}");
+        assert_eq!(text(front, "/spec/tls/0/secretName"), secret, "{name}");
+    }
+    let exporter = render(&made("own-certificate").values).await?;
+    let exporter = find(&exporter, "Deployment", "metadata-exporter").unwrap();
+    let environment = exporter.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
+    // Tokens name the host as peers write it, with the port.
+    ensure!(environment.contains(&json!({"name": "PUBLIC_HOSTS", "value": "istio-metadata.a.example:8443"})));
+    Ok(())
+}
+
+#[test]
+fn every_template_begins_by_saying_what_it_is_for() -> Result<()> {
+    let mut folders = vec![chart().join("templates")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()? {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path)?;
+            ensure!(text.starts_with("{{- /* "), "{}: no comment in the first line", path.display());
+            let may_name_it = path.iter().any(|step| step == "validations");
+            ensure!(may_name_it || !text.contains("cluster.local"), "{} names cluster.local", path.display());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! From a situation to values and objects, by the hook executable that ships. What runs it is the demo's small operator.
+
+use std::sync::LazyLock;
+
+use anyhow::{Context, Result};
+use istio_federation::api::kubernetes::PUBLIC_SERVICE_LABEL;
+use istio_federation::cli::demo::chart::ModuleChart;
+use istio_federation::cli::demo::cluster::Cluster;
+use istio_federation::cli::demo::operator::values::ModuleValues;
+use istio_federation::cli::demo::operator::{Executable, Module, Operator};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::hook_build::hook_executable;
+use crate::module::SCHEMAS;
+use crate::peers::root;
+use crate::situations::{Situation, all};
+
+/// What became of a situation.
+pub(crate) struct Made {
+    pub(crate) situation: Situation,
+    /// The module's values, as Helm gets them.
+    pub(crate) values: Value,
+    /// ServiceEntries and Gateways that the hooks want.
+    pub(crate) objects: Vec<Value>,
+}
+
+impl Made {
+    /// Name of the situation.
+    pub(crate) fn name(&self) -> &'static str {
+        self.situation.name
+    }
+}
+
+/// Every situation, made once.
+pub(crate) static ALL: LazyLock<Vec<Made>> = LazyLock::new(|| {
+    // A runtime of its own: tests ask from inside of theirs.
+    let work = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(make_all());
+    std::thread::spawn(work).join().unwrap().unwrap()
+});
+
+async fn make_all() -> Result<Vec<Made>> {
+    let mut made = Vec::new();
+    for situation in all() {
+        made.push(make(situation).await?);
+    }
+    Ok(made)
+}
+
+/// Lets the hooks work until nothing changes.
+pub(crate) async fn make(situation: Situation) -> Result<Made> {
+    let name = situation.name;
+    let mut cluster = Cluster::new(name, Timestamp::now);
+    for object in given(&situation) {
+        cluster.put(object).context(name)?;
+    }
+    let filled = |settings: Value| json!({"istio": SCHEMAS.filled(settings)});
+    let mut config = filled(situation.settings.clone());
+    // Under plain addon-operator there is nothing in it.
+    if !situation.global.is_null() {
+        config["global"] = situation.global.clone();
+    }
+    let runs = tempfile::tempdir()?;
+    let module = Module {
+        name: "istio".to_owned(),
+        hooks: Executable::new(&hook_executable(), &[]),
+        runs: runs.path().to_owned(),
+    };
+    let values = ModuleValues::new("istio", config, filled(json!({})));
+    let mut operator = Operator::load(module, cluster, values, ModuleChart).await.context(name)?;
+    operator.start(&mut Vec::new()).await.context(name)?;
+
+    let written = |kind: &str| kind == "ServiceEntry" || kind == "Gateway";
+    let objects = operator.cluster().objects().filter(|(key, _)| written(&key.kind));
+    let objects = objects.map(|(_, object)| without_traces(object)).collect();
+    Ok(Made { values: operator.values().clone(), objects, situation })
+}
+
+/// What is in the cluster before the module.
+fn given(situation: &Situation) -> Vec<Value> {
+    let mut objects = Vec::new();
+    for name in ["kube-system", "d8-istio", "istio-system", "shop", "xyz"] {
+        objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    }
+    objects.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"root-cert.pem": root("Our own root")},
+        "metadata": {"name": "istio-ca-root-cert", "namespace": "d8-istio"}}));
+    for (namespace, name) in situation.exported {
+        objects.push(json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": name, "namespace": namespace, "labels": {PUBLIC_SERVICE_LABEL: ""}},
+            "spec": {"type": "ClusterIP", "ports": [{"name": "http", "port": 80}]},
+        }));
+    }
+    objects.extend(situation.peers.iter().cloned());
+    objects
+}
+
+/// As the hook wrote it, without what only an API server gives.
+fn without_traces(object: &Value) -> Value {
+    let mut object = object.clone();
+    for name in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"] {
+        object["metadata"].as_object_mut().unwrap().remove(name);
+    }
+    object
+}
