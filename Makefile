@@ -6,7 +6,7 @@ DENY_VERSION = 0.20.2
 DENY ?= optional
 MUSL ?= $(shell uname -m)-unknown-linux-musl
 
-.PHONY: demo test test-module e2e-tools e2e-tools-operators e2e-tools-mesh lint deny advisories generate bench
+.PHONY: demo test test-module e2e e2e-tools e2e-tools-operators e2e-tools-mesh lint deny advisories generate bench
 
 # Two builds: together, cargo would give the hooks the features of the program.
 demo:
@@ -22,6 +22,10 @@ test: lint
 test-module: e2e-tools
 	$(CARGO) test --locked --package istio-federation-e2e
 
+# And with real operators.
+e2e: e2e-tools e2e-tools-operators
+	$(CARGO) test --locked --package istio-federation-e2e --all-features
+
 e2e-tools:
 	tests/e2e/tools/bring default
 
@@ -32,7 +36,7 @@ lint: deny
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 	$(CARGO) clippy --locked --package istio-federation-hooks --all-targets -- -D warnings
-	$(CARGO) clippy --locked --package istio-federation-e2e --all-targets -- -D warnings
+	$(CARGO) clippy --locked --package istio-federation-e2e --all-targets --all-features -- -D warnings
 
 deny:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check bans licenses sources; \

@@ -8,6 +8,7 @@ mod identity;
 mod objects;
 mod ports;
 mod scratch;
+mod shell_operator;
 mod tools;
 mod wait;
 
@@ -18,5 +19,6 @@ pub use helm::Helm;
 pub use objects::{apply, create, install_crds, read_yaml};
 pub use ports::free_port;
 pub use scratch::Scratch;
+pub use shell_operator::ShellOperator;
 pub use tools::Tools;
 pub use wait::until;

@@ -159,6 +159,15 @@ async fn death_of_the_process_ends_everything() -> Result<()> {
     .await
 }
 
+#[test]
+fn a_missing_tool_is_an_error_that_says_how_to_get_it() -> Result<()> {
+    let empty = tempfile::tempdir()?;
+    let output = Command::new(env!("CARGO_BIN_EXE_control-plane")).env("XDG_CACHE_HOME", empty.path()).output()?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(!output.status.success() && error.contains("make e2e-tools"), "{}: {error}", output.status);
+    Ok(())
+}
+
 /// Of a process, whichever of its threads started them.
 fn children(process: u32) -> Result<Vec<u32>> {
     let mut found = Vec::new();

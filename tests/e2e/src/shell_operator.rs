@@ -1,0 +1,43 @@
+//! shell-operator, which runs hooks in their plain form: without values and Helm.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+
+use crate::{ApiServer, Component, Tools, free_port};
+
+/// A running shell-operator with all rights on an API server.
+#[derive(Debug)]
+pub struct ShellOperator {
+    component: Component,
+    port: u16,
+}
+
+impl ShellOperator {
+    /// Starts it with the executables of a folder as its hooks; it passes over hidden folders, such as temporary ones. When it is ready shows in what they do: wait for that with
+    /// [`Component::ready`].
+    pub fn start(server: &ApiServer, hooks: &Path) -> anyhow::Result<Self> {
+        let port = free_port()?;
+        let own = server.scratch().data().join("shell-operator");
+        std::fs::create_dir_all(&own).with_context(|| own.display().to_string())?;
+        let mut command = Command::new(Tools::shell_operator()?);
+        command.arg("start").arg("--hooks-dir").arg(hooks).arg("--tmp-dir").arg(&own);
+        command.arg("--kube-config").arg(server.kubeconfig()).args(["--namespace", "default"]);
+        command.args(["--listen-address", "127.0.0.1", "--listen-port", &port.to_string()]);
+        command.arg("--debug-unix-socket").arg(own.join("debug.socket"));
+        let component = Component::start("shell-operator", &server.scratch().logs(), command)?;
+        Ok(Self { component, port })
+    }
+
+    /// The process, to wait for, to kill, and to start again.
+    pub fn component(&mut self) -> &mut Component {
+        &mut self.component
+    }
+
+    /// The port of 127.0.0.1 that serves its metrics as `/metrics`, and its hooks' as `/metrics/hooks`.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
