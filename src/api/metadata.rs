@@ -2,7 +2,7 @@
 //!
 //! Members that Deckhouse does not know are marked *additive*: a Deckhouse peer ignores ours and sends none.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Path of the public document below the metadata endpoint.
 pub const PUBLIC_PATH: &str = "/public/public.json";
@@ -21,12 +21,13 @@ pub const TOKEN_SCOPE: &str = "private-federation";
 #[serde(rename_all = "camelCase", default)]
 pub struct PublicMetadata {
     /// UUID of the cluster.
-    #[serde(rename = "clusterUUID")]
+    #[serde(rename = "clusterUUID", deserialize_with = "or_default")]
     pub cluster_uuid: String,
     /// Ed25519 public key (PEM around a SubjectPublicKeyInfo) that the cluster's tokens verify with.
+    #[serde(deserialize_with = "or_default")]
     pub authn_key_pub: String,
     /// Root CA certificates of the mesh, one or more PEM blocks.
-    #[serde(rename = "rootCA")]
+    #[serde(rename = "rootCA", deserialize_with = "or_default")]
     pub root_ca: String,
     /// Intermediate CA certificates that sign workloads, PEM blocks. Additive.
     #[serde(rename = "intermediateCAs", skip_serializing_if = "Option::is_none")]
@@ -36,12 +37,15 @@ pub struct PublicMetadata {
 /// `federation.json`: what the cluster exports. For federated clusters only.
 ///
 /// `None` means that the member is absent or null, which makes the document incomplete; an empty list is a statement.
+/// Further in, null stands for an empty value, as in Go, where an empty list of ports is written that way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PrivateMetadata {
     /// Gateways that lead to the exported services.
+    #[serde(deserialize_with = "list")]
     pub ingress_gateways: Option<Vec<IngressGateway>>,
     /// The exported services.
+    #[serde(deserialize_with = "list")]
     pub public_services: Option<Vec<PublicService>>,
     /// The exporter has seen everything there is, so what is not listed is not exported. Additive.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +58,7 @@ pub struct PrivateMetadata {
 #[serde(default)]
 pub struct IngressGateway {
     /// IP address or DNS name.
+    #[serde(deserialize_with = "or_default")]
     pub address: String,
     /// TCP port.
     // Wider than a port, so that a bad one is refused by itself and not with its whole document.
@@ -68,8 +73,10 @@ pub struct IngressGateway {
 #[serde(default)]
 pub struct PublicService {
     /// `<service>.<namespace>.svc.<cluster domain>`.
+    #[serde(deserialize_with = "or_default")]
     pub hostname: String,
     /// Its ports.
+    #[serde(deserialize_with = "list_or_default")]
     pub ports: Vec<PublicServicePort>,
     /// Written by the first Deckhouse releases; kept readable.
     #[serde(rename = "virtualIP", skip_serializing_if = "Option::is_none")]
@@ -82,6 +89,7 @@ pub struct PublicService {
 #[serde(default)]
 pub struct PublicServicePort {
     /// Name of the Service's port.
+    #[serde(deserialize_with = "or_default")]
     pub name: String,
     /// Number of the Service's port.
     #[serde(deserialize_with = "any_number")]
@@ -92,9 +100,26 @@ pub struct PublicServicePort {
     pub protocol: Option<String>,
 }
 
+/// Reads null as the empty value.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// Reads a list, a null among its items as an empty item.
+fn list<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<Option<Vec<T>>, D::Error> {
+    let list: Option<Vec<Option<T>>> = Option::deserialize(deserializer)?;
+    Ok(list.map(|items| items.into_iter().map(Option::unwrap_or_default).collect()))
+}
+
+fn list_or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    list(deserializer).map(Option::unwrap_or_default)
+}
+
 /// Reads a port that is no number of 32 bits (negative, fractional, huge) as `u32::MAX`, which no vet takes for a port.
-fn any_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let number = serde_json::Number::deserialize(deserializer)?;
+fn any_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let number: serde_json::Number = Option::deserialize(deserializer)?.unwrap_or_else(|| 0.into());
     Ok(number.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(u32::MAX))
 }
 

@@ -128,6 +128,11 @@ mod tests {
             (r#"{"wrong":"format"}"#, "InvalidPublicMetadata", "clusterUUID is missing"),
             (r#"{"clusterUUID":"u","authnKeyPub":"","rootCA":"r"}"#, "InvalidPublicMetadata", "authnKeyPub is missing"),
             (r#"{"clusterUUID":"u","authnKeyPub":"k"}"#, "InvalidPublicMetadata", "rootCA is missing"),
+            (
+                r#"{"clusterUUID":"u","authnKeyPub":null,"rootCA":"r"}"#,
+                "InvalidPublicMetadata",
+                "authnKeyPub is missing",
+            ),
             (r#"{"clusterUUID":7}"#, "InvalidPublicMetadata", "wrong type"),
             ("[]", "InvalidPublicMetadata", "clusterUUID is missing"),
             (r#"{"clusterUUID":"u/../v","authnKeyPub":"k","rootCA":"r"}"#, "InvalidPublicMetadata", "letters, digits"),
@@ -152,6 +157,18 @@ mod tests {
             assert_eq!(error.reason(), reason, "{body}");
             assert!(error.to_string().contains(part), "{body}: {error}");
         }
+    }
+
+    #[test]
+    fn null_is_an_empty_value_and_spoils_nothing_beside_it() {
+        let body = r#"{"ingressGateways":[{"address":null,"port":null},null,{"address":"203.0.113.1","port":1}],
+            "publicServices":[{"hostname":"x","ports":null},{"hostname":null,"ports":[null,{"name":null,"port":null,"protocol":null}]},null]}"#;
+        let cached = normalize(&read_private(body.as_bytes()).unwrap());
+        let gateways: Vec<_> = cached.ingress_gateways.iter().map(|gateway| gateway.gateway.address.as_str()).collect();
+        assert_eq!(gateways, ["", "203.0.113.1"]);
+        let services: Vec<_> =
+            cached.public_services.iter().map(|service| (service.hostname.as_str(), service.ports.len())).collect();
+        assert_eq!(services, [("", 0), ("", 1), ("x", 0)]);
     }
 
     #[test]

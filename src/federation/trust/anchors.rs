@@ -47,6 +47,7 @@ pub struct Anchors {
 pub fn anchors(peers: &[PeerCertificates<'_>], own: &OwnChain) -> Anchors {
     let mut refused = BTreeSet::new();
     let offers = vet(peers, own, &mut refused);
+    let offers = told_apart(offers, &mut refused);
     let offers = within_subjects_limit(offers, &mut refused);
     let mut keys: BTreeMap<&[u8], Vec<&Offer<'_>>> = BTreeMap::new();
     for offer in &offers {
@@ -116,6 +117,32 @@ fn vet<'a>(
         place(a).cmp(&place(b)).then_with(|| a.certificate.der.cmp(&b.certificate.der))
     });
     offers
+}
+
+/// Leaves out who could be taken for another: one without identifier, where another key's has its subject.
+///
+/// Which of two such a proxy finds first hangs on the order of its list. Never the one with the identifier: only what the
+/// other signs can go astray, and nobody may push another out by copying a name.
+fn told_apart<'a>(offers: Vec<Offer<'a>>, refused: &mut BTreeSet<(String, Refusal)>) -> Vec<Offer<'a>> {
+    let shadow_of = |place: usize| {
+        let CaCertificate { subject, key, names_its_key, .. } = &offers[place].certificate;
+        let shadows = |other: &CaCertificate, earlier| {
+            other.key.bits() != key.bits()
+                && other.subject.canonical() == subject.canonical()
+                && (other.names_its_key || earlier)
+        };
+        let mut others = offers.iter().enumerate().filter(|_| !names_its_key);
+        others.find(|(at, other)| shadows(&other.certificate, *at < place)).map(|(_, other)| other.federation)
+    };
+    let shadows: Vec<Option<&str>> = (0..offers.len()).map(shadow_of).collect();
+    let judged = offers.into_iter().zip(shadows).filter_map(|(offer, shadow)| match shadow {
+        None => Some(offer),
+        Some(federation) => {
+            refused.insert(offer.refuse(&Fault::SharedSubject(federation.to_owned())));
+            None
+        }
+    });
+    judged.collect()
 }
 
 fn within_subjects_limit<'a>(offers: Vec<Offer<'a>>, refused: &mut BTreeSet<(String, Refusal)>) -> Vec<Offer<'a>> {

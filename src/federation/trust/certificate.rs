@@ -37,6 +37,8 @@ pub(super) struct CaCertificate {
     pub(super) key: PublicKey,
     /// The identifier by which certificates that it signs refer to its key.
     pub(super) key_identifier: Vec<u8>,
+    /// Whether it carries that identifier, so that certificates that it signs name it.
+    pub(super) names_its_key: bool,
     /// Its serial number, where it is one that RFC 5280 allows: the content of the INTEGER.
     pub(super) serial: Option<Vec<u8>>,
     /// Begin of validity, seconds since 1970.
@@ -66,6 +68,7 @@ impl CaCertificate {
         }
         let extensions = Extensions::judge(tbs.extensions())?;
         let key = PublicKey::admit(&tbs.key)?;
+        let names_its_key = extensions.key_identifier.is_some();
         let key_identifier = match extensions.key_identifier {
             Some(identifier) if key.derives(&identifier)? => identifier,
             Some(_) => return Err(Fault::KeyIdentifier),
@@ -78,6 +81,7 @@ impl CaCertificate {
             issuer: CanonicalName::of(&tbs.issuer.decode_as()?),
             key,
             key_identifier,
+            names_its_key,
             serial: serial(&tbs),
             not_before,
             not_after,

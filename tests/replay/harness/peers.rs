@@ -1,8 +1,8 @@
 //! Peers: servers on loopback with real TLS that answer as `peers.json` says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Write};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -64,6 +64,9 @@ struct Answer {
     /// So many blanks before the body, without a `Content-Length`.
     #[serde(default)]
     blanks: u64,
+    /// Answers only after this path of this peer has been asked for, at most 4 s later.
+    #[serde(default)]
+    after: Option<(String, String)>,
     /// One byte of the body in so many milliseconds.
     #[serde(default)]
     drip: Option<u64>,
@@ -117,9 +120,30 @@ struct Peer {
     heads: Arc<Mutex<Vec<String>>>,
 }
 
+/// Which paths of which peers have been asked for.
+#[derive(Default)]
+struct Asked {
+    paths: Mutex<BTreeSet<(String, String)>>,
+    more: Condvar,
+}
+
+impl Asked {
+    fn add(&self, peer: &str, path: &str) {
+        self.paths.lock().unwrap().insert((peer.to_owned(), path.to_owned()));
+        self.more.notify_all();
+    }
+
+    fn wait_for(&self, wanted: &(String, String)) {
+        let paths = self.paths.lock().unwrap();
+        let wait = self.more.wait_timeout_while(paths, Duration::from_secs(4), |paths| !paths.contains(wanted));
+        drop(wait.unwrap());
+    }
+}
+
 /// Starts the peers of a case: only then their addresses are known, and their answers can be filled in.
 pub(crate) fn start(case: &Case) -> Result<Peers, String> {
     let mut peers = BTreeMap::new();
+    let asked: Arc<Asked> = Arc::default();
     for (name, script) in &case.peers {
         let tls: Tls = match script.get("tls") {
             Some(tls) => serde_json::from_value(tls.clone()).map_err(|error| format!("peers.json: {name}: {error}"))?,
@@ -127,11 +151,15 @@ pub(crate) fn start(case: &Case) -> Result<Peers, String> {
         };
         let script: Arc<OnceLock<Script>> = Arc::default();
         let heads: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (answers, seen) = (Arc::clone(&script), Arc::clone(&heads));
+        let (answers, seen, asked, peer) = (Arc::clone(&script), Arc::clone(&heads), Arc::clone(&asked), name.clone());
         let answer = move |head: &str, stream: &mut dyn Write| {
             seen.lock().unwrap().push(head.to_owned());
+            asked.add(&peer, path_of(head));
             match answers.get().and_then(|script| script.paths.get(path_of(head))) {
-                Some(answer) => answer.write(head, stream),
+                Some(answer) => {
+                    answer.after.iter().for_each(|other| asked.wait_for(other));
+                    answer.write(head, stream)
+                }
                 None => stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
             }
         };

@@ -96,15 +96,37 @@ fn a_root_named_as_another_peers_issuer_or_without_identifier_harms_nobody() {
         let chain = [below.workload("b.local"), below.der.clone()];
         assert!(breaks_unconfined(&[&ours, &b, &c], &chain));
         let peers = [Peer::new("b", "b.local", &[&b.der], &[&below.der]), Peer::new("c", "c.local", &[&c.der], &[])];
-        let list = ders(&anchors_of(&peers, &own(&[&ours.der])));
-        assert_eq!(list.len(), 3);
+        let made = anchors_of(&peers, &own(&[&ours.der]));
+        let list = ders(&made);
+        assert_eq!(list.len(), 2);
         assert_eq!(verdict(&[&ours], &list, &chain), Ok(()));
-        // Its own certificates name no key, so they may find the wrong issuer; but never a permission.
-        for list in orders(&list) {
-            assert_ne!(verify(&list, &[c.workload("b.local")], now().as_second()), Ok(()));
-            assert_ne!(verify(&list, &[c.workload("a.local")], now().as_second()), Ok(()));
+        // Its own certificates name no key: an anchor of it could be taken for b's, and b's for it.
+        assert_eq!(made.refused.len(), 1);
+        assert!(made.refused[0].0 == "c" && made.refused[0].1.reason.contains("of IstioFederation/b"));
+        for foreign in ["b.local", "a.local", "c.local"] {
+            assert_ne!(verdict(&[&ours], &list, &[c.workload(foreign)]), Ok(()));
         }
     }
+}
+
+#[test]
+fn of_several_without_identifier_and_with_one_subject_the_first_by_name_has_it_in_every_order() {
+    let ours = Ca::root("ours");
+    let [b, c] = [Ca::root_with(Key::p256(), "x", false), Ca::root_with(Key::p256(), "x", false)];
+    let list = |names: [&str; 2]| {
+        let [b_name, c_name] = names;
+        let peers = [Peer::new(b_name, "b.local", &[&b.der], &[]), Peer::new(c_name, "c.local", &[&c.der], &[])];
+        anchors_of(&peers, &own(&[&ours.der]))
+    };
+    assert!(breaks_unconfined(&[&ours, &b, &c], &[b.workload("b.local")]), "else the case proves nothing");
+    for (names, winner, domain) in [(["b", "c"], &b, "b.local"), (["z", "c"], &c, "c.local")] {
+        let made = list(names);
+        assert_eq!((made.entries.len(), made.refused.len()), (1, 1));
+        assert_eq!(verdict(&[&ours], &ders(&made), &[winner.workload(domain)]), Ok(()));
+    }
+    let alone =
+        anchors_of(&[Peer::new("b", "b.local", &[&b.der, &b.renewed("400101000000Z")], &[])], &own(&[&ours.der]));
+    assert_eq!(alone.refused, [], "one key is not two");
 }
 
 #[test]
