@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{hook_executable, program};
 use serde_json::{Value, json};
@@ -61,12 +61,16 @@ fn copied_examples(to: &Path) -> PathBuf {
     to.to_owned()
 }
 
-/// Exporters name their cluster's folder in their arguments.
-fn no_exporter_is_left(cluster: &Path) {
-    let Ok(processes) = fs::read_dir("/proc") else { return };
+/// The exporters whose arguments name their cluster's folder.
+fn exporters_of(cluster: &Path) -> Vec<String> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
     let arguments = processes.filter_map(|process| fs::read(process.ok()?.path().join("cmdline")).ok());
-    let left: Vec<String> =
-        arguments.map(|line| text(&line)).filter(|line| line.contains(cluster.to_str().unwrap())).collect();
+    let of_cluster = |line: &String| line.contains("\0exporter\0") && line.contains(cluster.to_str().unwrap());
+    arguments.map(|line| text(&line)).filter(of_cluster).collect()
+}
+
+fn no_exporter_is_left(cluster: &Path) {
+    let left = exporters_of(cluster);
     assert!(left.is_empty(), "this outlived the demo: {left:?}");
 }
 
@@ -223,7 +227,7 @@ fn clusters_that_do_not_know_each_other_are_told() {
     assert!(said.contains("cluster-b has no IstioFederation") && said.contains("cluster-a.local"), "{said}");
 }
 
-/// A running demo, and its lines as they come. If the test fails it is interrupted, so that its exporters end too.
+/// A running demo, and its lines as they come. It ends with the test.
 struct Watched {
     process: Child,
     lines: mpsc::Receiver<String>,
@@ -231,7 +235,7 @@ struct Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.interrupt();
+        self.process.kill().and_then(|()| self.process.wait()).ok();
     }
 }
 
@@ -257,9 +261,6 @@ impl Watched {
 
     /// Ctrl-C. The exit code.
     fn interrupt(&mut self) -> Option<i32> {
-        if let Ok(Some(ended)) = self.process.try_wait() {
-            return ended.code();
-        }
         Command::new("kill").args(["-INT", &self.process.id().to_string()]).status().ok()?;
         self.process.wait().ok()?.code()
     }
@@ -293,4 +294,24 @@ fn an_edited_manifest_has_its_effect_in_the_other_cluster() {
     assert_eq!(demo.interrupt(), Some(0), "ending a demo that has federated is no failure");
     no_exporter_is_left(&out.join("cluster-a"));
     no_exporter_is_left(&out.join("cluster-b"));
+}
+
+#[test]
+fn a_killed_demo_takes_its_exporters_along() {
+    let temporary = tempfile::tempdir().unwrap();
+    let out = temporary.path().join("kept");
+    let mut command = demo(&hook_executable(), &examples(), temporary.path());
+    command.arg("--watch").arg("--out").arg(&out);
+    let mut demo = Watched::start(command);
+    demo.wait_for(&["IstioFederation cluster-a: put in the address of that exporter"]);
+    if Path::new("/proc").exists() {
+        assert_eq!(exporters_of(&out).len(), 2, "else this proves nothing");
+    }
+    demo.process.kill().unwrap();
+    demo.process.wait().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while !exporters_of(&out).is_empty() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    no_exporter_is_left(&out);
 }

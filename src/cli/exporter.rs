@@ -53,6 +53,9 @@ pub struct ExporterArgs {
     /// File to write the bound addresses to: {"metadata": "IP:PORT", "metrics": "IP:PORT"}
     #[arg(long, env = "PORT_FILE", value_name = "FILE")]
     port_file: Option<PathBuf>,
+    /// Stop when standard input ends, so as not to outlive whoever holds its other end
+    #[arg(long)]
+    until_stdin_ends: bool,
     /// How log lines look
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
@@ -87,10 +90,12 @@ impl ExporterArgs {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
         runtime.block_on(async {
             let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-            let stop = async {
+            let until_stdin_ends = self.until_stdin_ends;
+            let stop = async move {
                 tokio::select! {
                     _ = term.recv() => {}
                     _ = int.recv() => {}
+                    () = stdin_end(), if until_stdin_ends => {}
                 }
             };
             let (settings, place) = self.settings();
@@ -118,6 +123,7 @@ impl ExporterArgs {
             tls_cert,
             tls_key,
             port_file,
+            until_stdin_ends: _,
             log_format: _,
             log_level: _,
         } = self;
@@ -126,6 +132,17 @@ impl ExporterArgs {
         let place = manifests.map_or(Place::Cluster(kubeconfig), Place::Folder);
         (Settings { identity, listen, metrics_listen, public_hosts, tls, port_file }, place)
     }
+}
+
+/// Waits in a thread of its own: one of the runtime's would keep it from stopping.
+async fn stdin_end() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // Whatever stands there, an error included, only its end counts.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
+    let _ = end.await;
 }
 
 /// Written as in a token: lower case, with the port where it is not 443.

@@ -71,7 +71,9 @@ impl Exporter {
             .arg("--port-file")
             .arg(&ports)
             .env_remove("PUBLIC_HOSTS")
-            .stdin(Stdio::null())
+            // Held until this process ends, even where it is killed.
+            .arg("--until-stdin-ends")
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?)
             .spawn()
