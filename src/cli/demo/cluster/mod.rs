@@ -4,7 +4,7 @@
 //! references, objects that end with their namespace. Not kept: schemas, admission, finalizers, versions of one kind.
 
 mod folder;
-mod selector;
+pub mod selector;
 #[cfg(test)]
 mod tests;
 

@@ -9,6 +9,9 @@ use super::OperatorError;
 use crate::cli::demo::cluster::Selector;
 use crate::cli::demo::jq::Filter;
 
+/// Queue of what names none: the one that all modules share.
+pub const MAIN: &str = "main";
+
 /// A hook of the executable.
 #[derive(Debug)]
 pub struct Hook {
@@ -18,8 +21,8 @@ pub struct Hook {
     pub name: String,
     /// Orders of its lifecycle bindings.
     pub lifecycle: Lifecycle,
-    /// Names of its schedule bindings.
-    pub schedules: Vec<String>,
+    /// Its schedule bindings.
+    pub schedules: Vec<Schedule>,
     /// Its kubernetes bindings.
     pub bindings: Vec<Binding>,
 }
@@ -40,11 +43,27 @@ pub struct Lifecycle {
     pub after_delete_helm: Option<u32>,
 }
 
+/// A schedule binding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Its name.
+    pub name: String,
+    /// When it fires: five fields, or six with seconds in front.
+    pub crontab: String,
+    /// Its queue.
+    pub queue: String,
+}
+
 /// A kubernetes binding.
+#[expect(clippy::struct_excessive_bools, reason = "the protocol has them side by side, each with a name of its own")]
 #[derive(Debug)]
 pub struct Binding {
     /// Its name.
     pub name: String,
+    /// Its queue.
+    pub queue: String,
+    /// Whether the module waits for its first run.
+    pub waited_for: bool,
     /// Its objects.
     pub selector: Selector,
     /// What the hook sees of each.
@@ -88,6 +107,8 @@ struct RawSchedule {
     #[serde(default)]
     name: String,
     crontab: String,
+    #[serde(default)]
+    queue: String,
 }
 
 #[derive(Deserialize)]
@@ -101,6 +122,9 @@ struct RawBinding {
     keep_full_objects_in_memory: bool,
     execute_hook_on_event: Option<bool>,
     execute_hook_on_synchronization: Option<bool>,
+    wait_for_synchronization: Option<bool>,
+    #[serde(default)]
+    queue: String,
     #[serde(default)]
     include_snapshots_from: Vec<String>,
 }
@@ -155,6 +179,9 @@ fn hook(index: usize, raw: RawHook) -> Result<Hook, OperatorError> {
             Ok(Binding {
                 filter: filter.map_err(|why| error(format!("binding {}: {why}", binding.name)))?,
                 name: binding.name,
+                // Only a queue of its own lets the module go on.
+                waited_for: binding.queue.is_empty() || binding.wait_for_synchronization.unwrap_or(true),
+                queue: or(binding.queue, MAIN),
                 selector: binding.selector,
                 full_objects: binding.keep_full_objects_in_memory,
                 on_event: binding.execute_hook_on_event.unwrap_or(true),
@@ -162,14 +189,22 @@ fn hook(index: usize, raw: RawHook) -> Result<Hook, OperatorError> {
             })
         })
         .collect::<Result<_, OperatorError>>()?;
-    let schedule_name = |name: String| if name.is_empty() { "schedule".to_owned() } else { name };
+    let schedule = |raw: RawSchedule| Schedule {
+        name: or(raw.name, "schedule"),
+        crontab: raw.crontab,
+        queue: or(raw.queue, MAIN),
+    };
     Ok(Hook {
         index,
         lifecycle: raw.lifecycle,
-        schedules: raw.schedule.into_iter().map(|schedule| schedule_name(schedule.name)).collect(),
+        schedules: raw.schedule.into_iter().map(schedule).collect(),
         bindings,
         name,
     })
+}
+
+fn or(text: String, default: &str) -> String {
+    if text.is_empty() { default.to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -195,12 +230,19 @@ mod tests {
         let hooks = config(&json!({
             "configVersion": "v1", "metadata": {"name": "a", "path": ""}, "beforeHelm": 10, "unknown": 1,
             "schedule": [{"crontab": "*/15 * * * * *"}],
-            "kubernetes": [{"name": "k", "kind": "Pod", "jqFilter": ".metadata"}, {"name": "l", "kind": "Node", "executeHookOnEvent": false}],
+            "kubernetes": [
+                {"name": "k", "kind": "Pod", "jqFilter": ".metadata", "waitForSynchronization": false},
+                {"name": "l", "kind": "Node", "executeHookOnEvent": false, "queue": "q", "waitForSynchronization": false},
+            ],
         }))
         .unwrap();
         let [hook] = hooks.as_slice() else { panic!("{hooks:?}") };
         assert_eq!((hook.index, hook.name.as_str(), hook.lifecycle.before_helm), (0, "a", Some(10)));
-        assert_eq!(hook.schedules, ["schedule"]);
+        let schedule =
+            Schedule { name: "schedule".to_owned(), crontab: "*/15 * * * * *".to_owned(), queue: MAIN.to_owned() };
+        assert_eq!(hook.schedules, [schedule]);
+        let queues: Vec<_> = hook.bindings.iter().map(|one| (one.queue.as_str(), one.waited_for)).collect();
+        assert_eq!(queues, [(MAIN, true), ("q", false)]);
         let shapes: Vec<_> = hook
             .bindings
             .iter()

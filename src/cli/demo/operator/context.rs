@@ -14,43 +14,57 @@ const GROUP: &str = "main";
 /// What a hook sees of each object of one binding; a change of it is an event.
 pub(super) type View = BTreeMap<Key, String>;
 
-/// The context of a kubernetes or schedule binding: a group context with all snapshots.
-pub(super) fn group(hook: &Hook, binding: &str, cluster: &Cluster) -> Result<Value, OperatorError> {
+/// The context of a kubernetes or schedule binding: a group context with all snapshots; a hook that has none gets no such member.
+#[must_use]
+pub fn group(binding: &str, snapshots: Map<String, Value>) -> Value {
     let mut context = json!({"binding": binding, "type": "Group", "groupName": GROUP});
-    if let (false, Some(members)) = (hook.bindings.is_empty(), context.as_object_mut()) {
-        members.insert("snapshots".to_owned(), snapshots(hook, cluster)?);
+    if let (false, Some(members)) = (snapshots.is_empty(), context.as_object_mut()) {
+        members.insert("snapshots".to_owned(), Value::Object(snapshots));
     }
-    Ok(json!([context]))
+    json!([context])
 }
 
 /// The context of a lifecycle binding: it has no type, and always snapshots.
-pub(super) fn lifecycle(hook: &Hook, binding: &str, cluster: &Cluster) -> Result<Value, OperatorError> {
-    Ok(json!([{"binding": binding, "snapshots": snapshots(hook, cluster)?}]))
+#[must_use]
+pub fn lifecycle(binding: &str, snapshots: Map<String, Value>) -> Value {
+    json!([{"binding": binding, "snapshots": Value::Object(snapshots)}])
 }
 
 /// The context of onStartup, which never has snapshots.
-pub(super) fn on_startup() -> Value {
+#[must_use]
+pub fn on_startup() -> Value {
     json!([{"binding": "onStartup"}])
 }
 
-fn snapshots(hook: &Hook, cluster: &Cluster) -> Result<Value, OperatorError> {
-    let mut snapshots = Map::new();
-    for binding in &hook.bindings {
-        let items = cluster.list(&binding.selector).into_iter().map(|(_, object)| item(hook, binding, object));
-        snapshots.insert(binding.name.clone(), Value::Array(items.collect::<Result<_, _>>()?));
-    }
-    Ok(Value::Object(snapshots))
-}
-
-fn item(hook: &Hook, binding: &Binding, object: &Value) -> Result<Value, OperatorError> {
+/// An object as the snapshots of `binding` hold it, and what has to change for an event.
+pub fn item(hook: &Hook, binding: &Binding, object: &Value) -> Result<(Value, String), OperatorError> {
     let mut item = Map::new();
     if binding.full_objects {
         item.insert("object".to_owned(), object.clone());
     }
-    if let Some(result) = filtered(hook, binding, object)? {
+    let result = filtered(hook, binding, object)?;
+    let seen = result.as_ref().unwrap_or(object).to_string();
+    if let Some(result) = result {
         item.insert("filterResult".to_owned(), result);
     }
-    Ok(Value::Object(item))
+    Ok((Value::Object(item), seen))
+}
+
+/// All snapshots of `hook`.
+pub(super) fn snapshots(hook: &Hook, cluster: &Cluster) -> Result<Map<String, Value>, OperatorError> {
+    let mut snapshots = Map::new();
+    for binding in &hook.bindings {
+        let items = cluster.list(&binding.selector).into_iter().map(|(_, object)| item(hook, binding, object));
+        let items = items.map(|item| item.map(|(item, _)| item)).collect::<Result<_, _>>()?;
+        snapshots.insert(binding.name.clone(), Value::Array(items));
+    }
+    Ok(snapshots)
+}
+
+/// What `hook` sees through `binding`: the filtered object, or the whole one where there is no filter.
+pub(super) fn view(hook: &Hook, binding: &Binding, cluster: &Cluster) -> Result<View, OperatorError> {
+    let objects = cluster.list(&binding.selector).into_iter();
+    objects.map(|(key, object)| Ok((key.clone(), item(hook, binding, object)?.1))).collect()
 }
 
 fn filtered(hook: &Hook, binding: &Binding, object: &Value) -> Result<Option<Value>, OperatorError> {
@@ -61,15 +75,4 @@ fn filtered(hook: &Hook, binding: &Binding, object: &Value) -> Result<Option<Val
         object: Key::of(object).map(|key| key.to_string()).unwrap_or_default(),
         why,
     })
-}
-
-/// What `hook` sees through `binding`: the filtered object, or the whole one where there is no filter.
-pub(super) fn view(hook: &Hook, binding: &Binding, cluster: &Cluster) -> Result<View, OperatorError> {
-    let objects = cluster.list(&binding.selector).into_iter();
-    objects
-        .map(|(key, object)| {
-            let seen = filtered(hook, binding, object)?.map_or_else(|| object.to_string(), |result| result.to_string());
-            Ok((key.clone(), seen))
-        })
-        .collect()
 }

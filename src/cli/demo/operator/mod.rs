@@ -4,7 +4,7 @@
 //! Not kept: queues, retries, crontabs (the caller gives the ticks), schemas of values, Helm itself (see [`Chart`]).
 
 pub mod config;
-mod context;
+pub mod context;
 pub mod metrics;
 pub mod patches;
 mod process;
@@ -23,8 +23,7 @@ use self::config::{Hook, Lifecycle};
 use self::context::View;
 use self::metrics::Metrics;
 use self::patches::PatchError;
-pub use self::process::Executable;
-use self::process::{Inputs, Outputs};
+pub use self::process::{Executable, Inputs, Outputs};
 use self::values::{ModuleValues, ValuesError};
 use super::cluster::{ApiError, Change, Cluster, Key};
 use super::jq::JqError;
@@ -222,7 +221,7 @@ impl<C: Chart> Operator<C> {
     pub async fn tick(&mut self, steps: &mut Vec<Step>) -> Result<(), OperatorError> {
         for index in 0..self.hooks.len() {
             if let Some(schedule) = self.hooks[index].schedules.first().cloned() {
-                self.run_group(index, &schedule, steps).await?;
+                self.run_group(index, &schedule.name, steps).await?;
             }
         }
         self.react(steps).await
@@ -232,7 +231,7 @@ impl<C: Chart> Operator<C> {
     pub async fn round(&mut self, steps: &mut Vec<Step>) -> Result<(), OperatorError> {
         for index in 0..self.hooks.len() {
             let hook = &self.hooks[index];
-            let scheduled = hook.schedules.first();
+            let scheduled = hook.schedules.first().map(|schedule| &schedule.name);
             if let Some(binding) = scheduled.or(hook.bindings.first().map(|binding| &binding.name)).cloned() {
                 self.run_group(index, &binding, steps).await?;
             }
@@ -343,12 +342,12 @@ impl<C: Chart> Operator<C> {
     }
 
     async fn run_group(&mut self, index: usize, binding: &str, steps: &mut Vec<Step>) -> Result<(), OperatorError> {
-        let context = context::group(&self.hooks[index], binding, &self.cluster)?;
+        let context = context::group(binding, context::snapshots(&self.hooks[index], &self.cluster)?);
         self.run(index, binding, context, steps).await
     }
 
     async fn run_lifecycle(&mut self, index: usize, binding: &str, steps: &mut Vec<Step>) -> Result<(), OperatorError> {
-        let context = context::lifecycle(&self.hooks[index], binding, &self.cluster)?;
+        let context = context::lifecycle(binding, context::snapshots(&self.hooks[index], &self.cluster)?);
         self.run(index, binding, context, steps).await
     }
 

@@ -74,49 +74,62 @@ pub enum Operation {
 /// A whole object.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Manifest {
-    object: Value,
+    /// The object.
+    pub object: Value,
 }
 
 /// An object to change or delete.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
-    api_version: Option<String>,
-    kind: String,
+    /// Group and version; absent means the preferred version of the kind.
+    pub api_version: Option<String>,
+    /// Kind.
+    pub kind: String,
+    /// Namespace; empty for cluster scope.
     #[serde(default)]
-    namespace: String,
-    name: String,
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Subresource, with or without a slash in front; empty for the object itself.
     #[serde(default)]
-    subresource: String,
+    pub subresource: String,
+    /// Whether an object that is not there is fine.
     #[serde(default)]
-    ignore_missing_object: bool,
+    pub ignore_missing_object: bool,
 }
 
 /// `JQPatch`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JqPatch {
+    /// The object.
     #[serde(flatten)]
-    target: Target,
-    jq_filter: String,
+    pub target: Target,
+    /// What makes the new object of the old one.
+    pub jq_filter: String,
 }
 
 /// `MergePatch`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MergePatch {
+    /// The object.
     #[serde(flatten)]
-    target: Target,
-    merge_patch: Value,
+    pub target: Target,
+    /// The patch.
+    pub merge_patch: Value,
 }
 
 /// `JSONPatch`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JsonPatch {
+    /// The object.
     #[serde(flatten)]
-    target: Target,
-    json_patch: Value,
+    pub target: Target,
+    /// The steps.
+    pub json_patch: Value,
 }
 
 /// Reads all operations; the first that the schema refuses is an error before anything is applied.

@@ -21,23 +21,32 @@ pub struct Executable {
     environment: Vec<(String, String)>,
 }
 
-/// What a run gave.
+/// What a run gave: the text of each file that it wrote.
 #[derive(Debug, Default)]
-pub(super) struct Outputs {
-    pub(super) metrics: String,
-    pub(super) objects: String,
-    pub(super) config_values: String,
-    pub(super) values: String,
+pub struct Outputs {
+    /// Metric operations.
+    pub metrics: String,
+    /// Object patches.
+    pub objects: String,
+    /// Patch of the settings.
+    pub config_values: String,
+    /// Patch of the values.
+    pub values: String,
     /// Log lines.
-    pub(super) log: String,
+    pub log: String,
 }
 
 /// What a run gets.
-pub(super) struct Inputs<'a> {
-    pub(super) module: &'a str,
-    pub(super) context: Value,
-    pub(super) values: &'a Value,
-    pub(super) config_values: Value,
+#[derive(Debug)]
+pub struct Inputs<'a> {
+    /// Name of the module.
+    pub module: &'a str,
+    /// Binding contexts.
+    pub context: Value,
+    /// Values.
+    pub values: &'a Value,
+    /// Settings.
+    pub config_values: Value,
 }
 
 impl Executable {
@@ -75,7 +84,7 @@ impl Executable {
     }
 
     /// Runs a hook with its files in `folder`, which stay there.
-    pub(super) async fn run(&self, hook: &Hook, folder: &Path, inputs: Inputs<'_>) -> Result<Outputs, OperatorError> {
+    pub async fn run(&self, hook: &Hook, folder: &Path, inputs: Inputs<'_>) -> Result<Outputs, OperatorError> {
         let io = |why: std::io::Error| OperatorError::Files { folder: folder.to_owned(), why };
         fs::create_dir_all(folder).map_err(io)?;
         let file = |name: &str| folder.join(name);

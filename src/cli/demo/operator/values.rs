@@ -32,13 +32,18 @@ pub enum ValuesError {
     /// Operators keep the last operation of every path only, and repeat those later.
     #[error("values patch: repeated after compaction (the last operation of every path), it gives other values")]
     Compaction,
+    /// The schema refuses the values that the patch gives.
+    #[error("values patch: {0}")]
+    Schema(String),
 }
 
+/// What values are before any hook patched them, of what the user configured.
+type Base = Box<dyn Fn(&Value) -> Value>;
+
 /// Values of one module.
-#[derive(Debug)]
 pub struct ModuleValues {
     key: String,
-    defaults: Value,
+    base: Base,
     config: Value,
     patches: Vec<Operation>,
     current: Value,
@@ -63,8 +68,13 @@ impl ModuleValues {
     /// over the `defaults` of the schema.
     #[must_use]
     pub fn new(key: &str, config: Value, defaults: Value) -> Self {
-        let current = merged(&defaults, &config);
-        Self { key: key.to_owned(), defaults, config, patches: Vec::new(), current }
+        Self::with_base(key, config, move |config| merged(&defaults, config))
+    }
+
+    /// As [`ModuleValues::new`], where `base` fills in what the user left out.
+    pub fn with_base(key: &str, config: Value, base: impl Fn(&Value) -> Value + 'static) -> Self {
+        let current = base(&config);
+        Self { key: key.to_owned(), base: Box::new(base), config, patches: Vec::new(), current }
     }
 
     /// What `VALUES_PATH` holds.
@@ -87,6 +97,15 @@ impl ModuleValues {
 
     /// Takes the content of `VALUES_JSON_PATCH_PATH`. False if the values stay the same.
     pub fn patch(&mut self, text: &str) -> Result<bool, ValuesError> {
+        self.patch_checked(text, |_| Ok(()))
+    }
+
+    /// As [`ModuleValues::patch`], where the values that it gives have to pass `check` as well.
+    pub fn patch_checked(
+        &mut self,
+        text: &str,
+        check: impl FnOnce(&Value) -> Result<(), String>,
+    ) -> Result<bool, ValuesError> {
         let operations = self.parse(text)?;
         let mut strict = self.current.clone();
         for operation in &operations {
@@ -95,8 +114,9 @@ impl ModuleValues {
         if strict == self.current {
             return Ok(false);
         }
+        check(&strict).map_err(ValuesError::Schema)?;
         let stored = compact(self.patches.iter().chain(&operations).cloned());
-        if replayed(merged(&self.defaults, &self.config), &stored)? != strict {
+        if replayed((self.base)(&self.config), &stored)? != strict {
             return Err(ValuesError::Compaction);
         }
         self.recompute(self.config.clone(), stored)
@@ -116,7 +136,7 @@ impl ModuleValues {
     }
 
     fn recompute(&mut self, config: Value, patches: Vec<Operation>) -> Result<bool, ValuesError> {
-        let current = replayed(merged(&self.defaults, &config), &patches)?;
+        let current = replayed((self.base)(&config), &patches)?;
         let changed = current != self.current;
         (self.config, self.patches, self.current) = (config, patches, current);
         Ok(changed)
@@ -139,6 +159,13 @@ impl ModuleValues {
             }
         }
         Ok(operations)
+    }
+}
+
+impl std::fmt::Debug for ModuleValues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the values: there are keys in them.
+        f.debug_struct("ModuleValues").field("key", &self.key).finish_non_exhaustive()
     }
 }
 
