@@ -6,6 +6,7 @@ mod component;
 mod helm;
 mod identity;
 mod objects;
+pub mod operator;
 mod ports;
 mod scratch;
 mod shell_operator;
