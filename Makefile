@@ -6,7 +6,7 @@ DENY_VERSION = 0.20.2
 DENY ?= optional
 MUSL ?= $(shell uname -m)-unknown-linux-musl
 
-.PHONY: demo test test-module e2e e2e-tools e2e-tools-operators e2e-tools-mesh lint deny advisories generate bench
+.PHONY: demo test test-module e2e e2e-long scenarios e2e-tools e2e-tools-operators e2e-tools-mesh lint deny advisories generate bench
 
 # Two builds: together, cargo would give the hooks the features of the program.
 demo:
@@ -25,6 +25,18 @@ test-module: e2e-tools
 # And with real operators.
 e2e: e2e-tools e2e-tools-operators
 	$(CARGO) test --locked --package istio-federation-e2e --all-features
+	$(MAKE) scenarios
+
+# Two real clusters, an operator with the module in each: a stand-in, or the real one of ADDON_OPERATOR=/path. It needs root, for network
+# namespaces. SCENARIO=name runs one file of tests/e2e/tests/scenarios. The program is built with the tests, which saves a second build.
+scenarios: e2e-tools
+	$(CARGO) build --locked --package istio-federation-hooks
+	$(CARGO) build --locked --package istio-federation --package istio-federation-e2e
+	$(CARGO) test --locked --package istio-federation-e2e --test scenarios -- --test-threads=1 --nocapture $(SCENARIO)
+
+# The same with 50 rounds in place of 10, and 30 quiet minutes in place of 2.
+e2e-long: export E2E_LONG = 1
+e2e-long: scenarios
 
 e2e-tools:
 	tests/e2e/tools/bring default

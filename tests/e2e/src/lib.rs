@@ -2,6 +2,7 @@
 
 mod api_server;
 mod audit;
+pub mod bench;
 mod component;
 mod helm;
 mod identity;
@@ -17,7 +18,7 @@ pub use api_server::{ApiServer, Part};
 pub use audit::AuditEvent;
 pub use component::Component;
 pub use helm::Helm;
-pub use objects::{apply, create, install_crds, read_yaml};
+pub use objects::{apply, create, install_crds, install_crds_of_others, read_yaml};
 pub use ports::free_port;
 pub use scratch::Scratch;
 pub use shell_operator::ShellOperator;

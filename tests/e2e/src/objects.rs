@@ -44,8 +44,16 @@ pub async fn create(client: &Client, object: &Value) -> anyhow::Result<DynamicOb
 
 /// The CRDs of `make e2e-tools` and of this module, until the server serves them.
 pub async fn install_crds(client: &Client) -> anyhow::Result<()> {
-    let mut files: Vec<PathBuf> = Tools::find()?.crds;
-    files.extend(tools::yaml_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds"))?);
+    install_crds_of_others(client).await?;
+    install(client, tools::yaml_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds"))?).await
+}
+
+/// The CRDs of `make e2e-tools`, until the server serves them.
+pub async fn install_crds_of_others(client: &Client) -> anyhow::Result<()> {
+    install(client, Tools::find()?.crds).await
+}
+
+async fn install(client: &Client, files: Vec<PathBuf>) -> anyhow::Result<()> {
     let mut objects = Vec::new();
     for file in files {
         objects.extend(read_yaml(&file)?.into_iter().filter(|object| object["kind"] == "CustomResourceDefinition"));

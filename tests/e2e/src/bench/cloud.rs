@@ -1,0 +1,52 @@
+//! Plays the cloud, which gives load balancers their addresses, and istiod, which publishes the root of its mesh.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Service;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::{Client, ResourceExt};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Gives `address` to every load balancer in `namespace` that has none.
+pub(super) fn start(client: Client, namespace: &str, address: &str) -> JoinHandle<()> {
+    let services: Api<Service> = Api::namespaced(client, namespace);
+    let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": address}]}}});
+    tokio::spawn(async move {
+        loop {
+            // While the API server is away, there is nothing to do.
+            let found = services.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
+            for service in found.iter().filter(|service| waits(service)) {
+                let patch = Patch::Merge(&status);
+                services.patch_status(&service.name_any(), &PatchParams::default(), &patch).await.ok();
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    })
+}
+
+fn waits(service: &Service) -> bool {
+    let is_load_balancer = service.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"));
+    let ingress = service.status.as_ref().and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
+    is_load_balancer && ingress.is_none_or(Vec::is_empty)
+}
+
+/// A root as istiod makes one: PEM.
+pub fn root(organization: &str) -> anyhow::Result<String> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.distinguished_name.push(DnType::OrganizationName, organization);
+    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?.pem())
+}
+
+/// istiod's ConfigMap in `namespace`.
+pub(super) fn root_config_map(namespace: &str, root: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio-ca-root-cert", "namespace": namespace},
+        "data": {"root-cert.pem": root},
+    })
+}

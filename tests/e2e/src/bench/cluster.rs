@@ -1,0 +1,257 @@
+//! One cluster of the bench: a real control plane, an operator with the module, and what is around it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use istio_federation::api::istio_federation::IstioFederation;
+use kube::Client;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+
+use super::addon_operator::AddonOperator;
+use super::front::Front;
+use super::kubelet::Kubelet;
+use super::room::Room;
+use super::{cloud, module};
+use crate::{ApiServer, AuditEvent, apply, install_crds_of_others, until};
+
+/// Namespace of the module.
+pub const MODULE_NAMESPACE: &str = "d8-istio";
+/// What the bench runs as the exporter's image.
+const IMAGE: &str = "bench.example/istio-federation";
+/// Port of the exporter's container that peers reach through the front.
+const HTTP: u16 = 8080;
+/// How long anything may take that is not said to take longer: two ticks of discovery and a slow machine.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// One cluster.
+pub struct Cluster {
+    /// Its name, `a` or `b`.
+    pub name: &'static str,
+    /// Its control plane.
+    pub server: ApiServer,
+    /// With all rights.
+    pub client: Client,
+    /// Its operator.
+    pub operator: AddonOperator,
+    /// What peers reach its exporter through.
+    pub front: Front,
+    /// Runs its exporter.
+    pub kubelet: Kubelet,
+}
+
+/// An object, shortly: API version, kind, namespace (empty for none) and name.
+pub type Id<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+impl Cluster {
+    /// Brings up everything but the operator. `gateway` is the address of its load balancer.
+    pub(super) async fn start(
+        scenario: &str,
+        name: &'static str,
+        gateway: &str,
+        with_istio: bool,
+    ) -> anyhow::Result<Self> {
+        let server = ApiServer::start(&format!("{scenario}-{name}")).await?;
+        let client = server.client().await?;
+        if with_istio {
+            install_crds_of_others(&client).await?;
+        }
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": MODULE_NAMESPACE}});
+        let mesh_root = cloud::root(&format!("mesh of cluster {name}"))?;
+        apply(&client, &[namespace, cloud::root_config_map(MODULE_NAMESPACE, &mesh_root)]).await?;
+        let operator = AddonOperator::prepare(&server).await?;
+        let room = Room::new()?;
+        let exporter = (MODULE_NAMESPACE, "metadata-exporter");
+        let kubelet = Kubelet::start(&server, &room, exporter, &module::program("istio-federation")?).await?;
+        let front = Front::start(room, HTTP).await?;
+        cloud::start(client.clone(), MODULE_NAMESPACE, gateway);
+        Ok(Self { name, server, client, operator, front, kubelet })
+    }
+
+    /// Its trust domain.
+    #[must_use]
+    pub fn domain(&self) -> String {
+        format!("cluster-{}.local", self.name)
+    }
+
+    /// Settings with federation on, with `more` merged over them.
+    #[must_use]
+    pub fn settings(&self, more: &Value) -> Value {
+        let mut settings = json!({
+            "federation": {
+                "enabled": true, "clusterDomain": self.domain(), "metadataHost": self.front.host(),
+                "metadataExporter": {"image": IMAGE},
+            },
+            "https": {"mode": "OnlyInURI"},
+        });
+        merge(&mut settings, more);
+        settings
+    }
+
+    /// Starts the operator with the module on, and waits until it has converged.
+    pub async fn switch_on(&mut self) -> anyhow::Result<()> {
+        self.operator.configure(true, &self.settings(&json!({}))).await?;
+        self.operator.start()?;
+        self.operator.converged().await
+    }
+
+    /// An IstioFederation for `peer`, with `more` merged over its spec.
+    #[must_use]
+    pub fn federation_with(&self, peer: &Self, name: &str, more: &Value) -> Value {
+        let mut spec = json!({
+            "trustDomain": peer.domain(),
+            "metadataEndpoint": format!("https://{}/metadata", peer.front.host()),
+            "metadata": {"ca": peer.front.ca()},
+        });
+        merge(&mut spec, more);
+        json!({
+            "apiVersion": "deckhouse.io/v1alpha1", "kind": "IstioFederation", "metadata": {"name": name}, "spec": spec,
+        })
+    }
+
+    /// Makes or changes objects, as a user.
+    pub async fn apply(&self, objects: &[Value]) -> anyhow::Result<()> {
+        apply(&self.client, objects).await.map(drop)
+    }
+
+    /// Changes an object, as a user: a JSON Merge Patch.
+    pub async fn patch(&self, id: Id<'_>, patch: &Value) -> anyhow::Result<()> {
+        self.api(id).patch(id.3, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    /// Deletes an object, as a user.
+    pub async fn delete(&self, id: Id<'_>) -> anyhow::Result<()> {
+        self.api(id).delete(id.3, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// An object.
+    pub async fn get(&self, id: Id<'_>) -> anyhow::Result<Option<Value>> {
+        match self.api(id).get_opt(id.3).await {
+            Ok(found) => Ok(found.map(serde_json::to_value).transpose()?),
+            // A kind that is not served.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(why) => Err(why.into()),
+        }
+    }
+
+    /// Objects of a kind, by name; of all namespaces where none is named.
+    pub async fn list(&self, version: &str, kind: &str, namespace: &str) -> anyhow::Result<BTreeMap<String, Value>> {
+        let list = self.api((version, kind, namespace, "")).list(&ListParams::default()).await?;
+        let named = |object: DynamicObject| -> anyhow::Result<(String, Value)> {
+            Ok((object.metadata.name.clone().unwrap_or_default(), serde_json::to_value(object)?))
+        };
+        list.items.into_iter().map(named).collect()
+    }
+
+    /// The ServiceEntries of the module, by name.
+    pub async fn service_entries(&self) -> anyhow::Result<BTreeMap<String, Value>> {
+        self.list("networking.istio.io/v1", "ServiceEntry", MODULE_NAMESPACE).await
+    }
+
+    /// An IstioFederation.
+    pub async fn federation(&self, name: &str) -> anyhow::Result<IstioFederation> {
+        let id = ("deckhouse.io/v1alpha1", "IstioFederation", "", name);
+        let object = self.get(id).await?.with_context(|| format!("no IstioFederation {name}"))?;
+        Ok(serde_json::from_value(object)?)
+    }
+
+    /// Waits until an IstioFederation has a condition: type, status, and reason where one is given.
+    pub async fn condition(&self, name: &str, wanted: (&str, &str, Option<&str>)) -> anyhow::Result<String> {
+        let (type_, status, reason) = wanted;
+        until(&format!("{name} says {type_}={status}"), PATIENCE, async || {
+            let federation = self.federation(name).await?;
+            let conditions = federation.status.map(|status| status.conditions).unwrap_or_default();
+            let found = conditions.iter().find(|condition| condition.type_ == type_);
+            let found = found.with_context(|| format!("no condition {type_} yet"))?;
+            let fits = found.status == status && reason.is_none_or(|reason| found.reason == reason);
+            ensure!(fits, "{type_}={} ({}): {}", found.status, found.reason, found.message);
+            Ok::<_, anyhow::Error>(format!("{}: {}", found.reason, found.message))
+        })
+        .await
+    }
+
+    /// Waits until exactly these hosts are imported.
+    pub async fn imports(&self, hosts: &[&str], patience: Duration) -> anyhow::Result<BTreeMap<String, Value>> {
+        until(&format!("cluster {} imports {hosts:?}", self.name), patience, async || {
+            let entries = self.service_entries().await?;
+            let names: Vec<&str> = entries.keys().map(String::as_str).collect();
+            ensure!(names == hosts, "{names:?}");
+            Ok::<_, anyhow::Error>(entries)
+        })
+        .await
+    }
+
+    /// Waits until an object is there, or until it is gone.
+    pub async fn exists(&self, id: Id<'_>, there: bool) -> anyhow::Result<()> {
+        let what = format!("{} {} {}", id.1, id.3, if there { "is there" } else { "is gone" });
+        until(&what, PATIENCE, async || match self.get(id).await? {
+            Some(_) if !there => bail!("it is there"),
+            None if there => bail!("it is not there"),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    /// How many writes the audit log has.
+    pub fn mark(&self) -> anyhow::Result<usize> {
+        Ok(self.server.audit()?.len())
+    }
+
+    /// The operator's writes since `mark`.
+    pub fn writes_since(&self, mark: usize) -> anyhow::Result<Vec<AuditEvent>> {
+        let user = AddonOperator::user();
+        Ok(self.server.audit()?.into_iter().skip(mark).filter(|event| event.user == user).collect())
+    }
+
+    /// Leaves what people want to see of a failed scenario among the logs.
+    pub(super) async fn dump(&self, logs: &Path) -> anyhow::Result<()> {
+        let mut text = String::new();
+        for (version, kind, namespace) in [
+            ("deckhouse.io/v1alpha1", "IstioFederation", ""),
+            ("networking.istio.io/v1", "ServiceEntry", MODULE_NAMESPACE),
+            ("networking.istio.io/v1", "Gateway", MODULE_NAMESPACE),
+            ("networking.istio.io/v1", "DestinationRule", MODULE_NAMESPACE),
+            ("v1", "ConfigMap", MODULE_NAMESPACE),
+            ("v1", "Service", ""),
+            ("apps/v1", "Deployment", MODULE_NAMESPACE),
+        ] {
+            for object in self.list(version, kind, namespace).await.unwrap_or_default().values() {
+                text.push_str("---\n");
+                text.push_str(&serde_saphyr::to_string(object)?);
+            }
+        }
+        std::fs::write(logs.join("objects.yaml"), text)?;
+        Ok(())
+    }
+
+    fn api(&self, (version, kind, namespace, _): Id<'_>) -> Api<DynamicObject> {
+        let (group, version) = version.split_once('/').unwrap_or(("", version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        match namespace {
+            "" => Api::all_with(self.client.clone(), &resource),
+            namespace => Api::namespaced_with(self.client.clone(), namespace, &resource),
+        }
+    }
+}
+
+/// A JSON Merge Patch.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        target.clone_from(patch);
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    for (name, value) in patch {
+        match value {
+            Value::Null => drop(target.as_object_mut().and_then(|members| members.remove(name))),
+            value => merge(&mut target[name], value),
+        }
+    }
+}

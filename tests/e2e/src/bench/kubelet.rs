@@ -1,0 +1,179 @@
+//! Plays the kubelet: runs the container of a Deployment with the command, arguments, environment and user that were rendered, in a
+//! network namespace of its own, with the token of its service account where containers find it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec, ServiceAccount};
+use kube::Client;
+use kube::api::{Api, PostParams};
+
+use super::room::Room;
+use crate::{ApiServer, Component};
+
+const PAUSE: Duration = Duration::from_millis(200);
+/// As a container without a name for it finds its API server.
+const CREDENTIALS: &str = "secrets/kubernetes.io/serviceaccount";
+
+/// Runs one Deployment, one replica, on one cluster.
+pub struct Kubelet {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    held: bool,
+    running: Option<(PodSpec, Component)>,
+}
+
+impl Kubelet {
+    /// Runs the Deployment `namespace`/`name` whenever there is one. `image` is the program that stands for its image.
+    pub(super) async fn start(
+        server: &ApiServer,
+        room: &Room,
+        (namespace, name): (&str, &str),
+        image: &Path,
+    ) -> anyhow::Result<Self> {
+        let client = server.client().await?;
+        let port: u16 = server.url().rsplit(':').next().context("no port")?.parse()?;
+        room.show(port).await?;
+        let node = Node {
+            deployments: Api::namespaced(client.clone(), namespace),
+            client,
+            namespace: namespace.to_owned(),
+            image: image.to_owned(),
+            room: room.file().to_owned(),
+            port,
+            data: server.scratch().data(),
+            logs: server.scratch().logs(),
+            ca: server.ca_file(),
+        };
+        let state = Arc::new(Mutex::new(State::default()));
+        let (name, shared) = (name.to_owned(), state.clone());
+        tokio::spawn(async move {
+            loop {
+                if let Err(why) = node.step(&name, &shared).await {
+                    say(&format!("{why:#}"));
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+        Ok(Self { state })
+    }
+
+    /// SIGKILL; it is not started again before [`Kubelet::release`].
+    pub fn kill(&self) {
+        let mut state = lock(&self.state);
+        state.held = true;
+        state.running = None;
+    }
+
+    /// Starts it again.
+    pub fn release(&self) {
+        lock(&self.state).held = false;
+    }
+
+    /// Its process, for figures.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        lock(&self.state).running.as_ref().map(|(_, component)| component.id())
+    }
+}
+
+struct Node {
+    client: Client,
+    deployments: Api<Deployment>,
+    namespace: String,
+    image: PathBuf,
+    room: PathBuf,
+    port: u16,
+    data: PathBuf,
+    logs: PathBuf,
+    ca: PathBuf,
+}
+
+impl Node {
+    /// Compares what runs with what should.
+    async fn step(&self, name: &str, state: &Mutex<State>) -> anyhow::Result<()> {
+        // While the API server is away, what runs goes on.
+        let Ok(deployment) = self.deployments.get_opt(name).await else { return Ok(()) };
+        let wanted = deployment.and_then(|deployment| deployment.spec?.template.spec);
+        let current = {
+            let mut state = lock(state);
+            let is_alive = state.running.as_mut().is_none_or(|(_, component)| component.check().is_ok());
+            if !is_alive || state.running.as_ref().map(|(spec, _)| spec) != wanted.as_ref() {
+                state.running = None;
+            }
+            state.held || state.running.is_some()
+        };
+        let (false, Some(wanted)) = (current, wanted) else { return Ok(()) };
+        let command = self.command(name, &wanted).await?;
+        let component = Component::start(name, &self.logs, command)?;
+        lock(state).running = Some((wanted, component));
+        Ok(())
+    }
+
+    async fn command(&self, name: &str, pod: &PodSpec) -> anyhow::Result<Command> {
+        let [container] = &pod.containers[..] else { bail!("{name}: {} containers", pod.containers.len()) };
+        let credentials = self.data.join(name);
+        self.write_credentials(&credentials, pod).await?;
+        let user = |read: fn(&k8s_openapi::api::core::v1::PodSecurityContext) -> Option<i64>| {
+            pod.security_context.as_ref().and_then(read).unwrap_or_default().to_string()
+        };
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.room.display()));
+        command.args(["--", "unshare", "--mount", "--", "sh", "-ec"]);
+        command.arg(format!(
+            "mount -t tmpfs -o mode=755 tmpfs /run; mkdir -p /run/{CREDENTIALS}; cp \"$1\"/* /run/{CREDENTIALS}; \
+             chmod 444 /run/{CREDENTIALS}/*; shift; exec \"$@\""
+        ));
+        command.arg("sh").arg(&credentials);
+        command.args(["setpriv", "--reuid", &user(|user| user.run_as_user), "--regid"]);
+        command.args([&user(|user| user.run_as_group), "--clear-groups", "--pdeathsig", "KILL", "--"]);
+        command.args(["env", "-i", "KUBERNETES_SERVICE_HOST=127.0.0.1"]);
+        command.arg(format!("KUBERNETES_SERVICE_PORT={}", self.port)).args(environment(container)?);
+        match container.command.as_deref() {
+            None | Some([]) => command.arg(&self.image),
+            Some(command_line) => command.args(command_line),
+        };
+        command.args(container.args.iter().flatten());
+        Ok(command)
+    }
+
+    async fn write_credentials(&self, folder: &Path, pod: &PodSpec) -> anyhow::Result<()> {
+        let account = pod.service_account_name.as_deref().unwrap_or("default");
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
+        let request = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
+        let answer = accounts.create_token_request(account, &PostParams::default(), &request).await?;
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join("token"), answer.status.context("the API server made no token")?.token)?;
+        fs::write(folder.join("namespace"), &self.namespace)?;
+        fs::copy(&self.ca, folder.join("ca.crt"))?;
+        Ok(())
+    }
+}
+
+fn environment(container: &Container) -> anyhow::Result<Vec<String>> {
+    let variables = container.env.iter().flatten();
+    variables
+        .map(|variable| match &variable.value_from {
+            None => Ok(format!("{}={}", variable.name, variable.value.as_deref().unwrap_or_default())),
+            Some(_) => bail!("{}: this kubelet knows plain values only", variable.name),
+        })
+        .collect()
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(clippy::print_stderr, reason = "what the kubelet cannot do explains what is not there")]
+fn say(what: &str) {
+    eprintln!("kubelet: {what}");
+}

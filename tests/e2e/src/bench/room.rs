@@ -1,0 +1,91 @@
+//! A network namespace of its own for one container: its ports collide with nobody's, and the machine's network stays as it is.
+//! Sockets keep the namespace that they were made in, so connections in and out are made by a thread that lives there.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::{self, Sender};
+use std::time::Duration;
+use std::{io, thread};
+
+use anyhow::{Context, anyhow, ensure};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::gettid;
+use tokio::io::copy_bidirectional;
+use tokio::sync::oneshot;
+
+/// How long a connection may take that leaves no machine.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A network namespace with nothing but a loopback. Gone when dropped, and when the process ends.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    jobs: Sender<Job>,
+    file: PathBuf,
+}
+
+impl Room {
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let (jobs, work) = mpsc::channel::<Job>();
+        let (ready, wait) = mpsc::channel();
+        thread::spawn(move || {
+            let made = make();
+            let failed = made.is_err();
+            if ready.send(made).is_err() || failed {
+                return;
+            }
+            for job in work {
+                job();
+            }
+        });
+        let file = wait.recv()?.context("cannot make a network namespace (it needs root)")?;
+        Ok(Self { jobs, file })
+    }
+
+    /// The namespace as `nsenter --net=` takes it.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Connects to a port of its loopback.
+    pub(super) async fn connect(&self, port: u16) -> anyhow::Result<tokio::net::TcpStream> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let stream = self.inside(move || TcpStream::connect_timeout(&address, PATIENCE)).await??;
+        stream.set_nonblocking(true)?;
+        Ok(tokio::net::TcpStream::from_std(stream)?)
+    }
+
+    /// Makes a port of our loopback the same port of its own, as long as the runtime lives.
+    pub(super) async fn show(&self, port: u16) -> anyhow::Result<()> {
+        let listener = self.inside(move || TcpListener::bind((Ipv4Addr::LOCALHOST, port))).await??;
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        tokio::spawn(async move {
+            while let Ok((mut inner, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    // One that cannot be made is closed, as by a machine that is down.
+                    if let Ok(mut outer) = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+                        copy_bidirectional(&mut inner, &mut outer).await.ok();
+                    }
+                });
+            }
+        });
+        Ok(())
+    }
+
+    async fn inside<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
+        let (done, wait) = oneshot::channel();
+        let job = Box::new(move || drop(done.send(job())));
+        self.jobs.send(job).map_err(|_| anyhow!("the network namespace is gone"))?;
+        Ok(wait.await?)
+    }
+}
+
+fn make() -> anyhow::Result<PathBuf> {
+    unshare(CloneFlags::CLONE_NEWNET).map_err(io::Error::from)?;
+    let status = Command::new("ip").args(["link", "set", "lo", "up"]).status().context("ip")?;
+    ensure!(status.success(), "ip: {status}");
+    Ok(format!("/proc/{}/task/{}/ns/net", std::process::id(), gettid()).into())
+}

@@ -1,0 +1,100 @@
+//! The module is switched on and off, also while its operator is away: everything comes, and everything goes but what has to stay.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use istio_federation_e2e::bench::{Bench, Cluster, MODULE_NAMESPACE, OPERATOR_NAMESPACE, PATIENCE, scenario};
+use istio_federation_e2e::until;
+use serde_json::json;
+
+use crate::given::{OF_B, federated};
+
+const CRD: (&str, &str, &str, &str) =
+    ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "istiofederations.deckhouse.io");
+const KEY: (&str, &str, &str, &str) = ("v1", "Secret", MODULE_NAMESPACE, "d8-remote-authn-keypair");
+/// What is there while the module is on, some of each kind.
+const PARTS: [(&str, &str, &str, &str); 9] = [
+    ("apps/v1", "Deployment", MODULE_NAMESPACE, "metadata-exporter"),
+    ("apps/v1", "DaemonSet", MODULE_NAMESPACE, "ingressgateway"),
+    ("v1", "Service", MODULE_NAMESPACE, "ingressgateway"),
+    ("networking.k8s.io/v1", "Ingress", MODULE_NAMESPACE, "metadata-exporter"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole", "", "d8:istio:metadata-exporter"),
+    ("security.istio.io/v1", "AuthorizationPolicy", MODULE_NAMESPACE, "istio-federation-ambiguous-identities"),
+    ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-mesh"),
+    ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-owner-a"),
+    ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-owner-b"),
+];
+
+#[tokio::test]
+async fn everything_comes_and_goes() -> Result<()> {
+    scenario("on-and-off", async |bench| {
+        federated(bench).await?;
+        let Bench { a, b: _, timeline } = bench;
+        hooks_are_loaded(a)?;
+        a.exists(CRD, true).await?;
+        for part in PARTS {
+            a.exists(part, true).await?;
+        }
+        let key = a.get(KEY).await?.context("no key pair")?;
+        timeline.seen("CRD, keys, exporter, gateway, RBAC, policies, mesh configuration are there");
+
+        timeline.cause("the module is switched off");
+        a.operator.configure(false, &json!({})).await?;
+        is_off(a).await?;
+        timeline.seen("everything is gone but what has to stay");
+        ensure!(a.get(KEY).await?.context("the key pair is gone")?["data"] == key["data"], "another key pair");
+
+        timeline.cause("and on again");
+        a.operator.configure(true, &a.settings(&json!({}))).await?;
+        a.imports(&OF_B, PATIENCE).await?;
+        timeline.seen("everything is imported again");
+        ensure!(a.get(KEY).await?.context("the key pair is gone")?["data"] == key["data"], "another key pair");
+
+        timeline.cause("it is switched off while the operator is away");
+        a.operator.kill();
+        a.operator.configure(false, &json!({})).await?;
+        a.operator.start()?;
+        is_off(a).await?;
+        timeline.seen("everything is gone but what has to stay");
+        ensure!(a.get(KEY).await?.context("the key pair is gone")?["data"] == key["data"], "another key pair");
+        Ok(())
+    })
+    .await
+}
+
+/// The operator names all hooks that the executable lists.
+fn hooks_are_loaded(cluster: &Cluster) -> Result<()> {
+    let log = cluster.operator.log()?;
+    for hook in [
+        "authn_keypair",
+        "federation_discovery",
+        "federation_merge",
+        "trust_anchors",
+        "imported_services",
+        "exported_services",
+    ] {
+        ensure!(log.contains(hook), "the operator does not speak of the hook {hook}");
+    }
+    Ok(())
+}
+
+/// Nothing of the module is left but the CRD, the key pair, and what users made.
+async fn is_off(cluster: &Cluster) -> Result<()> {
+    for part in PARTS {
+        cluster.exists(part, false).await?;
+    }
+    cluster.imports(&[], PATIENCE).await?;
+    until("what hooks wrote is collected", PATIENCE, async || {
+        let gateways = cluster.list("networking.istio.io/v1", "Gateway", MODULE_NAMESPACE).await?;
+        ensure!(gateways.is_empty(), "{:?}", gateways.keys());
+        let secrets = cluster.list("v1", "Secret", OPERATOR_NAMESPACE).await?;
+        let releases: BTreeSet<_> = secrets.keys().filter(|name| name.starts_with("sh.helm.release")).collect();
+        ensure!(releases.is_empty(), "{releases:?}");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await?;
+    cluster.exists(CRD, true).await?;
+    cluster.exists(KEY, true).await?;
+    cluster.federation("cluster-b").await?;
+    cluster.exists(("v1", "Service", "shop", "cart"), true).await
+}
