@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use super::names::{DnsName, NameError, is_dns_label};
+use super::names::{DnsName, NameError, is_dns_label, is_port_name};
 use super::protocol::Protocol;
 use crate::api::kubernetes::{PUBLIC_SERVICE_LABEL, Service, ServicePort};
 use crate::api::metadata::{PublicService, PublicServicePort};
@@ -136,7 +136,7 @@ fn exported_port(port: &ServicePort) -> Option<ExportedPort> {
         "" => format!("{}-{number}", protocol.as_str().to_ascii_lowercase()),
         name => name.to_owned(),
     };
-    is_dns_label(&name).then_some(ExportedPort { number, name, protocol })
+    is_port_name(&name).then_some(ExportedPort { number, name, protocol })
 }
 
 #[cfg(test)]

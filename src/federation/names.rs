@@ -51,6 +51,12 @@ fn check_dns_name(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+/// A port name that Istio takes: a DNS label, but shorter than one may be (`size(key) < 63` in the CRD of `ServiceEntry`).
+#[must_use]
+pub fn is_port_name(text: &str) -> bool {
+    text.len() < LABEL_LIMIT && is_dns_label(text)
+}
+
 /// A DNS name: lower-case RFC 1123, no leading or trailing dot, at most 253 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DnsName(String);
@@ -219,6 +225,13 @@ mod tests {
             (&["x".repeat(63), "x".repeat(63), "x".repeat(63), "x".repeat(63)].join("."), NameError::Long),
         ] {
             assert_eq!(DnsName::parse(bad), Err(why), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_name_is_a_shorter_label() {
+        for (text, expected) in [("http-1", true), (&"x".repeat(62), true), (&"x".repeat(63), false), ("Http", false)] {
+            assert_eq!((is_port_name(text), is_dns_label(text)), (expected, expected || text.len() == 63), "{text}");
         }
     }
 

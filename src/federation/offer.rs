@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::address;
-use super::names::{DnsName, ServiceHost, TrustDomain, is_dns_label};
+use super::names::{DnsName, ServiceHost, TrustDomain, is_port_name};
 use super::ourselves::Ourselves;
 use super::protocol::Protocol;
 use super::refusal::{Refusal, printable};
@@ -161,8 +161,8 @@ pub fn gateway_name(address: &str) -> Option<DnsName> {
 
 fn vet_port(port: &PublicServicePort) -> Result<OfferedPort<'_>, &'static str> {
     let number = u16::try_from(port.port).ok().filter(|number| *number != 0).ok_or("the number is not in 1..65535")?;
-    if !is_dns_label(&port.name) {
-        return Err("the name is not a DNS label");
+    if !is_port_name(&port.name) {
+        return Err("the name is not a DNS label of at most 62 characters");
     }
     let protocol = match port.protocol.as_deref() {
         None => Protocol::of_port_name(&port.name),
@@ -267,7 +267,7 @@ mod tests {
                 "bar.xyz.svc.cluster-b.local: port 4294967295 \"minus\": the number is not in 1..65535",
                 "bar.xyz.svc.cluster-b.local: port 53 \"udp\": the protocol is not one that can be imported",
                 "bar.xyz.svc.cluster-b.local: port 80 \"web\" contradicts 80 \"http\"",
-                "bar.xyz.svc.cluster-b.local: port 81 \"Bad_Name\": the name is not a DNS label",
+                "bar.xyz.svc.cluster-b.local: port 81 \"Bad_Name\": the name is not a DNS label of at most 62 characters",
                 "bar.xyz.svc.cluster-b.local: port 91 \"tcp\" contradicts 90 \"tcp\"",
                 "many.xyz.svc.cluster-b.local: it has more than 64 ports",
                 "none.xyz.svc.cluster-b.local: it has no port that can be imported",
