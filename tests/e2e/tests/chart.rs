@@ -17,5 +17,7 @@ mod rendering;
 mod server;
 #[path = "chart/situations.rs"]
 mod situations;
+#[path = "chart/vetted.rs"]
+mod vetted;
 #[path = "chart/world.rs"]
 mod world;

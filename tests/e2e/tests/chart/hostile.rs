@@ -213,7 +213,7 @@ async fn what_a_peer_says_goes_through_hooks_and_helm_and_adds_nothing() -> Resu
             settings: json!({"federation": {"enabled": true, "clusterDomain": "a.local",
                 "metadataExporter": {"image": "registry.example.com/istio-federation:v0.1.0"}}}),
             peers: vec![peer(hostile)],
-            exported: &[],
+            exported: Vec::new(),
         };
         let made = make(situation).await?;
         let objects = render(&made.values).await?;

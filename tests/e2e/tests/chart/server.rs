@@ -19,7 +19,7 @@ use crate::world::{ALL, Made};
 const RESTLESS: [&str; 2] = ["Event", "Lease"];
 
 /// A control plane with all kinds and namespaces that the situations need.
-async fn start(name: &str) -> Result<(ApiServer, Client)> {
+pub(crate) async fn start(name: &str) -> Result<(ApiServer, Client)> {
     let server = ApiServer::start(name).await?;
     let client = server.client().await?;
     install_crds(&client).await?;
@@ -31,7 +31,7 @@ async fn start(name: &str) -> Result<(ApiServer, Client)> {
 }
 
 /// The hooks' objects, owned by the owners that the server has.
-async fn owned(client: &Client, made: &Made) -> Result<Vec<Value>> {
+pub(crate) async fn owned(client: &Client, made: &Made) -> Result<Vec<Value>> {
     let owners: Api<ConfigMap> = Api::namespaced(client.clone(), "d8-istio");
     let owners = owners.list(&ListParams::default().labels(&format!("app={OWNER_APP}"))).await?.items;
     ensure!(owners.len() == 2, "{} owners", owners.len());

@@ -14,7 +14,7 @@ pub(crate) struct Situation {
     /// IstioFederations.
     pub(crate) peers: Vec<Value>,
     /// Exported Services: namespace and name.
-    pub(crate) exported: &'static [(&'static str, &'static str)],
+    pub(crate) exported: Vec<(String, String)>,
 }
 
 const B: Peer = Peer {
@@ -56,8 +56,12 @@ fn gateway(settings_of_gateway: &Value) -> Value {
     settings(&json!({"alliance": {"ingressGateway": settings_of_gateway}}))
 }
 
+fn exported(services: &[(&str, &str)]) -> Vec<(String, String)> {
+    services.iter().map(|(namespace, name)| ((*namespace).to_owned(), (*name).to_owned())).collect()
+}
+
 fn of(name: &'static str, settings: Value) -> Situation {
-    Situation { name, global: Value::Null, settings, peers: Vec::new(), exported: &[] }
+    Situation { name, global: Value::Null, settings, peers: Vec::new(), exported: Vec::new() }
 }
 
 /// Deckhouse, which knows about itself what others have to be told.
@@ -88,7 +92,7 @@ pub(crate) fn all() -> Vec<Situation> {
         Situation { peers: vec![B.federation()], ..of("one-peer", settings(&json!({}))) },
         Situation {
             peers: [B, C, NEVER_REACHED].iter().map(Peer::federation).collect(),
-            exported: &[("shop", "cart"), ("shop", "catalog"), ("xyz", "bar")],
+            exported: exported(&[("shop", "cart"), ("shop", "catalog"), ("xyz", "bar")]),
             ..of("three-peers-one-never-reached", settings(&json!({})))
         },
         Situation {
@@ -107,7 +111,7 @@ pub(crate) fn all() -> Vec<Situation> {
         },
         Situation {
             peers: vec![C.federation()],
-            exported: &[("xyz", "bar")],
+            exported: exported(&[("xyz", "bar")]),
             global: platform(),
             ..of("platform", json!({"federation": {"enabled": true}}))
         },

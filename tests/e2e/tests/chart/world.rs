@@ -79,12 +79,13 @@ pub(crate) async fn make(situation: Situation) -> Result<Made> {
 /// What is in the cluster before the module.
 fn given(situation: &Situation) -> Vec<Value> {
     let mut objects = Vec::new();
-    for name in ["kube-system", "d8-istio", "istio-system", "shop", "xyz"] {
+    let exporting = situation.exported.iter().map(|(namespace, _)| namespace.as_str());
+    for name in ["kube-system", "d8-istio", "istio-system"].into_iter().chain(exporting) {
         objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
     }
     objects.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"root-cert.pem": root("Our own root")},
         "metadata": {"name": "istio-ca-root-cert", "namespace": "d8-istio"}}));
-    for (namespace, name) in situation.exported {
+    for (namespace, name) in &situation.exported {
         objects.push(json!({
             "apiVersion": "v1", "kind": "Service",
             "metadata": {"name": name, "namespace": namespace, "labels": {PUBLIC_SERVICE_LABEL: ""}},
