@@ -3,6 +3,7 @@
 mod shared;
 
 mod authn_keypair;
+mod enabled;
 mod exported_services;
 mod federation_discovery;
 mod federation_merge;
@@ -28,5 +29,9 @@ const HOOKS: &[Hook] = &[
 ];
 
 fn main() -> ExitCode {
+    // What the script `enabled` of the module calls.
+    if std::env::args().nth(1).as_deref() == Some("enabled") {
+        return enabled::main();
+    }
     hook::main(HOOKS)
 }

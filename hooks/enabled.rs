@@ -1,0 +1,69 @@
+//! Whether the module can run at all. Its hooks watch kinds of Istio, and an operator that cannot watch a kind does nothing else any
+//! more, for any module; so the script `enabled` asks here first, and says no while a kind is missing.
+//!
+//! Where that cannot be found out the answer is yes: a no removes everything that the module has.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use istio_federation::api::istio_federation::MetadataTls;
+use istio_federation::peer::{Answer, Client, Fault, Limits, Trust};
+
+/// What the hooks watch, and the chart renders.
+const NEEDED: [&str; 4] = [
+    "serviceentries.networking.istio.io",
+    "gateways.networking.istio.io",
+    "destinationrules.networking.istio.io",
+    "authorizationpolicies.security.istio.io",
+];
+/// Where Kubernetes puts what a Pod knows its API server by.
+const CREDENTIALS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Answers the operator, by the files that it names; and says the reason of a no on stdout too, because addon-operator logs that alone.
+#[expect(clippy::print_stdout, reason = "lines on stdout are log lines")]
+pub(crate) fn main() -> ExitCode {
+    let missing = ask().unwrap_or_default();
+    let reason = match missing.as_slice() {
+        [] => String::new(),
+        missing => format!(
+            "Istio's CRDs are missing: {}; install Istio first, the module starts at the next converge after that",
+            missing.join(", ")
+        ),
+    };
+    if !reason.is_empty() {
+        println!("{}", serde_json::json!({"level": "warn", "msg": reason}));
+    }
+    let answered = answer("MODULE_ENABLED_RESULT", if missing.is_empty() { "true" } else { "false" })
+        .and_then(|()| if reason.is_empty() { Ok(()) } else { answer("MODULE_ENABLED_REASON", &reason) });
+    if answered.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn answer(variable: &str, text: &str) -> std::io::Result<()> {
+    let file = std::env::var_os(variable).ok_or(std::io::ErrorKind::NotFound)?;
+    fs::write(file, text)
+}
+
+/// The CRDs that the API server says are not there; `None` where it cannot be asked.
+fn ask() -> Option<Vec<&'static str>> {
+    let (host, port) = (std::env::var("KUBERNETES_SERVICE_HOST").ok()?, std::env::var("KUBERNETES_SERVICE_PORT").ok()?);
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let read = |name: &str| fs::read_to_string(Path::new(CREDENTIALS).join(name)).ok();
+    let (token, ca) = (read("token")?, read("ca.crt")?);
+    let trust = Trust::from_spec(Some(&MetadataTls { ca: Some(ca), insecure_skip_verify: None })).ok()?;
+    let limits = Limits::default();
+    let client = Client::new(&trust, limits).ok()?;
+    let end = Instant::now() + limits.exchange;
+    // The objects themselves: what is served is not complete yet while an API server starts.
+    let url = |crd: &str| format!("https://{host}:{port}/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd}");
+    let mut missing = Vec::new();
+    for crd in NEEDED {
+        match client.get(&url(crd), Some(token.trim()), None, end) {
+            Ok(Answer::Document { .. } | Answer::NotModified) => {}
+            Err(error) if matches!(error.fault, Fault::Status { status: 404 }) => missing.push(crd),
+            Err(_) => return None,
+        }
+    }
+    Some(missing)
+}
