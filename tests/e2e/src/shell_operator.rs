@@ -18,6 +18,11 @@ impl ShellOperator {
     /// Starts it with the executables of a folder as its hooks; it passes over hidden folders, such as temporary ones. When it is ready shows in what they do: wait for that with
     /// [`Component::ready`].
     pub fn start(server: &ApiServer, hooks: &Path) -> anyhow::Result<Self> {
+        Self::start_with(server, hooks, &[])
+    }
+
+    /// As [`ShellOperator::start`], with variables that hooks find in their environment.
+    pub fn start_with(server: &ApiServer, hooks: &Path, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let port = free_port()?;
         let own = server.scratch().data().join("shell-operator");
         std::fs::create_dir_all(&own).with_context(|| own.display().to_string())?;
@@ -26,6 +31,7 @@ impl ShellOperator {
         command.arg("--kube-config").arg(server.kubeconfig()).args(["--namespace", "default"]);
         command.args(["--listen-address", "127.0.0.1", "--listen-port", &port.to_string()]);
         command.arg("--debug-unix-socket").arg(own.join("debug.socket"));
+        command.envs(environment.iter().copied());
         let component = Component::start("shell-operator", &server.scratch().logs(), command)?;
         Ok(Self { component, port })
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::module;
+use super::{module, pod};
 use crate::{ApiServer, Component, apply, free_port};
 
 /// Names the real one.
@@ -76,17 +76,26 @@ impl AddonOperator {
         fs::write(modules.join("values.yaml"), "{}\n")?;
         module::install(&modules)?;
         let program = match std::env::var_os(REAL) {
-            Some(path) => path.into(),
-            None => module::program("operator")?,
+            Some(path) => PathBuf::from(path),
+            None => module::program("operator", &data)?,
         };
         let kubeconfig = server.kubeconfig_of(NAMESPACE, SERVICE_ACCOUNT).await?;
         let port = free_port()?;
         let socket = data.join("operator.socket");
-        let mut command = Command::new(&program);
-        command.arg("start").arg("--modules-dir").arg(&modules).arg("--global-hooks-dir").arg(&global_hooks);
+        let credentials = data.join("account-of-operator");
+        pod::write_credentials(&client, NAMESPACE, SERVICE_ACCOUNT, &server.ca_file(), &credentials).await?;
+        let mut command = pod::command(&credentials, &program);
+        command
+            .arg(pod::PROGRAM)
+            .arg("start")
+            .arg("--modules-dir")
+            .arg(&modules)
+            .arg("--global-hooks-dir")
+            .arg(&global_hooks);
         command.arg("--tmp-dir").arg(&files).args(["--namespace", NAMESPACE, "--config-map", CONFIG_MAP]);
         command.args(["--prometheus-listen-address", "127.0.0.1", "--prometheus-listen-port", &port.to_string()]);
         command.arg("--debug-unix-socket").arg(&socket);
+        command.envs(pod::environment(server)?);
         command.env("KUBECONFIG", &kubeconfig).env("KUBE_CONFIG", &kubeconfig).env("LOG_LEVEL", "info");
         for client in ["KUBE_CLIENT", "OBJECT_PATCHER_KUBE_CLIENT", "HELM_MONITOR_KUBE_CLIENT"] {
             command.env(format!("{client}_QPS"), "200").env(format!("{client}_BURST"), "400");

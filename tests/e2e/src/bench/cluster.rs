@@ -11,12 +11,12 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
-use super::addon_operator::AddonOperator;
+use super::addon_operator::{AddonOperator, NAMESPACE as OPERATOR_NAMESPACE};
 use super::front::Front;
 use super::kubelet::Kubelet;
 use super::room::Room;
 use super::{cloud, module};
-use crate::{ApiServer, AuditEvent, apply, install_crds_of_others, until};
+use crate::{ApiServer, AuditEvent, ShellOperator, apply, install_crds_of_others, until};
 
 /// Namespace of the module.
 pub const MODULE_NAMESPACE: &str = "d8-istio";
@@ -65,7 +65,8 @@ impl Cluster {
         let operator = AddonOperator::prepare(&server).await?;
         let room = Room::new()?;
         let exporter = (MODULE_NAMESPACE, "metadata-exporter");
-        let kubelet = Kubelet::start(&server, &room, exporter, &module::program("istio-federation")?).await?;
+        let image = module::program("istio-federation", &server.scratch().data())?;
+        let kubelet = Kubelet::start(&server, &room, exporter, &image).await?;
         let front = Front::start(room, HTTP).await?;
         cloud::start(client.clone(), MODULE_NAMESPACE, gateway);
         Ok(Self { name, server, client, operator, front, kubelet })
@@ -96,6 +97,19 @@ impl Cluster {
         self.operator.configure(true, &self.settings(&json!({}))).await?;
         self.operator.start()?;
         self.operator.converged().await
+    }
+
+    /// Without an operator for modules: the chart is applied once by Helm, with `internal` as what hooks would have computed.
+    pub async fn apply_chart(&self, internal: &Value) -> anyhow::Result<()> {
+        module::apply_chart(&self.server, OPERATOR_NAMESPACE, &self.settings(&json!({"internal": internal}))).await
+    }
+
+    /// Starts shell-operator with the plain form of hooks, and the variables that stand for values.
+    pub fn start_shell_operator(&self, hooks: &[&str]) -> anyhow::Result<ShellOperator> {
+        let folder = module::links(&self.server, hooks)?;
+        let environment =
+            [("ISTIO_FEDERATION_ENABLED", "true"), ("CLUSTER_DOMAIN", &self.domain()), ("LOG_LEVEL", "info")];
+        ShellOperator::start_with(&self.server, &folder, &environment)
     }
 
     /// An IstioFederation for `peer`, with `more` merged over its spec.

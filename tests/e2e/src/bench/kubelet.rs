@@ -1,7 +1,6 @@
 //! Plays the kubelet: runs the container of a Deployment with the command, arguments, environment and user that were rendered, in a
 //! network namespace of its own, with the token of its service account where containers find it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,17 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Container, PodSpec, ServiceAccount};
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 use kube::Client;
-use kube::api::{Api, PostParams};
+use kube::api::Api;
 
+use super::pod;
 use super::room::Room;
 use crate::{ApiServer, Component};
 
 const PAUSE: Duration = Duration::from_millis(200);
-/// As a container without a name for it finds its API server.
-const CREDENTIALS: &str = "secrets/kubernetes.io/serviceaccount";
 
 /// Runs one Deployment, one replica, on one cluster.
 pub struct Kubelet {
@@ -41,15 +38,14 @@ impl Kubelet {
         image: &Path,
     ) -> anyhow::Result<Self> {
         let client = server.client().await?;
-        let port: u16 = server.url().rsplit(':').next().context("no port")?.parse()?;
-        room.show(port).await?;
+        room.show(server.url().rsplit(':').next().context("no port")?.parse()?).await?;
         let node = Node {
             deployments: Api::namespaced(client.clone(), namespace),
             client,
             namespace: namespace.to_owned(),
             image: image.to_owned(),
             room: room.file().to_owned(),
-            port,
+            server: pod::environment(server)?,
             data: server.scratch().data(),
             logs: server.scratch().logs(),
             ca: server.ca_file(),
@@ -92,7 +88,7 @@ struct Node {
     namespace: String,
     image: PathBuf,
     room: PathBuf,
-    port: u16,
+    server: Vec<(&'static str, String)>,
     data: PathBuf,
     logs: PathBuf,
     ca: PathBuf,
@@ -119,43 +115,28 @@ impl Node {
         Ok(())
     }
 
-    async fn command(&self, name: &str, pod: &PodSpec) -> anyhow::Result<Command> {
-        let [container] = &pod.containers[..] else { bail!("{name}: {} containers", pod.containers.len()) };
-        let credentials = self.data.join(name);
-        self.write_credentials(&credentials, pod).await?;
+    async fn command(&self, name: &str, spec: &PodSpec) -> anyhow::Result<Command> {
+        let [container] = &spec.containers[..] else { bail!("{name}: {} containers", spec.containers.len()) };
+        let credentials = self.data.join(format!("account-of-{name}"));
+        let account = spec.service_account_name.as_deref().unwrap_or("default");
+        pod::write_credentials(&self.client, &self.namespace, account, &self.ca, &credentials).await?;
         let user = |read: fn(&k8s_openapi::api::core::v1::PodSecurityContext) -> Option<i64>| {
-            pod.security_context.as_ref().and_then(read).unwrap_or_default().to_string()
+            spec.security_context.as_ref().and_then(read).unwrap_or_default().to_string()
         };
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.room.display()));
-        command.args(["--", "unshare", "--mount", "--", "sh", "-ec"]);
-        command.arg(format!(
-            "mount -t tmpfs -o mode=755 tmpfs /run; mkdir -p /run/{CREDENTIALS}; cp \"$1\"/* /run/{CREDENTIALS}; \
-             chmod 444 /run/{CREDENTIALS}/*; shift; exec \"$@\""
-        ));
-        command.arg("sh").arg(&credentials);
+        let inner = pod::command(&credentials, &self.image);
+        command.arg("--").arg(inner.get_program()).args(inner.get_args());
         command.args(["setpriv", "--reuid", &user(|user| user.run_as_user), "--regid"]);
         command.args([&user(|user| user.run_as_group), "--clear-groups", "--pdeathsig", "KILL", "--"]);
-        command.args(["env", "-i", "KUBERNETES_SERVICE_HOST=127.0.0.1"]);
-        command.arg(format!("KUBERNETES_SERVICE_PORT={}", self.port)).args(environment(container)?);
+        command.args(["env", "-i"]).args(self.server.iter().map(|(name, value)| format!("{name}={value}")));
+        command.args(environment(container)?);
         match container.command.as_deref() {
-            None | Some([]) => command.arg(&self.image),
+            None | Some([]) => command.arg(pod::PROGRAM),
             Some(command_line) => command.args(command_line),
         };
         command.args(container.args.iter().flatten());
         Ok(command)
-    }
-
-    async fn write_credentials(&self, folder: &Path, pod: &PodSpec) -> anyhow::Result<()> {
-        let account = pod.service_account_name.as_deref().unwrap_or("default");
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
-        let request = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
-        let answer = accounts.create_token_request(account, &PostParams::default(), &request).await?;
-        fs::create_dir_all(folder)?;
-        fs::write(folder.join("token"), answer.status.context("the API server made no token")?.token)?;
-        fs::write(folder.join("namespace"), &self.namespace)?;
-        fs::copy(&self.ca, folder.join("ca.crt"))?;
-        Ok(())
     }
 }
 

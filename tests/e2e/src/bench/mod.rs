@@ -7,6 +7,7 @@ mod cluster;
 mod front;
 mod kubelet;
 mod module;
+mod pod;
 mod room;
 mod timeline;
 

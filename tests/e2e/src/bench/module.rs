@@ -5,6 +5,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+
+use crate::{ApiServer, Helm, operator};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// What a package of the module holds, besides the hook executable.
@@ -21,17 +24,37 @@ pub(super) fn install(modules: &Path) -> anyhow::Result<()> {
             copy(&source, &folder.join(name))?;
         }
     }
-    symlink(program("istio-federation-hooks")?, folder.join("hooks/istio-federation-hooks"))?;
+    program("istio-federation-hooks", &folder.join("hooks"))?;
     Ok(())
 }
 
-/// A program of ours, built beside the test that runs.
-pub(super) fn program(name: &str) -> anyhow::Result<PathBuf> {
+/// Applies the chart by Helm alone, with the values of a module that an operator has just loaded, for `settings`.
+pub(super) async fn apply_chart(server: &ApiServer, namespace: &str, settings: &Value) -> anyhow::Result<()> {
+    let folder = server.scratch().data().join("modules/110-istio");
+    let values = operator::first_values(&folder, "istio", &json!({"global": {}, "istio": settings}))?;
+    Helm::on(server)?.upgrade("istio", namespace, &folder, &values).await?;
+    Ok(())
+}
+
+/// A folder with links to the hook executable, each named after a hook: its plain form.
+pub(super) fn links(server: &ApiServer, hooks: &[&str]) -> anyhow::Result<PathBuf> {
+    let data = server.scratch().data();
+    let (program, folder) = (program("istio-federation-hooks", &data)?, data.join("plain-hooks"));
+    fs::create_dir_all(&folder)?;
+    for hook in hooks {
+        symlink(&program, folder.join(hook))?;
+    }
+    Ok(folder)
+}
+
+/// A program of ours, built beside the test that runs: linked into `folder`, so that it stays what it is when it is built again.
+pub(super) fn program(name: &str, folder: &Path) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
-    let folder = test.ancestors().nth(2).context("the test is nowhere")?;
-    let program = folder.join(name);
+    let program = test.ancestors().nth(2).context("the test is nowhere")?.join(name);
     ensure!(program.exists(), "{} is missing: make scenarios builds it", program.display());
-    Ok(program)
+    let link = folder.join(name);
+    fs::hard_link(&program, &link).or_else(|_| fs::copy(&program, &link).map(drop))?;
+    Ok(link)
 }
 
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {

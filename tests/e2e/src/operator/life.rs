@@ -155,10 +155,14 @@ impl Operator {
             .with_context(|| script.display().to_string())?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{}: {}: {}", script.display(), output.status, stderr.trim());
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            log::info("enabled", line);
+        }
+        // As with the real one, the reason is for programs: what people shall read has to be on stdout.
         match fs::read_to_string(file("result"))?.trim() {
             "true" => Ok(true),
             "false" => {
-                log::info("module", format!("its script says no: {}", fs::read_to_string(file("reason"))?.trim()));
+                log::info("module", "its script says no");
                 Ok(false)
             }
             other => bail!("{} says {other:?}, neither true nor false", script.display()),

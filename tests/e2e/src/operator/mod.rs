@@ -21,6 +21,7 @@ mod settings;
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io::Read;
+use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Context;
@@ -41,11 +42,18 @@ use self::life::Phase;
 use self::objects::Patcher;
 use self::queues::{Outcome, Queue, Queues, Task};
 use self::release::Release;
+use self::schemas::Schemas;
 pub use self::settings::Cli;
 use self::settings::{Command, Settings};
 
 /// First line of the output.
 const GREETING: &str = "This is a STAND-IN for addon-operator, made for tests: what it shows holds for the real one as far as that was compared.";
+
+/// The values that a module in `folder` begins with: a user's settings (`global`, and the module's section under `key`) and the defaults
+/// of its schemas.
+pub(crate) fn first_values(folder: &Path, key: &str, settings: &Value) -> anyhow::Result<Value> {
+    Ok(Schemas::read(folder, key)?.filler()(settings))
+}
 
 /// An operator with one module.
 struct Operator {

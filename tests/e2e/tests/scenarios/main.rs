@@ -2,6 +2,12 @@
 
 mod given;
 
+mod bad_settings;
+mod edits;
 mod from_nothing;
+mod kills;
 mod on_and_off;
+mod pairs;
+mod plain_hooks;
 mod services;
+mod without_istio;

@@ -1,0 +1,159 @@
+//! The operator is killed at every step, API server and etcd are restarted, and then nothing happens for a while: nothing is lost or
+//! made anew, and at rest nothing is written.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use istio_federation_e2e::bench::{Bench, Cluster, MODULE_NAMESPACE, PATIENCE, scenario};
+use istio_federation_e2e::{Part, until};
+use serde_json::{Value, json};
+
+use crate::given::{OF_B, federated, namespace, service};
+
+const KEY: (&str, &str, &str, &str) = ("v1", "Secret", MODULE_NAMESPACE, "d8-remote-authn-keypair");
+/// The operator is killed that long after its first start, twice as long after its second, and so on: at another step each time.
+const STEP: Duration = Duration::from_millis(250);
+
+#[tokio::test]
+async fn killed_at_every_step_of_its_first_start() -> Result<()> {
+    scenario("killed-while-starting", async |bench| {
+        let Bench { a, timeline, .. } = bench;
+        a.apply(&[namespace("shop"), service("shop", "cart")]).await?;
+        a.operator.configure(true, &a.settings(&json!({}))).await?;
+        let (mut kills, mut key) = (0, None);
+        loop {
+            a.operator.start()?;
+            let converged = tokio::time::timeout(STEP * (kills + 1), a.operator.converged()).await;
+            let now = a.get(KEY).await?.map(|secret| secret["data"].clone());
+            ensure!(key.is_none() || key == now, "another key pair after {kills} kills");
+            key = now;
+            if let Ok(converged) = converged {
+                converged?;
+                break;
+            }
+            a.operator.kill();
+            kills += 1;
+        }
+        timeline.seen(format!("converged after {kills} kills, each {STEP:?} later than the one before"));
+        ensure!(kills > 3, "it was killed {kills} times only");
+        let deleted: Vec<_> = a.writes_since(0)?.into_iter().filter(is_loss).collect();
+        ensure!(deleted.is_empty(), "something was deleted: {deleted:?}");
+        a.exists(("networking.istio.io/v1", "Gateway", MODULE_NAMESPACE, "shop"), true).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn restarts_lose_nothing_and_at_rest_nothing_is_written() -> Result<()> {
+    scenario("restarts", async |bench| {
+        federated(bench).await?;
+        let Bench { a, b, timeline } = bench;
+        let before = identities(a).await?;
+        let mark = a.mark()?;
+
+        timeline.cause("the operator is killed and started again");
+        a.operator.kill();
+        a.operator.start()?;
+        a.operator.converged().await?;
+        timeline.seen("converged");
+        unharmed(a, &before, mark).await?;
+
+        timeline.cause("it is stopped, a Service of B appears, and it is started again");
+        a.operator.stop().await?;
+        b.apply(&[service("xyz", "late")]).await?;
+        a.operator.start()?;
+        a.imports(&[OF_B[0], OF_B[1], "late.xyz.svc.cluster-b.local"], PATIENCE).await?;
+        timeline.seen("it is imported");
+        unharmed(a, &before, mark).await?;
+
+        timeline.cause("A's API server is restarted");
+        a.server.restart_api_server().await?;
+        still_works(a, b, "after-api-server").await?;
+        timeline.seen("A still imports what appears");
+        unharmed(a, &before, mark).await?;
+
+        timeline.cause("A's etcd is killed and started again");
+        a.server.kill(Part::Etcd);
+        a.server.start_again(Part::Etcd).await?;
+        still_works(a, b, "after-etcd").await?;
+        timeline.seen("A still imports what appears");
+        unharmed(a, &before, mark).await?;
+
+        // What the last change brought about has to come to rest first.
+        settles(a).await?;
+        settles(b).await?;
+        timeline.cause("nothing happens");
+        let (quiet_a, quiet_b) = (a.mark()?, b.mark()?);
+        tokio::time::sleep(quiet()).await;
+        for (cluster, mark) in [(&*a, quiet_a), (&*b, quiet_b)] {
+            let writes = cluster.writes_since(mark)?;
+            ensure!(writes.is_empty(), "at rest, the operator of {} wrote: {writes:?}", cluster.name);
+        }
+        timeline.seen("nothing was written");
+        Ok(())
+    })
+    .await
+}
+
+/// How long nothing is written: that is what is measured, so it is a time and no condition.
+fn quiet() -> Duration {
+    if std::env::var_os("E2E_LONG").is_some() { Duration::from_mins(30) } else { Duration::from_mins(2) }
+}
+
+fn is_loss(write: &istio_federation_e2e::AuditEvent) -> bool {
+    // Helm removes the Secrets of its old revisions.
+    write.verb.starts_with("delete") && !write.name.starts_with("sh.helm.release") && write.code < 300
+}
+
+/// UIDs of what hooks and chart made.
+async fn identities(cluster: &Cluster) -> Result<BTreeMap<String, Value>> {
+    let mut found = BTreeMap::new();
+    for (version, kind) in [
+        ("networking.istio.io/v1", "ServiceEntry"),
+        ("networking.istio.io/v1", "Gateway"),
+        ("networking.istio.io/v1", "DestinationRule"),
+        ("v1", "Secret"),
+        ("v1", "ConfigMap"),
+        ("apps/v1", "Deployment"),
+    ] {
+        for (name, object) in cluster.list(version, kind, MODULE_NAMESPACE).await? {
+            found.insert(format!("{kind} {name}"), object["metadata"]["uid"].clone());
+        }
+    }
+    Ok(found)
+}
+
+async fn unharmed(cluster: &Cluster, before: &BTreeMap<String, Value>, mark: usize) -> Result<()> {
+    let now = identities(cluster).await?;
+    for (object, uid) in before {
+        ensure!(now.get(object) == Some(uid), "{object} is not what it was");
+    }
+    let lost: Vec<_> = cluster.writes_since(mark)?.into_iter().filter(is_loss).collect();
+    ensure!(lost.is_empty(), "something was deleted: {lost:?}");
+    Ok(())
+}
+
+async fn still_works(a: &Cluster, b: &Cluster, name: &str) -> Result<()> {
+    b.apply(&[service("xyz", name)]).await?;
+    let host = format!("{name}.xyz.svc.cluster-b.local");
+    until("the new Service is imported", PATIENCE * 2, async || {
+        a.service_entries().await?.get(&host).map(drop).context("not yet")
+    })
+    .await
+}
+
+/// Waits until nothing was written for two ticks of discovery.
+async fn settles(cluster: &Cluster) -> Result<()> {
+    let rest = Duration::from_secs(31);
+    let mut last = (cluster.mark()?, std::time::Instant::now());
+    until("a pause of 31 s between writes", Duration::from_mins(5), async || {
+        let writes = cluster.writes_since(last.0)?;
+        if !writes.is_empty() {
+            last = (cluster.mark()?, std::time::Instant::now());
+        }
+        ensure!(last.1.elapsed() >= rest, "last written: {:?}", writes.last());
+        Ok::<_, anyhow::Error>(())
+    })
+    .await
+}

@@ -1,0 +1,36 @@
+//! Istio's CRDs are absent: the module stays off and says why, the operator goes on, and the module starts once they are there.
+
+use anyhow::Result;
+use istio_federation_e2e::bench::{Bench, MODULE_NAMESPACE, scenario_without_istio};
+use istio_federation_e2e::{install_crds_of_others, until};
+use serde_json::json;
+
+use crate::given::{namespace, service};
+
+#[tokio::test]
+async fn it_waits_for_them_and_blocks_nobody() -> Result<()> {
+    scenario_without_istio("without-istio", async |bench| {
+        let Bench { a, timeline, .. } = bench;
+        a.apply(&[namespace("shop"), service("shop", "cart")]).await?;
+        timeline.cause("the module is switched on, on a cluster without Istio");
+        a.operator.configure(true, &a.settings(&json!({}))).await?;
+        a.operator.start()?;
+        a.operator.converged().await?;
+        timeline.seen("the operator has converged");
+        let why = until("the operator says why", std::time::Duration::from_mins(1), async || {
+            let log = a.operator.log()?;
+            let line = log.lines().find(|line| line.contains("Istio") && line.contains("CRD"));
+            line.map(str::to_owned).ok_or_else(|| anyhow::anyhow!("it does not"))
+        })
+        .await?;
+        timeline.seen(why);
+
+        timeline.cause("Istio's CRDs appear, and the operator converges again");
+        install_crds_of_others(&a.client).await?;
+        a.operator.configure(true, &a.settings(&json!({"highAvailability": false}))).await?;
+        a.exists(("networking.istio.io/v1", "Gateway", MODULE_NAMESPACE, "shop"), true).await?;
+        timeline.seen("the module works");
+        Ok(())
+    })
+    .await
+}
