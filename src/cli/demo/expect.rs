@@ -6,7 +6,8 @@ use super::facts::Facts;
 use crate::federation::conditions::{PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY};
 
 /// What is missing so that `importer` can call what `exporter` offers; empty if nothing is.
-pub(super) fn missing(importer: &Facts, exporter: &Facts) -> Vec<String> {
+#[must_use]
+pub fn missing(importer: &Facts, exporter: &Facts) -> Vec<String> {
     let mut missing = Vec::new();
     conditions(importer, exporter, &mut missing);
     if !importer.anchors.iter().any(|anchor| anchor.trust_domains.contains(&exporter.domain)) {

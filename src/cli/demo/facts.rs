@@ -15,30 +15,30 @@ use crate::api::values::{TrustAnchorEntry, Values};
 
 /// The state of one cluster.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub struct Facts {
     /// Its domain.
-    pub(super) domain: String,
+    pub domain: String,
     /// Whether its key pair is stored.
-    pub(super) has_key_pair: bool,
+    pub has_key_pair: bool,
     /// UUIDs of the clusters that may read its private document.
-    pub(super) readers: BTreeSet<String>,
+    pub readers: BTreeSet<String>,
     /// Its IstioFederations, by name.
-    pub(super) federations: BTreeMap<String, IstioFederation>,
+    pub federations: BTreeMap<String, IstioFederation>,
     /// Confined anchors that it trusts.
-    pub(super) anchors: Vec<TrustAnchorEntry>,
+    pub anchors: Vec<TrustAnchorEntry>,
     /// The mesh configuration that istiod would read.
-    pub(super) mesh_config: String,
+    pub mesh_config: String,
     /// ServiceEntries, by host.
-    pub(super) imported: BTreeMap<String, ServiceEntry>,
+    pub imported: BTreeMap<String, ServiceEntry>,
     /// Hosts of its Gateways, by name of the Gateway.
-    pub(super) gateways: BTreeMap<String, Vec<String>>,
+    pub gateways: BTreeMap<String, Vec<String>>,
     /// TCP ports of the Services that it should export, by host.
-    pub(super) offered: BTreeMap<String, BTreeSet<u32>>,
+    pub offered: BTreeMap<String, BTreeSet<u32>>,
 }
 
 impl Facts {
     /// Looks at a cluster.
-    pub(super) fn of<C: Chart>(operator: &Operator<C>) -> anyhow::Result<Self> {
+    pub fn of<C: Chart>(operator: &Operator<C>) -> anyhow::Result<Self> {
         let values: Values = serde_json::from_value(operator.values().clone()).context("the values cannot be read")?;
         let discovery = values.global.and_then(|global| global.discovery).unwrap_or_default();
         let domain = discovery.cluster_domain.unwrap_or_default();

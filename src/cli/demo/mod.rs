@@ -5,9 +5,9 @@
 
 pub mod chart;
 pub mod cluster;
-mod expect;
+pub mod expect;
 mod exporter;
-mod facts;
+pub mod facts;
 pub mod jq;
 pub mod operator;
 mod report;
