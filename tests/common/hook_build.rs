@@ -1,4 +1,4 @@
-//! Builds the hook executable as it ships, for tests of any package.
+//! Builds the executables as they ship, for tests of any package.
 #![allow(dead_code, reason = "every test crate compiles this file, and each uses its part of it")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
 
@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// What `cargo build -p istio-federation-hooks` made.
+/// What `cargo build -p <package>` made.
 pub(crate) struct HookBuild {
-    /// The hook executable.
+    /// The executable.
     pub(crate) executable: PathBuf,
     /// Features that our library was built with for it.
     pub(crate) library_features: Vec<String>,
@@ -26,15 +26,21 @@ pub(crate) fn hook_executable() -> PathBuf {
 /// By itself, because a build of the whole workspace gives it the program's features and puts the result in the same
 /// place: whatever lies there is not to be trusted.
 pub(crate) fn hook_build() -> &'static HookBuild {
-    static BUILD: LazyLock<HookBuild> = LazyLock::new(build_hooks);
+    static BUILD: LazyLock<HookBuild> = LazyLock::new(|| build("istio-federation-hooks"));
     &BUILD
 }
 
-fn build_hooks() -> HookBuild {
+/// The program `istio-federation`, for tests of other packages than its own. Built once per process.
+pub(crate) fn built_program() -> PathBuf {
+    static BUILD: LazyLock<HookBuild> = LazyLock::new(|| build("istio-federation"));
+    BUILD.executable.clone()
+}
+
+fn build(package: &str) -> HookBuild {
     let mut cargo = Command::new(env!("CARGO"));
     cargo
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--locked", "--quiet", "--package", "istio-federation-hooks"])
+        .args(["build", "--locked", "--quiet", "--package", package])
         .args(["--message-format", "json-render-diagnostics"])
         .args(same_profile());
     // What cargo tells a test about its package is not true of the next cargo: ring's build script watches some of it,
@@ -52,7 +58,7 @@ fn build_hooks() -> HookBuild {
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let Ok(message) = serde_json::from_str::<Value>(line) else { continue };
         match (message["target"]["kind"][0].as_str(), message["target"]["name"].as_str()) {
-            (Some("bin"), Some("istio-federation-hooks")) => {
+            (Some("bin"), Some(name)) if name == package => {
                 executable = message["executable"].as_str().map(Into::into);
             }
             (Some("lib"), Some("istio_federation")) => {
@@ -63,7 +69,7 @@ fn build_hooks() -> HookBuild {
     }
     match (executable, library_features) {
         (Some(executable), Some(library_features)) => HookBuild { executable, library_features },
-        _ => panic!("{cargo:?} does not say where it put the hook executable and how it built the library"),
+        _ => panic!("{cargo:?} does not say where it put the executable and how it built the library"),
     }
 }
 

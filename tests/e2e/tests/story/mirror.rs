@@ -1,0 +1,126 @@
+//! The objects of an API server in the demo's set of objects, and the changes of that set in the API server.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result};
+use istio_federation::cli::demo::cluster::{Change, Cluster, Key, Part, Verb};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::core::GroupVersionKind;
+use kube::{Client, ResourceExt as _};
+use serde_json::Value;
+
+/// What hooks and chart read and write: group, version, kind, and whether it is in namespaces.
+const KINDS: [(&str, &str, &str, bool); 9] = [
+    ("", "v1", "Namespace", false),
+    ("", "v1", "Node", false),
+    ("", "v1", "ConfigMap", true),
+    ("", "v1", "Secret", true),
+    ("", "v1", "Service", true),
+    ("", "v1", "Pod", true),
+    ("deckhouse.io", "v1alpha1", "IstioFederation", false),
+    ("networking.istio.io", "v1", "Gateway", true),
+    ("networking.istio.io", "v1", "ServiceEntry", true),
+];
+
+/// Members of metadata that belong to the server.
+const OF_SERVER: [&str; 5] = ["creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"];
+
+/// A mirror of one API server.
+pub(crate) struct Mirror {
+    client: Client,
+}
+
+impl Mirror {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Makes the set what the API server has.
+    pub(crate) async fn read(&self, cluster: &mut Cluster) -> Result<()> {
+        let mut found = BTreeSet::new();
+        for (group, version, kind, _) in KINDS {
+            let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+            for mut object in
+                Api::<DynamicObject>::all_with(self.client.clone(), &resource).list(&ListParams::default()).await?
+            {
+                object.metadata.managed_fields = None;
+                let mut object = serde_json::to_value(object)?;
+                object["apiVersion"] = resource.api_version.as_str().into();
+                object["kind"] = kind.into();
+                found.insert(Key::of(&object)?);
+                cluster.put(object)?;
+            }
+        }
+        let gone: Vec<Key> =
+            cluster.objects().map(|(key, _)| key).filter(|key| !found.contains(key)).cloned().collect();
+        for key in gone {
+            cluster.delete(&key);
+        }
+        cluster.take_changes();
+        Ok(())
+    }
+
+    /// Writes the changes of the set to the API server, each as the request that it stands for.
+    pub(crate) async fn write(&self, cluster: &Cluster, changes: &[Change]) -> Result<()> {
+        for change in changes {
+            self.write_one(cluster, change).await.with_context(|| format!("{change}"))?;
+        }
+        Ok(())
+    }
+
+    async fn write_one(&self, cluster: &Cluster, change: &Change) -> Result<()> {
+        let key = &change.key;
+        let api = self.api(key)?;
+        // Something later removed it.
+        let Some(object) =
+            cluster.get(key).cloned().filter(|_| !matches!(change.verb, Verb::Deleted | Verb::Collected))
+        else {
+            api.delete(&key.name, &DeleteParams::default()).await.map(drop).or_else(gone)?;
+            return Ok(());
+        };
+        match change.verb {
+            Verb::Created => {
+                api.create(&PostParams::default(), &serde_json::from_value(without(object))?).await?;
+            }
+            Verb::Updated(Part::Main) => {
+                let mut object = without(object);
+                object["metadata"]["resourceVersion"] = api.get(&key.name).await?.resource_version().into();
+                api.replace(&key.name, &PostParams::default(), &serde_json::from_value(object)?).await?;
+            }
+            Verb::Updated(Part::Status) => {
+                let mut there = api.get(&key.name).await?;
+                there.data["status"] = object["status"].clone();
+                api.replace_status(&key.name, &PostParams::default(), &there).await?;
+            }
+            Verb::Deleted | Verb::Collected => {}
+        }
+        Ok(())
+    }
+
+    fn api(&self, key: &Key) -> Result<Api<DynamicObject>> {
+        let known = KINDS.iter().find(|(group, _, kind, _)| key.group == *group && key.kind == *kind);
+        let (group, version, kind, namespaced) = known.with_context(|| format!("{key} is not mirrored"))?;
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        Ok(if *namespaced {
+            Api::namespaced_with(self.client.clone(), &key.namespace, &resource)
+        } else {
+            Api::all_with(self.client.clone(), &resource)
+        })
+    }
+}
+
+/// An object without what belongs to the server.
+fn without(mut object: Value) -> Value {
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.retain(|name, _| !OF_SERVER.contains(&&**name));
+    }
+    object
+}
+
+/// What is to be deleted may be gone.
+fn gone(error: kube::Error) -> Result<(), kube::Error> {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => Ok(()),
+        other => Err(other),
+    }
+}
