@@ -29,8 +29,10 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One cluster.
 pub struct Cluster {
-    /// Its name, `a` or `b`.
+    /// Its name, one letter.
     pub name: &'static str,
+    /// Its trust domain.
+    pub domain: String,
     /// Its control plane.
     pub server: ApiServer,
     /// With all rights.
@@ -43,20 +45,28 @@ pub struct Cluster {
     pub kubelet: Kubelet,
 }
 
+/// What a cluster is like.
+pub(super) struct Plan {
+    /// One letter.
+    pub(super) name: &'static str,
+    /// Its trust domain.
+    pub(super) domain: String,
+    /// The address of its load balancer.
+    pub(super) gateway: &'static str,
+    /// Whether Istio's CRDs are there.
+    pub(super) with_istio: bool,
+}
+
 /// An object, shortly: API version, kind, namespace (empty for none) and name.
 pub type Id<'a> = (&'a str, &'a str, &'a str, &'a str);
 
 impl Cluster {
-    /// Brings up everything but the operator. `gateway` is the address of its load balancer.
-    pub(super) async fn start(
-        scenario: &str,
-        name: &'static str,
-        gateway: &str,
-        with_istio: bool,
-    ) -> anyhow::Result<Self> {
+    /// Brings up everything but the operator.
+    pub(super) async fn start(scenario: &str, plan: &Plan) -> anyhow::Result<Self> {
+        let name = plan.name;
         let server = ApiServer::start(&format!("{scenario}-{name}")).await?;
         let client = server.client().await?;
-        if with_istio {
+        if plan.with_istio {
             install_crds_of_others(&client).await?;
         }
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": MODULE_NAMESPACE}});
@@ -68,14 +78,8 @@ impl Cluster {
         let image = module::program("istio-federation", &server.scratch().data())?;
         let kubelet = Kubelet::start(&server, &room, exporter, &image).await?;
         let front = Front::start(room, HTTP).await?;
-        cloud::start(client.clone(), MODULE_NAMESPACE, gateway);
-        Ok(Self { name, server, client, operator, front, kubelet })
-    }
-
-    /// Its trust domain.
-    #[must_use]
-    pub fn domain(&self) -> String {
-        format!("cluster-{}.local", self.name)
+        cloud::start(client.clone(), MODULE_NAMESPACE, plan.gateway);
+        Ok(Self { name, domain: plan.domain.clone(), server, client, operator, front, kubelet })
     }
 
     /// Settings with federation on, with `more` merged over them.
@@ -83,7 +87,7 @@ impl Cluster {
     pub fn settings(&self, more: &Value) -> Value {
         let mut settings = json!({
             "federation": {
-                "enabled": true, "clusterDomain": self.domain(), "metadataHost": self.front.host(),
+                "enabled": true, "clusterDomain": self.domain, "metadataHost": self.front.host(),
                 "metadataExporter": {"image": IMAGE},
             },
             "https": {"mode": "OnlyInURI"},
@@ -108,7 +112,7 @@ impl Cluster {
     pub fn start_shell_operator(&self, hooks: &[&str]) -> anyhow::Result<ShellOperator> {
         let folder = module::links(&self.server, hooks)?;
         let environment =
-            [("ISTIO_FEDERATION_ENABLED", "true"), ("CLUSTER_DOMAIN", &self.domain()), ("LOG_LEVEL", "info")];
+            [("ISTIO_FEDERATION_ENABLED", "true"), ("CLUSTER_DOMAIN", self.domain.as_str()), ("LOG_LEVEL", "info")];
         ShellOperator::start_with(&self.server, &folder, &environment)
     }
 
@@ -116,7 +120,7 @@ impl Cluster {
     #[must_use]
     pub fn federation_with(&self, peer: &Self, name: &str, more: &Value) -> Value {
         let mut spec = json!({
-            "trustDomain": peer.domain(),
+            "trustDomain": peer.domain,
             "metadataEndpoint": format!("https://{}/metadata", peer.front.host()),
             "metadata": {"ca": peer.front.ca()},
         });

@@ -13,21 +13,41 @@ mod timeline;
 
 pub use self::addon_operator::{AddonOperator, NAMESPACE as OPERATOR_NAMESPACE};
 pub use self::cloud::root;
+use self::cluster::Plan;
 pub use self::cluster::{Cluster, Id, MODULE_NAMESPACE, PATIENCE};
 pub use self::front::{Front, Manner, Rewrite};
 pub use self::timeline::Timeline;
 
-/// Addresses of the clusters' load balancers: from ranges that are nobody's.
-const GATEWAYS: [&str; 2] = ["203.0.113.10", "198.51.100.10"];
+/// Names of clusters, and addresses of their load balancers: from ranges that are nobody's.
+const CLUSTERS: [(&str, &str); 3] = [("a", "203.0.113.10"), ("b", "198.51.100.10"), ("c", "192.0.2.10")];
 
 /// Two clusters, and the story of what is done to them.
 pub struct Bench {
+    scenario: String,
     /// Cluster A.
     pub a: Cluster,
     /// Cluster B.
     pub b: Cluster,
+    /// Cluster C, where the scenario has one.
+    pub c: Option<Cluster>,
     /// The story.
     pub timeline: Timeline,
+}
+
+impl Bench {
+    /// Brings up cluster C, with a trust domain of its own or that of another.
+    pub async fn add(&mut self, domain: &str) -> anyhow::Result<()> {
+        let c = Cluster::start(&self.scenario, &plan(2, Some(domain), true)).await?;
+        self.timeline.seen("a third one is up");
+        self.c = Some(c);
+        Ok(())
+    }
+}
+
+fn plan(index: usize, domain: Option<&str>, with_istio: bool) -> Plan {
+    let (name, gateway) = CLUSTERS[index];
+    let domain = domain.map_or_else(|| format!("cluster-{name}.local"), str::to_owned);
+    Plan { name, domain, gateway, with_istio }
 }
 
 /// Runs a scenario on two fresh clusters whose operators have not started. Where it fails, logs, values and objects stay.
@@ -54,28 +74,29 @@ async fn with_clusters(
 ) -> anyhow::Result<()> {
     eprintln!("{}", AddonOperator::kind());
     let timeline = Timeline::new(name);
-    let (a, b) = tokio::try_join!(
-        Cluster::start(name, "a", GATEWAYS[0], with_istio),
-        Cluster::start(name, "b", GATEWAYS[1], with_istio),
-    )?;
+    let plans = [plan(0, None, with_istio), plan(1, None, with_istio)];
+    let clusters = tokio::try_join!(Cluster::start(name, &plans[0]), Cluster::start(name, &plans[1]))?;
     timeline.seen("two clusters are up");
-    let mut bench = Bench { a, b, timeline };
+    let (a, b) = clusters;
+    let mut bench = Bench { scenario: name.to_owned(), a, b, c: None, timeline };
     let result = body(&mut bench).await;
-    let Bench { mut a, mut b, timeline } = bench;
+    let Bench { a, b, c, timeline, .. } = bench;
+    let mut clusters: Vec<Cluster> = [a, b].into_iter().chain(c).collect();
     if result.is_err() {
-        for cluster in [&a, &b] {
+        for cluster in &clusters {
             if let Err(why) = cluster.dump(&cluster.server.scratch().logs()).await {
                 timeline.seen(format!("objects of cluster {} cannot be kept: {why:#}", cluster.name));
             }
         }
         return result;
     }
-    for cluster in [&mut a, &mut b] {
+    for cluster in &mut clusters {
         cluster.operator.stop().await?;
         cluster.kubelet.kill();
     }
     timeline.seen("passed");
-    a.server.stop();
-    b.server.stop();
+    for cluster in clusters {
+        cluster.server.stop();
+    }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::given::{OF_B, federated, service};
 async fn refused_and_nothing_changes() -> Result<()> {
     scenario("bad-settings", async |bench| {
         federated(bench).await?;
-        let Bench { a, b, timeline } = bench;
+        let Bench { a, b, timeline, .. } = bench;
         for (field, more) in [
             ("serviceAddressRange", json!({"federation": {"serviceAddressRange": "everything"}})),
             ("inlet", json!({"alliance": {"ingressGateway": {"inlet": "HostPort"}}})),

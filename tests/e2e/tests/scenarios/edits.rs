@@ -15,7 +15,7 @@ const CLUSTER_B: (&str, &str, &str, &str) = ("deckhouse.io/v1alpha1", "IstioFede
 async fn edits_move_what_is_theirs_and_nothing_else() -> Result<()> {
     scenario("edits", async |bench| {
         federated(bench).await?;
-        let Bench { a, b, timeline } = bench;
+        let Bench { a, b, timeline, .. } = bench;
         let of_b = b.service_entries().await?;
 
         timeline.cause("another endpoint, where nobody is");

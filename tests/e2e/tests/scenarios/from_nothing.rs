@@ -20,7 +20,7 @@ const CONDITIONS: [&str; 6] = [
 async fn one_side_waits_and_both_are_joined() -> Result<()> {
     scenario("from-nothing", async |bench| {
         modules_on(bench).await?;
-        let Bench { a, b, timeline } = bench;
+        let Bench { a, b, timeline, .. } = bench;
 
         timeline.cause("IstioFederation cluster-b in A alone");
         a.apply(&[a.federation_with(b, "cluster-b", &json!({}))]).await?;
@@ -62,8 +62,8 @@ async fn trusts(cluster: &Cluster, peer: &Cluster) -> Result<()> {
         let id = ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-mesh");
         let config_map = cluster.get(id).await?.context("no ConfigMap")?;
         let mesh = config_map["data"]["mesh"].as_str().context("no mesh")?;
-        ensure!(mesh.contains("BEGIN CERTIFICATE") && mesh.contains(&peer.domain()), "{mesh}");
-        let rule = ("networking.istio.io/v1", "DestinationRule", MODULE_NAMESPACE, &*peer.domain());
+        ensure!(mesh.contains("BEGIN CERTIFICATE") && mesh.contains(&peer.domain), "{mesh}");
+        let rule = ("networking.istio.io/v1", "DestinationRule", MODULE_NAMESPACE, &*peer.domain);
         let rule = cluster.get(rule).await?.context("no DestinationRule")?;
         ensure!(rule["spec"]["trafficPolicy"]["tls"]["mode"] == "ISTIO_MUTUAL", "{rule}");
         Ok(())

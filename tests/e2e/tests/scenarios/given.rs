@@ -20,9 +20,16 @@ pub(crate) fn service(namespace: &str, name: &str) -> Value {
     })
 }
 
+/// An exported Service with this port.
+pub(crate) fn service_on(port: u16, namespace: &str, name: &str) -> Value {
+    let mut service = service(namespace, name);
+    service["spec"]["ports"][0]["port"] = json!(port);
+    service
+}
+
 /// Both modules are on; B exports `xyz/bar` and `data/database`, A exports `shop/cart`.
 pub(crate) async fn modules_on(bench: &mut Bench) -> Result<()> {
-    let Bench { a, b, timeline } = bench;
+    let Bench { a, b, timeline, .. } = bench;
     timeline.cause("both modules are switched on");
     b.apply(&[namespace("xyz"), namespace("data"), service("xyz", "bar"), service("data", "database")]).await?;
     a.apply(&[namespace("shop"), service("shop", "cart")]).await?;
@@ -46,7 +53,7 @@ pub(crate) fn eager(bench: &mut Bench) {
 /// Two clusters that federate, and have imported what the other exports.
 pub(crate) async fn federated(bench: &mut Bench) -> Result<()> {
     modules_on(bench).await?;
-    let Bench { a, b, timeline } = bench;
+    let Bench { a, b, timeline, .. } = bench;
     timeline.cause("each gets an IstioFederation for the other");
     a.apply(&[a.federation_with(b, "cluster-b", &json!({}))]).await?;
     b.apply(&[b.federation_with(a, "cluster-a", &json!({}))]).await?;

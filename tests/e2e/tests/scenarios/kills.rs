@@ -48,7 +48,7 @@ async fn killed_at_every_step_of_its_first_start() -> Result<()> {
 async fn restarts_lose_nothing_and_at_rest_nothing_is_written() -> Result<()> {
     scenario("restarts", async |bench| {
         federated(bench).await?;
-        let Bench { a, b, timeline } = bench;
+        let Bench { a, b, timeline, .. } = bench;
         let before = identities(a).await?;
         let mark = a.mark()?;
 

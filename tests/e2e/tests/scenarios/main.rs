@@ -6,6 +6,7 @@ mod bad_settings;
 mod edits;
 mod from_nothing;
 mod kills;
+mod odd_peer;
 mod on_and_off;
 mod pairs;
 mod plain_hooks;

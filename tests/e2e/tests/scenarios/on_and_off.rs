@@ -1,4 +1,4 @@
-//! The module is switched on and off, also while its operator is away: everything comes, and everything goes but what has to stay.
+//! Module and federation are switched on and off, also while the operator is away: everything comes, and everything goes but what has to stay.
 
 use std::collections::BTreeSet;
 
@@ -12,6 +12,8 @@ use crate::given::{OF_B, federated};
 const CRD: (&str, &str, &str, &str) =
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "istiofederations.deckhouse.io");
 const KEY: (&str, &str, &str, &str) = ("v1", "Secret", MODULE_NAMESPACE, "d8-remote-authn-keypair");
+const POLICY: (&str, &str, &str, &str) =
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", "", "switched-off.federation.istio.deckhouse.io");
 /// What is there while the module is on, some of each kind.
 const PARTS: [(&str, &str, &str, &str); 9] = [
     ("apps/v1", "Deployment", MODULE_NAMESPACE, "metadata-exporter"),
@@ -29,7 +31,7 @@ const PARTS: [(&str, &str, &str, &str); 9] = [
 async fn everything_comes_and_goes() -> Result<()> {
     scenario("on-and-off", async |bench| {
         federated(bench).await?;
-        let Bench { a, b: _, timeline } = bench;
+        let Bench { a, timeline, .. } = bench;
         hooks_are_loaded(a)?;
         a.exists(CRD, true).await?;
         for part in PARTS {
@@ -38,9 +40,21 @@ async fn everything_comes_and_goes() -> Result<()> {
         let key = a.get(KEY).await?.context("no key pair")?;
         timeline.seen("CRD, keys, exporter, gateway, RBAC, policies, mesh configuration are there");
 
+        timeline.cause("federation is switched off, and the module stays on");
+        a.operator.configure(true, &a.settings(&json!({"federation": {"enabled": false}}))).await?;
+        is_off(a).await?;
+        a.exists(POLICY, true).await?;
+        timeline.seen("everything is gone but what has to stay, admission policies among it");
+        ensure!(a.get(KEY).await?.context("the key pair is gone")?["data"] == key["data"], "another key pair");
+        timeline.cause("and on again");
+        a.operator.configure(true, &a.settings(&json!({}))).await?;
+        a.imports(&OF_B, PATIENCE).await?;
+        timeline.seen("everything is imported again");
+
         timeline.cause("the module is switched off");
         a.operator.configure(false, &json!({})).await?;
         is_off(a).await?;
+        is_uninstalled(a).await?;
         timeline.seen("everything is gone but what has to stay");
         ensure!(a.get(KEY).await?.context("the key pair is gone")?["data"] == key["data"], "another key pair");
 
@@ -55,6 +69,7 @@ async fn everything_comes_and_goes() -> Result<()> {
         a.operator.configure(false, &json!({})).await?;
         a.operator.start()?;
         is_off(a).await?;
+        is_uninstalled(a).await?;
         timeline.seen("everything is gone but what has to stay");
         ensure!(a.get(KEY).await?.context("the key pair is gone")?["data"] == key["data"], "another key pair");
         Ok(())
@@ -87,9 +102,6 @@ async fn is_off(cluster: &Cluster) -> Result<()> {
     until("what hooks wrote is collected", PATIENCE, async || {
         let gateways = cluster.list("networking.istio.io/v1", "Gateway", MODULE_NAMESPACE).await?;
         ensure!(gateways.is_empty(), "{:?}", gateways.keys());
-        let secrets = cluster.list("v1", "Secret", OPERATOR_NAMESPACE).await?;
-        let releases: BTreeSet<_> = secrets.keys().filter(|name| name.starts_with("sh.helm.release")).collect();
-        ensure!(releases.is_empty(), "{releases:?}");
         Ok::<_, anyhow::Error>(())
     })
     .await?;
@@ -97,4 +109,15 @@ async fn is_off(cluster: &Cluster) -> Result<()> {
     cluster.exists(KEY, true).await?;
     cluster.federation("cluster-b").await?;
     cluster.exists(("v1", "Service", "shop", "cart"), true).await
+}
+
+/// And Helm knows nothing of it any more.
+async fn is_uninstalled(cluster: &Cluster) -> Result<()> {
+    until("the release is gone", PATIENCE, async || {
+        let secrets = cluster.list("v1", "Secret", OPERATOR_NAMESPACE).await?;
+        let releases: BTreeSet<_> = secrets.keys().filter(|name| name.starts_with("sh.helm.release")).collect();
+        ensure!(releases.is_empty(), "{releases:?}");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await
 }

@@ -1,12 +1,72 @@
 //! Two IstioFederations with one trust domain: their hosts are united; one that goes leaves the other's. And one of the two owners
 //! that is deleted by hand takes nothing along.
 
-use anyhow::{Context, Result, ensure};
-use istio_federation_e2e::bench::{Bench, MODULE_NAMESPACE, PATIENCE, scenario};
+use anyhow::{Context, Result, bail, ensure};
+use istio_federation_e2e::bench::{Bench, Cluster, MODULE_NAMESPACE, PATIENCE, scenario};
 use istio_federation_e2e::until;
 use serde_json::json;
 
-use crate::given::{OF_B, federated};
+use crate::given::{OF_B, eager, federated, modules_on, namespace, service, service_on};
+
+#[tokio::test]
+async fn two_clusters_with_one_trust_domain_are_united() -> Result<()> {
+    scenario("one-trust-domain", async |bench| {
+        eager(bench);
+        bench.add("cluster-b.local").await?;
+        modules_on(bench).await?;
+        let Bench { a, b, c: Some(c), timeline, .. } = bench else { bail!("no cluster C") };
+        timeline.cause(
+            "C, with B's trust domain, exports one host as B does, one with another port, and one that B has not",
+        );
+        let services = [service("xyz", "bar"), service_on(5432, "data", "database"), service("xyz", "only-c")];
+        c.apply(&[namespace("xyz"), namespace("data")]).await?;
+        c.apply(&services).await?;
+        c.switch_on().await?;
+        let shared = json!({"sharedTrustDomain": true});
+        a.apply(&[a.federation_with(b, "cluster-b", &shared), a.federation_with(c, "cluster-c", &shared)]).await?;
+        for peer in [&*b, &*c] {
+            peer.apply(&[peer.federation_with(a, "cluster-a", &json!({}))]).await?;
+        }
+        let both = ["192.0.2.10", "198.51.100.10"];
+        endpoints(a, OF_B[0], &both).await?;
+        endpoints(a, OF_B[1], &both[1..]).await?;
+        endpoints(a, "only-c.xyz.svc.cluster-b.local", &both[..1]).await?;
+        timeline.seen("hosts with the same ports are united, of the others the first by name wins");
+        let refused = until("cluster-c says what is refused", PATIENCE, async || {
+            let status = a.federation("cluster-c").await?.status.context("no status")?;
+            let refused = status.refused.into_iter().find(|refusal| refusal.name == OF_B[1]);
+            refused.map(|refusal| refusal.reason).context("nothing about it is refused")
+        })
+        .await?;
+        timeline.seen(format!("the conflict is shown: {refused}"));
+
+        timeline.cause("C's IstioFederation is deleted");
+        let before = a.service_entries().await?;
+        a.delete(("deckhouse.io/v1alpha1", "IstioFederation", "", "cluster-c")).await?;
+        let after = a.imports(&OF_B, PATIENCE).await?;
+        endpoints(a, OF_B[0], &both[1..]).await?;
+        for host in OF_B {
+            ensure!(after[host]["metadata"]["uid"] == before[host]["metadata"]["uid"], "{host} was made anew");
+        }
+        timeline.seen("what is B's stays, in place");
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until a host has exactly these endpoints.
+async fn endpoints(cluster: &Cluster, host: &str, addresses: &[&str]) -> Result<()> {
+    until(&format!("{host} leads to {addresses:?}"), PATIENCE * 2, async || {
+        let entries = cluster.service_entries().await?;
+        let entry = entries.get(host).context("it is not imported")?;
+        let endpoints = entry["spec"]["endpoints"].as_array().context("no endpoints")?;
+        let mut found: Vec<_> = endpoints.iter().filter_map(|endpoint| endpoint["address"].as_str()).collect();
+        found.sort_unstable();
+        ensure!(found == addresses, "{found:?}");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await
+}
 
 #[tokio::test]
 async fn one_owner_deleted_by_hand_takes_nothing_along() -> Result<()> {

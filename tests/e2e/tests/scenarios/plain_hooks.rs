@@ -16,7 +16,7 @@ const HOOKS: [&str; 3] = ["federation_discovery", "imported_services", "exported
 #[tokio::test]
 async fn discovery_imports_and_exports_work_without_values() -> Result<()> {
     scenario("plain-hooks", async |bench| {
-        let Bench { a, b, timeline } = bench;
+        let Bench { a, b, timeline, .. } = bench;
         let keys = [key_pair()?, key_pair()?];
         for (cluster, key) in [&*a, &*b].into_iter().zip(&keys) {
             install_crds(&cluster.client).await?;

@@ -20,7 +20,7 @@ async fn services_come_change_and_go() -> Result<()> {
     scenario("services", async |bench| {
         eager(bench);
         federated(bench).await?;
-        let Bench { a, b, timeline } = bench;
+        let Bench { a, b, timeline, .. } = bench;
         let before = entry(a).await?;
         let mark = a.mark()?;
 
