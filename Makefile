@@ -34,7 +34,7 @@ scenarios: e2e-tools
 	$(CARGO) build --locked --package istio-federation --package istio-federation-e2e
 	$(CARGO) test --locked --package istio-federation-e2e --test scenarios -- --test-threads=1 --nocapture $(SCENARIO)
 
-# The same with 50 rounds in place of 10, and 30 quiet minutes in place of 2.
+# The same with 50 rounds in place of 10, 30 quiet minutes in place of 2, and every way in which a peer can be broken.
 e2e-long: export E2E_LONG = 1
 e2e-long: scenarios
 

@@ -4,6 +4,11 @@ use anyhow::Result;
 use istio_federation_e2e::bench::Bench;
 use serde_json::{Value, json};
 
+/// Whether there is time for everything: `make e2e-long`.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("E2E_LONG").is_some()
+}
+
 /// A namespace.
 pub(crate) fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})

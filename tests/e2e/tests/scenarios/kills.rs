@@ -9,7 +9,7 @@ use istio_federation_e2e::bench::{Bench, Cluster, MODULE_NAMESPACE, PATIENCE, sc
 use istio_federation_e2e::{Part, until};
 use serde_json::{Value, json};
 
-use crate::given::{OF_B, federated, namespace, service};
+use crate::given::{OF_B, federated, is_long, namespace, service};
 
 const KEY: (&str, &str, &str, &str) = ("v1", "Secret", MODULE_NAMESPACE, "d8-remote-authn-keypair");
 /// The operator is killed that long after its first start, twice as long after its second, and so on: at another step each time.
@@ -98,7 +98,7 @@ async fn restarts_lose_nothing_and_at_rest_nothing_is_written() -> Result<()> {
 
 /// How long nothing is written: that is what is measured, so it is a time and no condition.
 fn quiet() -> Duration {
-    if std::env::var_os("E2E_LONG").is_some() { Duration::from_mins(30) } else { Duration::from_mins(2) }
+    if is_long() { Duration::from_mins(30) } else { Duration::from_mins(2) }
 }
 
 fn is_loss(write: &istio_federation_e2e::AuditEvent) -> bool {

@@ -8,7 +8,7 @@ use istio_federation_e2e::bench::{Bench, Cluster, MODULE_NAMESPACE, PATIENCE, sc
 use istio_federation_e2e::until;
 use serde_json::{Value, json};
 
-use crate::given::{OF_B, eager, federated, service};
+use crate::given::{OF_B, eager, federated, is_long, service};
 
 const BAR: &str = OF_B[0];
 const SERVICE_ENTRY: (&str, &str, &str, &str) = ("networking.istio.io/v1", "ServiceEntry", MODULE_NAMESPACE, BAR);
@@ -34,10 +34,20 @@ async fn services_come_change_and_go() -> Result<()> {
                 let label = json!({"metadata": {"labels": {"federation.istio.deckhouse.io/public-service": null}}});
                 b.patch(("v1", "Service", "xyz", &name(before)), &label).await?;
             }
+            let mark = a.mark()?;
             let new = format!("{}.xyz.svc.cluster-b.local", name(round));
             let hosts = [BAR, OF_B[1], &new];
             a.imports(if round < rounds() { &hosts } else { &OF_B }, PATIENCE).await?;
             timeline.seen("A imports the one, and has withdrawn the other");
+            let writes: Vec<_> =
+                a.writes_since(mark)?.into_iter().map(|write| format!("{} {}", write.verb, write.resource)).collect();
+            let status = "patch istiofederations/status";
+            let wanted = match round {
+                0 => vec![status, "create serviceentries"],
+                _ if round == rounds() => vec![status, "delete serviceentries"],
+                _ => vec![status, "delete serviceentries", "create serviceentries"],
+            };
+            ensure!(writes == wanted, "a change costs what changed, not {writes:?}");
         }
 
         timeline.cause("a port of bar is renamed, and one is added");
@@ -96,7 +106,7 @@ fn name(round: usize) -> String {
 }
 
 fn rounds() -> usize {
-    if std::env::var_os("E2E_LONG").is_some() { 50 } else { 10 }
+    if is_long() { 50 } else { 10 }
 }
 
 async fn entry(cluster: &Cluster) -> Result<Value> {
