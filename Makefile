@@ -6,7 +6,7 @@ DENY_VERSION = 0.20.2
 DENY ?= optional
 MUSL ?= $(shell uname -m)-unknown-linux-musl
 
-.PHONY: demo test test-module e2e e2e-long scenarios e2e-tools e2e-tools-operators e2e-tools-mesh lint deny advisories generate bench
+.PHONY: demo test test-module e2e e2e-long scenarios e2e-tools e2e-tools-operators e2e-tools-mesh lint deny advisories generate bench bench-exporter
 
 # Two builds: together, cargo would give the hooks the features of the program.
 demo:
@@ -68,3 +68,7 @@ bench:
 	rustup target add $(MUSL)
 	$(CARGO) build --locked --release --target $(MUSL) --package istio-federation-hooks
 	HOOKS=$(CURDIR)/target/$(MUSL)/release/istio-federation-hooks $(CARGO) bench --locked --no-default-features --bench hooks
+
+# On a real API server.
+bench-exporter: e2e-tools
+	$(CARGO) bench --locked --package istio-federation-e2e --bench exporter
