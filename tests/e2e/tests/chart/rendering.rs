@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use istio_federation::api::kubernetes::NAMESPACE;
 use istio_federation::cli::demo::chart::ModuleChart;
 use istio_federation::cli::demo::operator::Chart as _;
@@ -12,8 +12,9 @@ use istio_federation::exporter::selection::{By, Selection};
 use istio_federation_e2e::Helm;
 use serde_json::{Value, json};
 
-use crate::module::{OPERATOR, chart, decoded, find, key, render};
-use crate::world::{ALL, Made};
+use crate::module::{OPERATOR, chart, decoded, find, key, render, root};
+use crate::situations::Situation;
+use crate::world::{ALL, Made, make};
 
 /// What stays when federation is off: they guard against objects that would do nothing, or harm once it is on.
 const POLICIES: [&str; 2] = ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
@@ -278,6 +279,46 @@ async fn peers_reach_the_exporter_by_https_alone() -> Result<()> {
     let environment = exporter.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
     // Tokens name the host as peers write it, with the port.
     ensure!(environment.contains(&json!({"name": "PUBLIC_HOSTS", "value": "istio-metadata.a.example:8443"})));
+    Ok(())
+}
+
+/// Settings of the module in a text: YAML blocks that have them, or a ConfigMap of an operator with them.
+fn settings_in(text: &str) -> Vec<Value> {
+    let mut blocks: Vec<String> = Vec::new();
+    let mut inside = None;
+    for line in text.lines() {
+        match (line.trim(), inside) {
+            ("```yaml", None) => {
+                inside = Some(line.len() - line.trim_start().len());
+                blocks.push(String::new());
+            }
+            ("```", Some(_)) => inside = None,
+            (_, Some(indent)) => {
+                *blocks.last_mut().unwrap() += &format!("{}\n", line.get(indent..).unwrap_or_default())
+            }
+            (_, None) => {}
+        }
+    }
+    let blocks = blocks.iter().map(|block| serde_saphyr::from_str::<Value>(block).unwrap());
+    let settings = blocks.map(|block| match block.pointer("/data/istio").and_then(Value::as_str) {
+        Some(text) => serde_saphyr::from_str(text).unwrap(),
+        None => block,
+    });
+    settings.filter(|settings| settings.get("federation").is_some()).collect()
+}
+
+#[tokio::test]
+async fn settings_that_people_are_shown_work() -> Result<()> {
+    for name in ["README.md", "docs/USAGE.md", "docs/USAGE.ru.md"] {
+        let shown = settings_in(&fs::read_to_string(root().join(name))?);
+        ensure!(!shown.is_empty(), "{name} shows no settings");
+        for settings in shown {
+            let situation =
+                Situation { name: "shown", global: Value::Null, settings, peers: Vec::new(), exported: Vec::new() };
+            let objects = render(&make(situation).await?.values).await.with_context(|| name.to_owned())?;
+            ensure!(find(&objects, "Ingress", "metadata-exporter").is_some(), "{name}: no way to the exporter");
+        }
+    }
     Ok(())
 }
 
