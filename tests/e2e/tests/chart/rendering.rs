@@ -282,29 +282,27 @@ async fn peers_reach_the_exporter_by_https_alone() -> Result<()> {
     Ok(())
 }
 
-/// Settings of the module in a text: YAML blocks that have them, or a ConfigMap of an operator with them.
+/// Settings of the module in a text that switch federation on: in YAML blocks, or in those as an operator's ConfigMap has them.
 fn settings_in(text: &str) -> Vec<Value> {
-    let mut blocks: Vec<String> = Vec::new();
+    let mut blocks: Vec<Vec<&str>> = Vec::new();
     let mut inside = None;
     for line in text.lines() {
         match (line.trim(), inside) {
             ("```yaml", None) => {
                 inside = Some(line.len() - line.trim_start().len());
-                blocks.push(String::new());
+                blocks.push(Vec::new());
             }
             ("```", Some(_)) => inside = None,
-            (_, Some(indent)) => {
-                *blocks.last_mut().unwrap() += &format!("{}\n", line.get(indent..).unwrap_or_default())
-            }
+            (_, Some(indent)) => blocks.last_mut().unwrap().push(line.get(indent..).unwrap_or_default()),
             (_, None) => {}
         }
     }
-    let blocks = blocks.iter().map(|block| serde_saphyr::from_str::<Value>(block).unwrap());
+    let blocks = blocks.iter().map(|block| serde_saphyr::from_str::<Value>(&block.join("\n")).unwrap());
     let settings = blocks.map(|block| match block.pointer("/data/istio").and_then(Value::as_str) {
         Some(text) => serde_saphyr::from_str(text).unwrap(),
         None => block,
     });
-    settings.filter(|settings| settings.get("federation").is_some()).collect()
+    settings.filter(|settings| settings.pointer("/federation/enabled") == Some(&json!(true))).collect()
 }
 
 #[tokio::test]
