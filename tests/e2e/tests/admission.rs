@@ -5,6 +5,9 @@
 mod agreement;
 #[path = "admission/cases.rs"]
 mod cases;
+#[path = "../../schemas/openapi.rs"]
+#[allow(dead_code, reason = "every test crate compiles this file, and each uses its part of it")]
+mod openapi;
 #[path = "admission/policies.rs"]
 mod policies;
 

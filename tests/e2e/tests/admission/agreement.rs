@@ -73,7 +73,8 @@ fn near_an_endpoint() -> impl Strategy<Value = String> {
 }
 
 fn near_an_exported_service() -> impl Strategy<Value = Value> {
-    let port = ("[a-z][a-z0-9-]{0,3}", 1..70_000_u32, prop_oneof![Just("TCP"), Just("UDP"), Just("SCTP")])
+    let name = prop_oneof![4 => "[a-z][a-z0-9-]{0,3}", 1 => "[a-z]{62,63}"];
+    let port = (name, 1..70_000_u32, prop_oneof![Just("TCP"), Just("UDP"), Just("SCTP")])
         .prop_map(|(name, port, protocol)| json!({"name": name, "port": port, "protocol": protocol}));
     let kind = prop_oneof![
         3 => Just(json!({})),

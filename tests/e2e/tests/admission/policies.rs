@@ -14,6 +14,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::cases::{Answer, Attempt, Case, Table};
+use super::openapi::Schemas;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const SUFFIX: &str = ".federation.istio.deckhouse.io";
@@ -126,21 +127,13 @@ fn warning<E: std::error::Error + Send + Sync + 'static>(header: std::result::Re
 
 /// The policies, of all that Helm renders.
 async fn rendered(table: &Table) -> Result<Vec<Value>> {
-    let mut federation = json!({"meshNamespace": "istio-system", "metadataExporter": {"image": "example.com/a:b", "imagePullSecrets": []}});
-    federation.as_object_mut().unwrap().extend(table.federation.as_object().cloned().unwrap_or_default());
-    let values = json!({
-        "global": table.global,
-        "istio": {
-            "federation": federation,
-            "alliance": {"ingressGateway": {"inlet": "LoadBalancer", "nodePort": {}, "serviceAnnotations": {}, "nodeSelector": {},
-                "tolerations": [], "gatewayPodAnnotations": {}, "advertise": []}},
-            "https": {},
-            "nodeSelector": {},
-            "tolerations": [],
-            "internal": {"clusterUUID": "uuid-a", "remoteAuthnKeypair": {"pub": "p", "priv": "p"}, "federations": [],
-                "remotePublicMetadata": {}, "federationTrustAnchors": []},
-        },
-    });
+    let mut federation = table.federation.clone();
+    federation["metadataExporter"] = json!({"image": "registry.example.com/istio-federation:v0.1.0"});
+    let internal = json!({"clusterUUID": "uuid-a", "remoteAuthnKeypair": {"pub": "", "priv": ""}, "federations": [],
+        "remotePublicMetadata": {}, "federationTrustAnchors": []});
+    let schemas = Schemas::read(&chart()).map_err(anyhow::Error::msg)?;
+    let settings = schemas.filled(json!({"federation": federation, "internal": internal}));
+    let values = json!({"global": table.global, "istio": settings});
     let mut objects = Helm::offline()?.template("istio", "operators", &chart(), &values, &[]).await?;
     objects.retain(|object| object["kind"].as_str().is_some_and(|kind| kind.starts_with("ValidatingAdmissionPolicy")));
     ensure!(objects.len() == 2 * names()?.len(), "{} objects", objects.len());
