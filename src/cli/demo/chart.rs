@@ -41,10 +41,15 @@ impl Chart for ModuleChart {
             objects.push(secret(KEYPAIR_SECRET, &data, &keep));
         }
         if let Some(peers) = internal.remote_public_metadata {
-            let peers = serde_json::to_string(&peers).map_err(|why| why.to_string())?;
+            // What the exporter reads of them.
+            let keys = peers.into_iter().map(|(uuid, document)| {
+                let key = json!({"clusterUUID": document.cluster_uuid, "authnKeyPub": document.authn_key_pub});
+                (uuid, key)
+            });
+            let keys = Value::Object(keys.collect()).to_string();
             objects.push(secret(
                 PEERS_SECRET,
-                &json!({"remote-public-metadata.json": STANDARD.encode(peers)}),
+                &json!({"remote-public-metadata.json": STANDARD.encode(keys)}),
                 &json!({}),
             ));
         }
