@@ -5,8 +5,11 @@ DENY_VERSION = 0.20.2
 # `required` makes a missing cargo-deny an error.
 DENY ?= optional
 MUSL ?= $(shell uname -m)-unknown-linux-musl
+# `dev` is built faster.
+PROFILE ?= release
+PACKAGE = target/package
 
-.PHONY: demo test test-module e2e e2e-long scenarios e2e-tools e2e-tools-operators e2e-tools-mesh lint deny advisories generate bench bench-exporter
+.PHONY: demo test test-module e2e e2e-long scenarios e2e-tools e2e-tools-operators e2e-tools-mesh lint deny advisories generate bench bench-exporter package dmt
 
 # Two builds: together, cargo would give the hooks the features of the program.
 demo:
@@ -72,3 +75,23 @@ bench:
 # On a real API server.
 bench-exporter: e2e-tools
 	$(CARGO) bench --locked --package istio-federation-e2e --bench exporter
+
+# What goes to an operator: $(PACKAGE)/istio, the folder of the module, and $(PACKAGE)/images, what images are built from. Static
+# executables, like those of `bench`. Two builds, as for `demo`.
+package:
+	rustup target add $(MUSL)
+	$(CARGO) build --locked --profile $(PROFILE) --target $(MUSL)
+	$(CARGO) build --locked --profile $(PROFILE) --target $(MUSL) --package istio-federation-hooks
+	rm -rf $(PACKAGE)
+	mkdir -p $(PACKAGE)/istio/hooks $(PACKAGE)/images
+	cp -R Chart.yaml LICENSE module.yaml .helmignore crds docs monitoring openapi templates $(PACKAGE)/istio
+	cp -R images/metadata-exporter $(PACKAGE)/images
+	install -m 755 target/$(MUSL)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/istio-federation-hooks $(PACKAGE)/istio/hooks
+	install -m 755 target/$(MUSL)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/istio-federation $(PACKAGE)/images/metadata-exporter
+	$(CARGO) test --locked --test package -- --ignored
+
+# Deckhouse's linter of modules, where there is one: DMT=/path/to/dmt.
+dmt:
+	@test -x "$(DMT)" || { echo "dmt: set DMT=/path/to/dmt" >&2; exit 1; }
+	cp .dmtlint.yaml $(PACKAGE)/istio
+	"$(DMT)" lint $(PACKAGE)/istio; status=$$?; rm $(PACKAGE)/istio/.dmtlint.yaml; exit $$status
