@@ -84,7 +84,7 @@ package:
 	$(CARGO) build --locked --profile $(PROFILE) --target $(MUSL) --package istio-federation-hooks
 	rm -rf $(PACKAGE)
 	mkdir -p $(PACKAGE)/istio/hooks $(PACKAGE)/images
-	cp -R Chart.yaml LICENSE module.yaml .helmignore crds docs monitoring openapi templates $(PACKAGE)/istio
+	cp -R Chart.yaml LICENSE module.yaml .helmignore enabled crds docs monitoring openapi templates $(PACKAGE)/istio
 	cp -R images/metadata-exporter $(PACKAGE)/images
 	install -m 755 target/$(MUSL)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/istio-federation-hooks $(PACKAGE)/istio/hooks
 	install -m 755 target/$(MUSL)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/istio-federation $(PACKAGE)/images/metadata-exporter
