@@ -39,8 +39,8 @@ async fn services_come_change_and_go() -> Result<()> {
             let hosts = [BAR, OF_B[1], &new];
             a.imports(if round < rounds() { &hosts } else { &OF_B }, PATIENCE).await?;
             timeline.seen("A imports the one, and has withdrawn the other");
-            let writes: Vec<_> =
-                a.writes_since(mark)?.into_iter().map(|write| format!("{} {}", write.verb, write.resource)).collect();
+            let writes = a.writes_since(mark)?.into_iter();
+            let writes: Vec<_> = writes.map(|write| format!("{} {}", write.verb, write.resource)).collect();
             let status = "patch istiofederations/status";
             let wanted = match round {
                 0 => vec![status, "create serviceentries"],
