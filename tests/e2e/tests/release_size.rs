@@ -1,5 +1,6 @@
 //! What Helm stores of the module: a release has to fit into one Secret, which ends at 1 MiB.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy knows tests, but not what they call")]
+#![allow(clippy::print_stdout, reason = "a figure for who runs it")]
 
 #[path = "../../schemas/openapi.rs"]
 #[allow(dead_code, reason = "every test crate compiles this file, and each uses its part of it")]
