@@ -58,7 +58,7 @@ impl Plan {
             return Ok(plan);
         }
         let unknowns = Unknowns::new(world);
-        let targets = Targets::new(routes, world.owners);
+        let mut targets = Targets::new(routes, world.owners);
         let mut addresses = Addresses::new(world.range, world.existing.len());
         let mut missing: Vec<bool> = vec![true; targets.routes.len()];
         // Neither is free: what an entry has that stays for another reason, and what was double.

@@ -19,10 +19,16 @@ use crate::federation::refusal::Refusal;
 pub(super) struct Targets<'a> {
     /// By trust domain and then by host.
     pub(super) routes: Vec<&'a Route<'a>>,
-    /// The places of each trust domain.
-    domains: HashMap<&'a str, Range<usize>>,
+    domains: HashMap<&'a str, Domain>,
     /// Labels and owners.
     common: ObjectMeta,
+}
+
+/// The places of a trust domain.
+struct Domain {
+    places: Range<usize>,
+    /// Where the next host is expected: they are asked for in their order.
+    next: usize,
 }
 
 impl<'a> Targets<'a> {
@@ -32,16 +38,23 @@ impl<'a> Targets<'a> {
         for (domain, of_domain) in routes.by_domain() {
             let start = targets.routes.len();
             targets.routes.extend(of_domain);
-            targets.domains.insert(domain, start..targets.routes.len());
+            targets.domains.insert(domain, Domain { places: start..targets.routes.len(), next: start });
         }
         targets
     }
 
     /// The place of a host.
-    pub(super) fn find(&self, host: &str) -> Option<usize> {
-        let places = self.domains.get(ServiceHost::domain_of(host)?)?;
-        let found = self.routes[places.clone()].binary_search_by_key(&host, |route| route.host.as_str()).ok()?;
-        Some(places.start + found)
+    pub(super) fn find(&mut self, host: &str) -> Option<usize> {
+        let Domain { places, next } = self.domains.get_mut(ServiceHost::domain_of(host)?)?;
+        let is_next = places.contains(next) && self.routes[*next].host.as_str() == host;
+        let place = if is_next {
+            *next
+        } else {
+            let found = self.routes[places.clone()].binary_search_by_key(&host, |route| route.host.as_str()).ok()?;
+            places.start + found
+        };
+        *next = place + 1;
+        Some(place)
     }
 
     /// Labels that every ServiceEntry of ours has.

@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{GroupVersionKind, Request};
 use kube::discovery::{self, ApiCapabilities, Scope};
 use kube::{Client, ResourceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Tools, tools, until};
+
+/// How many requests are under way at once, where order does not matter.
+const AT_ONCE: usize = 16;
 
 /// Server-side apply of each object in order, by the manager `e2e`, taking fields from others, with `fieldValidation=Strict`.
 /// A namespaced object has to say its namespace.
@@ -30,6 +34,49 @@ pub async fn apply(client: &Client, objects: &[Value]) -> anyhow::Result<Vec<Dyn
         applied.push(answer.with_context(|| format!("{} was refused", target.title))?);
     }
     Ok(applied)
+}
+
+/// Whether the server would [`apply`] these: nothing is stored. Many at once, for thousands of them.
+///
+/// # Errors
+/// One that it would refuse, with what it said, and the object.
+pub async fn accepts(client: &Client, objects: &[Value]) -> anyhow::Result<usize> {
+    let params = PatchParams::apply("e2e").force().validation_strict().dry_run();
+    let mut kinds = Kinds::default();
+    let mut targets = Vec::with_capacity(objects.len());
+    for object in objects {
+        targets.push((kinds.target(client, object).await?, object));
+    }
+    let tries = targets.iter().map(async |(target, object)| {
+        let answer = target.api.patch(&target.name, &params, &Patch::Apply(object)).await;
+        answer.map(drop).with_context(|| format!("{} was refused: {object}", target.title))
+    });
+    all(tries).await
+}
+
+/// The same for the statuses of objects that are there.
+///
+/// # Errors
+/// One that it would refuse, with what it said, and the object.
+pub async fn accepts_status(client: &Client, objects: &[Value]) -> anyhow::Result<usize> {
+    let params = PatchParams { dry_run: true, ..PatchParams::default() }.validation_strict();
+    let mut kinds = Kinds::default();
+    let mut targets = Vec::with_capacity(objects.len());
+    for object in objects.iter().filter(|object| object.get("status").is_some()) {
+        targets.push((kinds.target(client, object).await?, object));
+    }
+    let tries = targets.iter().map(async |(target, object)| {
+        let patch = Patch::Merge(json!({"status": object["status"]}));
+        let answer = target.api.patch_status(&target.name, &params, &patch).await;
+        answer.map(drop).with_context(|| format!("the status of {} was refused: {object}", target.title))
+    });
+    all(tries).await
+}
+
+/// Awaits all, some at once. How many there were.
+async fn all(tries: impl Iterator<Item = impl Future<Output = anyhow::Result<()>>>) -> anyhow::Result<usize> {
+    let done: Vec<()> = stream::iter(tries).buffer_unordered(AT_ONCE).try_collect().await?;
+    Ok(done.len())
 }
 
 /// As an admission policy for creation sees it: a POST with `fieldValidation=Strict`.

@@ -1,6 +1,10 @@
 //! The chart: rendered by real Helm from values that our own hooks made, taken by a real API server, upgraded every way.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
 
+#[path = "chart/accepts.rs"]
+mod accepts;
+#[path = "chart/documents.rs"]
+mod documents;
 #[path = "../../common/hook_build.rs"]
 mod hook_build;
 #[path = "chart/hostile.rs"]

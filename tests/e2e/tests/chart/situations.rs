@@ -11,7 +11,7 @@ pub(crate) struct Situation {
     pub(crate) global: Value,
     /// The module's settings.
     pub(crate) settings: Value,
-    /// IstioFederations.
+    /// IstioFederations, and what else is there.
     pub(crate) peers: Vec<Value>,
     /// Exported Services: namespace and name.
     pub(crate) exported: Vec<(String, String)>,

@@ -23,6 +23,8 @@ pub(crate) struct Made {
     pub(crate) values: Value,
     /// ServiceEntries and Gateways that the hooks want.
     pub(crate) objects: Vec<Value>,
+    /// IstioFederations with the status that the hooks gave them.
+    pub(crate) federations: Vec<Value>,
 }
 
 impl Made {
@@ -70,10 +72,12 @@ pub(crate) async fn make(situation: Situation) -> Result<Made> {
     let mut operator = Operator::load(module, cluster, values, ModuleChart).await.context(name)?;
     operator.start(&mut Vec::new()).await.context(name)?;
 
-    let written = |kind: &str| kind == "ServiceEntry" || kind == "Gateway";
-    let objects = operator.cluster().objects().filter(|(key, _)| written(&key.kind));
-    let objects = objects.map(|(_, object)| without_traces(object)).collect();
-    Ok(Made { values: operator.values().clone(), objects, situation })
+    let of_kinds = |kinds: &[&str]| -> Vec<Value> {
+        let objects = operator.cluster().objects().filter(|(key, _)| kinds.contains(&key.kind.as_str()));
+        objects.map(|(_, object)| without_traces(object)).collect()
+    };
+    let (objects, federations) = (of_kinds(&["ServiceEntry", "Gateway"]), of_kinds(&["IstioFederation"]));
+    Ok(Made { values: operator.values().clone(), objects, federations, situation })
 }
 
 /// What is in the cluster before the module.
