@@ -185,7 +185,7 @@ async fn what_hooks_take_of_hostile_documents_a_real_server_takes() -> Result<()
             global: Value::Null,
             settings: settings(),
             peers: peers.into_iter().chain(namespaces.clone()).chain(services).collect(),
-            exported: &[],
+            exported: Vec::new(),
         };
         let made = make(situation).await.with_context(|| format!("world {world}"))?;
 
