@@ -60,7 +60,7 @@ async fn main() -> Result<()> {
         let begin = Instant::now();
         let exporter = Exporter::start(&server, peer_copy(&peer)?).await?;
         let first = exporter.complete(services).await?;
-        println!("| start to first document | {services} | {} ms; {} KB |", begin.elapsed().as_millis(), first / 1024);
+        println!("| start to first document | {services} | {} ms; {first} bytes |", begin.elapsed().as_millis());
         latency(&client, &exporter, services).await?;
         requests(&exporter, services).await?;
         let busy = exporter.cpu()?;
