@@ -145,12 +145,15 @@ fn variants(values: &Value) -> Vec<(Value, Vec<&'static str>)> {
 }
 
 /// What no template writes anywhere.
-const NOT_RENDERED: [&str; 7] = [
+const NOT_RENDERED: [&str; 9] = [
     // It is hooks that read these.
     "federation.clusterUUID",
     "federation.trustDomainAliases.[]",
     "federation.serviceAddressRange",
     "internal.federationNames.[]",
+    // The exporter asks a peer for its key, not for its CAs.
+    "internal.remotePublicMetadata.*.rootCA",
+    "internal.remotePublicMetadata.*.intermediateCAs",
     // The name and UUID of a peer are in its document; names of federations beside an anchor are for people.
     "internal.federations.[].name",
     "internal.federations.[].clusterUUID",
