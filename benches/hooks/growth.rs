@@ -14,19 +14,20 @@ use crate::worlds::{federation, ourselves, owners, service_entries};
 const RUNS: usize = 7;
 const SERVICES: usize = 1000;
 
-/// Milliseconds that merge and plan take for so many peers with 1 000 services each, all as it should be.
-pub(crate) fn merge_and_plan(peers: usize) -> Result<f64, Box<dyn Error>> {
+/// Milliseconds that the merge of so many peers' offers (1 000 services each) takes, and the plan after it, all being as it should be.
+pub(crate) fn merge_and_plan(peers: usize) -> Result<[f64; 2], Box<dyn Error>> {
     let ours = ourselves()?;
     let owners = owners();
     let federations: Vec<IstioFederation> =
         (0..peers).map(|peer| federation(peer, SERVICES)).collect::<Result<_, _>>()?;
     let entries: Vec<String> = service_entries(&federations)?.iter().map(ToString::to_string).collect();
     let existing: Vec<&str> = entries.iter().map(String::as_str).collect();
-    let mut fastest = f64::INFINITY;
+    let mut fastest = [f64::INFINITY; 2];
     for _ in 0..RUNS {
         let start = Instant::now();
         let roster = Roster::new(&federations, &ours);
         let routes = Routes::new(&federations, &roster, &ours);
+        let merged = Instant::now();
         let world = World {
             federations: &federations,
             all_read: true,
@@ -36,10 +37,11 @@ pub(crate) fn merge_and_plan(peers: usize) -> Result<f64, Box<dyn Error>> {
             range: ours.service_range,
         };
         let plan = Plan::new(&routes, &world)?;
-        fastest = fastest.min(start.elapsed().as_secs_f64());
+        let seconds = [merged.duration_since(start), merged.elapsed()].map(|time| time.as_secs_f64());
+        fastest = [fastest[0].min(seconds[0]), fastest[1].min(seconds[1])];
         assert_eq!(plan, Plan::default(), "all is as it should be");
         let imported: usize = routes.outcomes.values().map(|outcome| outcome.imported).sum();
         assert_eq!(imported, peers * SERVICES);
     }
-    Ok(fastest * 1000.0)
+    Ok(fastest.map(|seconds| seconds * 1000.0))
 }
