@@ -60,7 +60,7 @@ pub(crate) const API_VERSIONS: [&str; 5] = [
     "networking.istio.io/v1",
     "security.istio.io/v1",
     "gateway.networking.k8s.io/v1/HTTPRoute",
-    "monitoring.coreos.com/v1/PodMonitor",
+    "monitoring.coreos.com/v1/ServiceMonitor",
     "monitoring.coreos.com/v1/PrometheusRule",
 ];
 
