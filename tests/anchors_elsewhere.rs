@@ -31,7 +31,7 @@ fn list(roots: &[&[u8]], intermediates: &[&[u8]], trust_domain: &str, own: &OwnC
     let text = |ders: &[&[u8]]| ders.iter().map(|der| to_pem(der)).collect::<String>();
     let below = text(intermediates);
     let now = jiff::Timestamp::from_second(NOW).unwrap();
-    let admission = admit_document(&text(roots), Some(&below), own, now);
+    let admission = admit_document(&text(roots), Some(&below), own, &[], now);
     assert_eq!(admission.refused, []);
     let trust_domain = TrustDomain::vet(trust_domain, &[]).unwrap();
     let peer = PeerCertificates { federation: "b", trust_domain: &trust_domain, certificates: &admission.certificates };

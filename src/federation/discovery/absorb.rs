@@ -11,6 +11,7 @@ use crate::api::istio_federation::{
     CacheSource, CachedPrivateMetadata, IstioFederation, IstioFederationSpec, IstioFederationStatus, MetadataCache,
 };
 use crate::api::metadata::PublicMetadata;
+use crate::federation::address;
 use crate::federation::conditions;
 use crate::federation::names::TrustDomain;
 use crate::federation::ourselves::Ourselves;
@@ -189,7 +190,7 @@ impl Judge<'_> {
         let own = self.own_chain?;
         let public = cache.public.as_ref()?;
         let trust::Admission { certificates, mut refused } =
-            trust::admit_document(&public.root_ca, public.intermediate_cas.as_deref(), own, self.now);
+            trust::admit_document(&public.root_ca, public.intermediate_cas.as_deref(), own, &cache.anchors, self.now);
         let changed = cache.anchors_change_time.filter(|_| self.pace == Pace::Patient);
         let rotation = rotation::rotate(&cache.anchors, changed, &certificates, self.now);
         cache.anchors = rotation.kept;
@@ -216,8 +217,16 @@ impl Judge<'_> {
             let known = known.get(address).copied();
             let is_still_right = |new: &[String]| known.is_some_and(|known| new.iter().any(|new| known.contains(new)));
             let new = resolved.get(address).filter(|new| !new.is_empty()).filter(|new| !recent || !is_still_right(new));
+            // An answer that leads nowhere does not replace one that did: what it would withdraw, nobody decided to.
+            let new = new.filter(|new| known.is_none_or(|known| self.is_usable(new) || !self.is_usable(known)));
             gateway.resolved = new.or(known).cloned().unwrap_or_default();
         }
+    }
+
+    /// Whether one of the addresses can be a peer's gateway.
+    fn is_usable(&self, addresses: &[String]) -> bool {
+        let parsed = addresses.iter().filter_map(|address| address.parse().ok());
+        parsed.into_iter().any(|address| address::refuse(address, &self.ours.networks).is_none())
     }
 }
 

@@ -24,15 +24,27 @@ pub struct Admission {
     pub refused: Vec<Refusal>,
 }
 
-/// Judges the members `rootCA` and `intermediateCAs` of a public document. Only here the dates count.
+/// Judges the members `rootCA` and `intermediateCAs` of a public document. Only here the dates count, and not for what was
+/// `admitted` before: an end that comes is no reason to withdraw.
 #[must_use]
-pub fn admit_document(root_ca: &str, intermediate_cas: Option<&str>, own: &OwnChain, now: Timestamp) -> Admission {
+pub fn admit_document(
+    root_ca: &str,
+    intermediate_cas: Option<&str>,
+    own: &OwnChain,
+    admitted: &[AdmittedCertificate],
+    now: Timestamp,
+) -> Admission {
     let mut offered = Offered::default();
     offered.add(CertificateRole::Root, "rootCA", root_ca);
     if let Some(text) = intermediate_cas.filter(|text| !text.trim().is_empty()) {
         offered.add(CertificateRole::Intermediate, "intermediateCAs", text);
     }
-    let vetted = offered.vet(own, Some(now));
+    let is_admitted = |certificate: &CaCertificate| {
+        let pem = to_pem(&certificate.der);
+        admitted.iter().any(|admitted| admitted.certificate == pem)
+    };
+    let vetted =
+        offered.vet(own, |certificate| if is_admitted(certificate) { Ok(()) } else { certificate.judge_validity(now) });
     let certificates = vetted
         .certificates
         .into_iter()
@@ -92,14 +104,14 @@ impl Offered {
         }
     }
 
-    /// Judges everything. `now` only when certificates are admitted, not when they are used.
-    pub(super) fn vet(self, own: &OwnChain, now: Option<Timestamp>) -> Vetted {
+    /// Judges everything; the dates by `judge_dates`.
+    pub(super) fn vet(self, own: &OwnChain, judge_dates: impl Fn(&CaCertificate) -> Result<(), Fault>) -> Vetted {
         let mut refused = self.refused;
         let (mut roots, mut intermediates) = (Vec::new(), Vec::new());
         for (role, der) in self.certificates {
             let judged = CaCertificate::read(&der).and_then(|certificate| {
                 own.judge(&certificate)?;
-                now.map_or(Ok(()), |now| certificate.judge_validity(now))?;
+                judge_dates(&certificate)?;
                 Ok(certificate)
             });
             match (judged, role) {

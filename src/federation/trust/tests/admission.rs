@@ -7,7 +7,7 @@ use super::maker::{
     organization, subject_alternative_names, subject_key_identifier, tlv, utc_time,
 };
 use super::{admit, now, own, own_unrelated, pem_of, testdata};
-use crate::api::istio_federation::{CertificateRole, ItemKind};
+use crate::api::istio_federation::{AdmittedCertificate, CertificateRole, ItemKind};
 use crate::federation::trust::{CERTIFICATE_LIMIT, OwnChain, OwnChainError, PemError, admit_document, to_pem};
 
 /// Offers one root; `None` when it is admitted, else the reason.
@@ -211,11 +211,11 @@ fn one_broken_block_costs_the_others_nothing() {
         to_pem(b"\x30\x03\x02\x01\x01"),
         to_pem(&second.der)
     );
-    let admission = admit_document(&text, Some("  \n"), &own_unrelated(), now());
+    let admission = admit_document(&text, Some("  \n"), &own_unrelated(), &[], now());
     assert_eq!(admission.certificates.len(), 2);
     let names: Vec<_> = admission.refused.iter().map(|refusal| refusal.name.as_str()).collect();
     assert_eq!(names, ["a certificate without readable subject", "rootCA, PEM block 2"]);
-    let empty = admit_document("", None, &own_unrelated(), now());
+    let empty = admit_document("", None, &own_unrelated(), &[], now());
     assert_eq!((empty.certificates.len(), empty.refused[0].name.as_str()), (0, "rootCA"));
 }
 
@@ -275,7 +275,7 @@ fn a_peer_has_three_roots_and_three_intermediates_at_most() {
     let ders = |all: &'_ [Ca]| all.iter().map(|ca| ca.der.clone()).collect::<Vec<_>>();
     let (roots, below) = (ders(&roots), ders(&below));
     let offered = |all: &[Vec<u8>]| all.iter().map(|der| to_pem(der)).collect::<String>();
-    let admission = admit_document(&offered(&roots), Some(&offered(&below)), &own_unrelated(), now());
+    let admission = admit_document(&offered(&roots), Some(&offered(&below)), &own_unrelated(), &[], now());
     assert_eq!(admission.certificates.len(), 2 * CERTIFICATE_LIMIT);
     assert_eq!(admission.refused.len(), 4);
     assert!(admission.refused.iter().all(|refusal| refusal.reason.contains("more than 3 ")));
@@ -284,7 +284,7 @@ fn a_peer_has_three_roots_and_three_intermediates_at_most() {
         assert_eq!(certificate.certificate, to_pem(root));
     }
     let reversed: Vec<_> = roots.iter().rev().cloned().collect();
-    assert_eq!(admit_document(&offered(&reversed), Some(&offered(&below)), &own_unrelated(), now()), admission);
+    assert_eq!(admit_document(&offered(&reversed), Some(&offered(&below)), &own_unrelated(), &[], now()), admission);
 }
 
 #[test]
@@ -361,8 +361,20 @@ fn our_own_chain_has_to_be_readable() {
 proptest! {
     #[test]
     fn no_text_is_too_odd(text in "(-----(BEGIN|END) [A-Z]{0,12}-----|[A-Za-z0-9+/=\n -]{0,40}){0,30}") {
-        let admission = admit_document(&text, Some(&text), &own_unrelated(), now());
+        let admission = admit_document(&text, Some(&text), &own_unrelated(), &[], now());
         prop_assert!(admission.certificates.is_empty());
         prop_assert!(!admission.refused.is_empty());
     }
+}
+
+#[test]
+fn an_end_that_comes_is_no_reason_to_withdraw() {
+    let key = Key::p256();
+    let mut template = Template::root(&organization("x"), &key);
+    template.validity = [utc_time("200101000000Z"), utc_time("251231235959Z")];
+    let root = template.sign(&key);
+    assert_refused(&root, "expired");
+    let before = AdmittedCertificate { certificate: to_pem(&root), role: CertificateRole::Root, missing_since: None };
+    let admission = admit_document(&pem_of(&[&root]), None, &own_unrelated(), std::slice::from_ref(&before), now());
+    assert_eq!((admission.certificates, admission.refused), (vec![before], vec![]));
 }

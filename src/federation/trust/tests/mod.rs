@@ -36,7 +36,7 @@ fn own_unrelated() -> OwnChain {
 
 fn admit(roots: &[&[u8]], intermediates: &[&[u8]], own: &OwnChain) -> Admission {
     let intermediates = (!intermediates.is_empty()).then(|| pem_of(intermediates));
-    admit_document(&pem_of(roots), intermediates.as_deref(), own, now())
+    admit_document(&pem_of(roots), intermediates.as_deref(), own, &[], now())
 }
 
 /// A peer in a test: its name, trust domain and admitted certificates.

@@ -233,7 +233,8 @@ fn addresses_of_a_name_outlive_a_resolver_that_fails() {
     play.absorb_at(30, answer(&[("gw.b.example", &["203.0.113.1", "203.0.113.2"])]));
     assert_eq!(addresses(&play), "203.0.113.1 203.0.113.2");
     assert_eq!(play.verdict(INGRESS_GATEWAYS_READY), verdict("True", "Accepted"));
-    for (second, names) in [(1000, answer(&[])), (2000, answer(&[("gw.b.example", &[])]))] {
+    let nowhere = answer(&[("gw.b.example", &["127.0.0.1", "0.0.0.0"])]);
+    for (second, names) in [(1000, answer(&[])), (2000, answer(&[("gw.b.example", &[])])), (2500, nowhere)] {
         play.absorb_at(second, names);
         assert_eq!(addresses(&play), "203.0.113.1 203.0.113.2");
     }
