@@ -126,7 +126,7 @@ fn any_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Erro
 /// SPIFFE bundle (SPIFFE Trust Domain and Bundle, section 4): the roots as a JWK set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpiffeBundle {
-    /// Grows whenever the bundle changes.
+    /// Grows along a rotation: when a younger root is added, and when an older one is removed.
     pub spiffe_sequence: u64,
     /// How often to look again, in seconds.
     pub spiffe_refresh_hint: u64,

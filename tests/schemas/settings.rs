@@ -68,6 +68,7 @@ fn bad() -> Vec<(Value, &'static str)> {
         (gateway("serviceAnnotations", json!(["a"])), "serviceAnnotations"),
         (gateway("gatewayPodAnnotations", json!({"a": true})), "gatewayPodAnnotations"),
         (gateway("loadBalancerClass", json!("not a class")), "loadBalancerClass"),
+        (gateway("loadBalancerClass", json!("a..b/c")), "loadBalancerClass"),
         (gateway("nodeSelector", json!({"a": "b/c"})), "nodeSelector"),
         (gateway("tolerations", json!([{"operator": "In"}])), "operator"),
         (gateway("tolerations", json!([{"effect": "NoRun"}])), "effect"),
