@@ -73,6 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("the whole hook", whole[0], whole[2]),
     ] {
         writeln!(report, "| {name} | {few:.1} ms | {many:.1} ms | {:.1} |", many / few)?;
+        budget(&format!("growth of {name}"), many / few, 11.0);
     }
     print(&report);
     std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/RESULTS.md"), report)?;
