@@ -225,8 +225,8 @@ impl Judge<'_> {
 
     /// Whether one of the addresses can be a peer's gateway.
     fn is_usable(&self, addresses: &[String]) -> bool {
-        let parsed = addresses.iter().filter_map(|address| address.parse().ok());
-        parsed.into_iter().any(|address| address::refuse(address, &self.ours.networks).is_none())
+        let mut parsed = addresses.iter().filter_map(|address| address.parse().ok());
+        parsed.any(|address| address::refuse(address, &self.ours.networks).is_none())
     }
 }
 
