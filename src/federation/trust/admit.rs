@@ -39,12 +39,13 @@ pub fn admit_document(
     if let Some(text) = intermediate_cas.filter(|text| !text.trim().is_empty()) {
         offered.add(CertificateRole::Intermediate, "intermediateCAs", text);
     }
-    let is_admitted = |certificate: &CaCertificate| {
+    let vetted = offered.vet(own, |certificate| {
         let pem = to_pem(&certificate.der);
-        admitted.iter().any(|admitted| admitted.certificate == pem)
-    };
-    let vetted =
-        offered.vet(own, |certificate| if is_admitted(certificate) { Ok(()) } else { certificate.judge_validity(now) });
+        if admitted.iter().any(|admitted| admitted.certificate == pem) {
+            return Ok(Standing::Established);
+        }
+        certificate.judge_validity(now).map(|()| Standing::New)
+    });
     let certificates = vetted
         .certificates
         .into_iter()
@@ -64,7 +65,16 @@ pub(super) struct Offered {
     refused: Vec<Refusal>,
 }
 
-/// What is left of it after judging: roots first, those that begin earliest first.
+/// Whether a certificate was admitted before; who was has the better claim to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    Established,
+    New,
+}
+
+type Candidate = (Standing, CaCertificate);
+
+/// What is left of it after judging: roots first, established ones first, those that begin earliest first.
 pub(super) struct Vetted {
     pub(super) certificates: Vec<(CertificateRole, CaCertificate)>,
     pub(super) refused: Vec<Refusal>,
@@ -104,19 +114,18 @@ impl Offered {
         }
     }
 
-    /// Judges everything; the dates by `judge_dates`.
-    pub(super) fn vet(self, own: &OwnChain, judge_dates: impl Fn(&CaCertificate) -> Result<(), Fault>) -> Vetted {
+    /// Judges everything; the dates by `standing_of`, which tells who was there before.
+    pub(super) fn vet(self, own: &OwnChain, standing_of: impl Fn(&CaCertificate) -> Result<Standing, Fault>) -> Vetted {
         let mut refused = self.refused;
         let (mut roots, mut intermediates) = (Vec::new(), Vec::new());
         for (role, der) in self.certificates {
             let judged = CaCertificate::read(&der).and_then(|certificate| {
                 own.judge(&certificate)?;
-                judge_dates(&certificate)?;
-                Ok(certificate)
+                Ok((standing_of(&certificate)?, certificate))
             });
             match (judged, role) {
-                (Ok(certificate), CertificateRole::Root) => roots.push(certificate),
-                (Ok(certificate), CertificateRole::Intermediate) => intermediates.push(certificate),
+                (Ok(candidate), CertificateRole::Root) => roots.push(candidate),
+                (Ok(candidate), CertificateRole::Intermediate) => intermediates.push(candidate),
                 (Err(fault), _) => refused.push(refuse(&der, &fault)),
             }
         }
@@ -134,13 +143,13 @@ impl Offered {
     }
 }
 
-fn admit_roots(candidates: Vec<CaCertificate>, refused: &mut Vec<Refusal>) -> Vec<CaCertificate> {
+fn admit_roots(candidates: Vec<Candidate>, refused: &mut Vec<Refusal>) -> Vec<CaCertificate> {
     let mut roots = Vec::new();
-    for candidate in candidates {
+    for (standing, candidate) in candidates {
         let fault = if !candidate.is_self_issued() {
             Fault::NotSelfSigned
         } else if candidate.signed.verifies(&candidate.key) {
-            roots.push(candidate);
+            roots.push((standing, candidate));
             continue;
         } else {
             Fault::Signature
@@ -153,46 +162,51 @@ fn admit_roots(candidates: Vec<CaCertificate>, refused: &mut Vec<Refusal>) -> Ve
 /// Admits what an admitted root signed, and what such an intermediate signed in its turn.
 fn admit_intermediates(
     roots: &[CaCertificate],
-    candidates: Vec<CaCertificate>,
+    candidates: Vec<Candidate>,
     refused: &mut Vec<Refusal>,
 ) -> Vec<CaCertificate> {
-    let mut admitted: Vec<CaCertificate> = Vec::new();
+    let mut admitted: Vec<Candidate> = Vec::new();
     let mut waiting = Vec::new();
-    for candidate in candidates {
+    for (standing, candidate) in candidates {
         if roots.iter().any(|root| root.der == candidate.der) {
             // Chain files usually end with the root.
         } else if candidate.is_issued_by(&candidate) {
             refused.push(refuse(&candidate.der, &Fault::SelfSigned));
         } else {
-            waiting.push(candidate);
+            waiting.push((standing, candidate));
         }
     }
     loop {
         let before = admitted.len();
-        for mut candidate in std::mem::take(&mut waiting) {
-            let allowed = roots
-                .iter()
-                .chain(&admitted)
-                .filter(|issuer| candidate.is_issued_by(issuer))
+        for (standing, mut candidate) in std::mem::take(&mut waiting) {
+            let allowed = issuers_of(&candidate, roots, &admitted)
                 .filter_map(|issuer| below(issuer.path_length, candidate.path_length).ok())
                 .max_by_key(|length| length.map_or(u16::MAX, u16::from));
             match allowed {
                 Some(length) => {
                     candidate.path_length = length;
-                    admitted.push(candidate);
+                    admitted.push((standing, candidate));
                 }
-                None => waiting.push(candidate),
+                None => waiting.push((standing, candidate)),
             }
         }
         if admitted.len() == before {
             break;
         }
     }
-    for candidate in waiting {
-        let issued = roots.iter().chain(&admitted).any(|issuer| candidate.is_issued_by(issuer));
+    for (_, candidate) in waiting {
+        let issued = issuers_of(&candidate, roots, &admitted).next().is_some();
         refused.push(refuse(&candidate.der, &if issued { Fault::PathLength } else { Fault::NoIssuer }));
     }
     first(admitted, "intermediates", refused)
+}
+
+fn issuers_of<'a>(
+    candidate: &CaCertificate,
+    roots: &'a [CaCertificate],
+    admitted: &'a [Candidate],
+) -> impl Iterator<Item = &'a CaCertificate> {
+    roots.iter().chain(admitted.iter().map(|(_, issuer)| issuer)).filter(|issuer| candidate.is_issued_by(issuer))
 }
 
 /// The path length of a CA below an issuer: its own, but shorter than the issuer's.
@@ -206,11 +220,11 @@ fn below(issuer: Option<u8>, own: Option<u8>) -> Result<Option<u8>, Fault> {
     }
 }
 
-/// Takes the first by begin of validity: a peer's established certificates stay when it adds more.
-fn first(mut all: Vec<CaCertificate>, what: &'static str, refused: &mut Vec<Refusal>) -> Vec<CaCertificate> {
-    all.sort_by(|a, b| (a.not_before, &a.der).cmp(&(b.not_before, &b.der)));
+/// Takes the established ones, then the first by begin of validity: what a peer adds displaces nothing that it still offers.
+fn first(mut all: Vec<Candidate>, what: &'static str, refused: &mut Vec<Refusal>) -> Vec<CaCertificate> {
+    all.sort_by(|(a, left), (b, right)| (a, left.not_before, &left.der).cmp(&(b, right.not_before, &right.der)));
     let surplus = all.split_off(CERTIFICATE_LIMIT.min(all.len()));
     let fault = Fault::TooMany { limit: CERTIFICATE_LIMIT, what };
-    refused.extend(surplus.iter().map(|certificate| refuse(&certificate.der, &fault)));
-    all
+    refused.extend(surplus.iter().map(|(_, certificate)| refuse(&certificate.der, &fault)));
+    all.into_iter().map(|(_, certificate)| certificate).collect()
 }

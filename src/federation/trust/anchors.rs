@@ -7,7 +7,7 @@ use crate::api::values::TrustAnchorEntry;
 use crate::federation::names::TrustDomain;
 use crate::federation::refusal::Refusal;
 
-use super::admit::{Offered, refuse};
+use super::admit::{Offered, Standing, refuse};
 use super::certificate::CaCertificate;
 use super::confine::Confined;
 use super::fault::Fault;
@@ -103,7 +103,7 @@ fn vet<'a>(
         for admitted in peer.certificates {
             offered.add(admitted.role, "an admitted certificate", &admitted.certificate);
         }
-        let vetted = offered.vet(own, |_| Ok(()));
+        let vetted = offered.vet(own, |_| Ok(Standing::Established));
         refused.extend(vetted.refused.into_iter().map(|refusal| (peer.federation.to_owned(), refusal)));
         offers.extend(vetted.certificates.into_iter().enumerate().map(|(rank, (_, certificate))| Offer {
             rank,

@@ -7,6 +7,7 @@ use super::maker::{
     organization, subject_alternative_names, subject_key_identifier, tlv, utc_time,
 };
 use super::{admit, now, own, own_unrelated, pem_of, testdata};
+use crate::api::istio_federation::CertificateRole::{Intermediate, Root};
 use crate::api::istio_federation::{AdmittedCertificate, CertificateRole, ItemKind};
 use crate::federation::trust::{CERTIFICATE_LIMIT, OwnChain, OwnChainError, PemError, admit_document, to_pem};
 
@@ -21,6 +22,10 @@ fn judge(root: &[u8]) -> Option<String> {
         assert_eq!(refusal.kind, ItemKind::Certificate);
         refusal.reason
     })
+}
+
+fn admitted(der: &[u8], role: CertificateRole) -> AdmittedCertificate {
+    AdmittedCertificate { certificate: to_pem(der), role, missing_since: None }
 }
 
 fn assert_refused(root: &[u8], part: &str) {
@@ -285,6 +290,23 @@ fn a_peer_has_three_roots_and_three_intermediates_at_most() {
     }
     let reversed: Vec<_> = roots.iter().rev().cloned().collect();
     assert_eq!(admit_document(&offered(&reversed), Some(&offered(&below)), &own_unrelated(), &[], now()), admission);
+    // Whoever was there before has the better claim, even if another begins earlier.
+    let late = roots[2..]
+        .iter()
+        .map(|der| admitted(der, Root))
+        .chain(below[2..].iter().map(|der| admitted(der, Intermediate)));
+    let established: Vec<_> = late.collect();
+    let chain = |years: std::ops::Range<usize>| offered(&roots[years]);
+    let with_more = admit_document(
+        &format!("{}{}", chain(2..5), chain(0..1)),
+        Some(&offered(&below[1..])),
+        &own_unrelated(),
+        &established,
+        now(),
+    );
+    let names: Vec<_> = with_more.refused.iter().map(|refusal| refusal.name.as_str()).collect();
+    assert!(established[..3].iter().all(|certificate| with_more.certificates.contains(certificate)), "{names:?}");
+    assert!(names.contains(&"O=root 0"), "{names:?}");
 }
 
 #[test]
@@ -374,7 +396,13 @@ fn an_end_that_comes_is_no_reason_to_withdraw() {
     template.validity = [utc_time("200101000000Z"), utc_time("251231235959Z")];
     let root = template.sign(&key);
     assert_refused(&root, "expired");
-    let before = AdmittedCertificate { certificate: to_pem(&root), role: CertificateRole::Root, missing_since: None };
-    let admission = admit_document(&pem_of(&[&root]), None, &own_unrelated(), std::slice::from_ref(&before), now());
-    assert_eq!((admission.certificates, admission.refused), (vec![before], vec![]));
+    let issuer = Ca { der: root.clone(), key, subject: organization("x"), identifiers: true };
+    let below = issuer.intermediate("below", true, &[]).der;
+    let before = vec![admitted(&root, Root), admitted(&below, Intermediate)];
+    let offer = |before| admit_document(&pem_of(&[&root]), Some(&pem_of(&[&below])), &own_unrelated(), before, now());
+    let kept = offer(&before);
+    assert_eq!((kept.certificates, kept.refused), (before.clone(), vec![]));
+    let newcomer = offer(&[]);
+    let reasons: Vec<_> = newcomer.refused.iter().map(|refusal| refusal.reason.as_str()).collect();
+    assert!(newcomer.certificates.is_empty() && reasons.len() == 2, "nothing below an expired root: {reasons:?}");
 }
