@@ -94,7 +94,7 @@ fn read(input: &Input, log: &Logger) -> Result<Option<World>, Failure> {
     Ok(Some(World {
         ours: facts::ourselves(input, &values)?,
         key: SigningKey::from_pem_pair(&pair.private, &pair.public)?,
-        own_chain: own_chain::read(input)?,
+        own_chain: own_chain::read(input, &values)?.map(|own| own.chain),
         federations: federations::read(input, "federations", log)?,
         now: Timestamp::now().round(Unit::Second)?,
         pace: facts::pace(input),

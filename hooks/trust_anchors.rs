@@ -1,4 +1,5 @@
-//! From the peers' admitted certificates to confined anchors in values, which the chart hands to istiod.
+//! From the peers' admitted certificates to confined anchors in values, which the chart hands to istiod; and our own
+//! intermediates, which it hands to peers.
 
 use std::error::Error;
 
@@ -43,8 +44,16 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error 
             (!certificates.is_empty()).then_some(PeerCertificates { federation: name, trust_domain, certificates })
         })
         .collect();
-    let anchors = match own_chain::read(input)? {
-        Some(own) => trust::anchors(&peers, &own),
+    let internal = values.istio.as_ref().and_then(|istio| istio.internal.as_ref());
+    let own = own_chain::read(input, &values)?;
+    let published = internal.and_then(|internal| internal.intermediate_cas.as_deref()).unwrap_or_default();
+    if let Some(own) = &own
+        && published != own.intermediates
+    {
+        effects.values.set(&["istio", "internal", "intermediateCAs"], &own.intermediates)?;
+    }
+    let anchors = match own {
+        Some(own) => trust::anchors(&peers, &own.chain),
         None if peers.is_empty() => Anchors::default(),
         None => {
             log.warn("our own root is not known (ConfigMap istio-ca-root-cert): the anchors stay as they are", &[]);
@@ -59,8 +68,8 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error 
         ];
         log.warn("a certificate is not rendered", &told);
     }
-    let was = values.istio.and_then(|istio| istio.internal).and_then(|internal| internal.federation_trust_anchors);
-    if was.as_ref() != Some(&anchors.entries) {
+    let was = internal.and_then(|internal| internal.federation_trust_anchors.as_ref());
+    if was != Some(&anchors.entries) {
         effects.values.set(&["istio", "internal", "federationTrustAnchors"], &anchors.entries)?;
     }
     Ok(effects)

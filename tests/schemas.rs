@@ -100,6 +100,7 @@ fn full() -> Istio {
                     intermediate_cas: Some(text()),
                 },
             )])),
+            intermediate_cas: Some(text()),
             federation_trust_anchors: Some(vec![TrustAnchorEntry {
                 pem: text(),
                 trust_domains: vec![text()],

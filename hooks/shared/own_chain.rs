@@ -3,12 +3,21 @@
 use std::error::Error;
 
 use istio_federation::api::kubernetes::NAMESPACE;
-use istio_federation::federation::trust::OwnChain;
+use istio_federation::api::values::Values;
+use istio_federation::federation::trust::{OwnChain, OwnChainError, intermediates_of};
 use istio_federation::hook::{Input, KubernetesBinding};
 use serde::Deserialize;
 
-/// Namespaces where a mesh keeps its plug-in CA: ours (Deckhouse) and Istio's default.
+/// Namespaces where a mesh keeps its plug-in CA, whatever the settings say: ours (Deckhouse) and Istio's default.
 const MESH_NAMESPACES: [&str; 2] = [NAMESPACE, "istio-system"];
+
+/// Our own CA certificates.
+pub(crate) struct Own {
+    /// All of them.
+    pub(crate) chain: OwnChain,
+    /// The intermediates of the mesh's plug-in CA, PEM: what peers need beside the root.
+    pub(crate) intermediates: String,
+}
 
 /// The root that istiod publishes, and the public part of a plug-in CA.
 pub(crate) fn bindings(queue: &str) -> [KubernetesBinding; 2] {
@@ -27,9 +36,9 @@ pub(crate) fn bindings(queue: &str) -> [KubernetesBinding; 2] {
         api_version: "v1".to_owned(),
         kind: "Secret".to_owned(),
         match_names: vec!["cacerts".to_owned()],
-        namespaces: MESH_NAMESPACES.map(ToOwned::to_owned).to_vec(),
+        // In all namespaces: which one is the mesh's is a setting, and a binding is written before there are settings.
         jq_filter: Some(
-            "{pem: [.data | (.[\"ca-cert.pem\"], .[\"cert-chain.pem\"], .[\"root-cert.pem\"]) | select(. != null) | @base64d]}"
+            "{namespace: .metadata.namespace, pem: [.data | (.[\"ca-cert.pem\"], .[\"cert-chain.pem\"], .[\"root-cert.pem\"]) | select(. != null) | @base64d]}"
                 .to_owned(),
         ),
         queue: Some(queue.to_owned()),
@@ -38,18 +47,31 @@ pub(crate) fn bindings(queue: &str) -> [KubernetesBinding; 2] {
     [root, plug_in]
 }
 
-/// Our chain; `None` while istiod has not published its root.
-pub(crate) fn read(input: &Input) -> Result<Option<OwnChain>, Box<dyn Error + Send + Sync>> {
+/// Ours; `None` while istiod has not published its root.
+pub(crate) fn read(input: &Input, values: &Values) -> Result<Option<Own>, Box<dyn Error + Send + Sync>> {
     #[derive(Deserialize)]
     struct Certificates {
+        #[serde(default)]
+        namespace: String,
         pem: Vec<String>,
     }
     let roots: Vec<Certificates> = input.snapshot("own_root")?;
-    let plug_in: Vec<Certificates> = input.snapshot("own_intermediates")?;
     if roots.iter().all(|root| root.pem.iter().all(String::is_empty)) {
         return Ok(None);
     }
-    let pems: Vec<String> = roots.into_iter().chain(plug_in).flat_map(|certificates| certificates.pem).collect();
-    let own = OwnChain::read(&pems.join("\n"));
-    own.map(Some).map_err(|error| format!("{error} (ConfigMap istio-ca-root-cert, Secret cacerts)").into())
+    let settings = values.istio.as_ref().and_then(|istio| istio.federation.as_ref());
+    let mesh_namespace = settings.and_then(|settings| settings.mesh_namespace.as_deref()).unwrap_or(NAMESPACE);
+    let mut plug_in: Vec<Certificates> = input.snapshot("own_intermediates")?;
+    // Anybody may have a Secret of that name in a namespace of their own.
+    plug_in.retain(|secret| secret.namespace == mesh_namespace || MESH_NAMESPACES.contains(&secret.namespace.as_str()));
+    let text = |certificates: &[&Certificates]| {
+        certificates.iter().flat_map(|found| &found.pem).map(String::as_str).collect::<Vec<_>>().join("\n")
+    };
+    let told = |error: OwnChainError| format!("{error} (ConfigMap istio-ca-root-cert, Secret cacerts)");
+    let all: Vec<_> = roots.iter().chain(&plug_in).collect();
+    let of_mesh: Vec<_> = plug_in.iter().filter(|secret| secret.namespace == mesh_namespace).collect();
+    Ok(Some(Own {
+        chain: OwnChain::read(&text(&all)).map_err(told)?,
+        intermediates: intermediates_of(&text(&of_mesh)).map_err(told)?,
+    }))
 }

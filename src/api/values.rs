@@ -103,6 +103,9 @@ pub struct Internal {
     pub federation_names: Option<Vec<String>>,
     /// Public documents of the peers that may read our private one, by cluster UUID.
     pub remote_public_metadata: Option<BTreeMap<String, PublicMetadata>>,
+    /// Our own intermediate CA certificates, PEM; empty where our roots sign workloads themselves.
+    #[serde(rename = "intermediateCAs")]
+    pub intermediate_cas: Option<String>,
     /// Confined anchors.
     pub federation_trust_anchors: Option<Vec<TrustAnchorEntry>>,
 }

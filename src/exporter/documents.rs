@@ -13,7 +13,7 @@ use super::certificates::{self, CaCertificate, CertificateError};
 use super::gateways::{GatewayError, discover};
 use super::identity::Identity;
 use super::index::{Failure, Index};
-use super::object::{CA_SECRET, KEYPAIR_SECRET, PEERS_SECRET, ROOT_CONFIG_MAP};
+use super::object::{INTERMEDIATES_CONFIG_MAP, KEYPAIR_SECRET, PEERS_SECRET, ROOT_CONFIG_MAP};
 use super::peers::PeerKeys;
 use super::selection::Selection;
 use super::spiffe::{self, UnsupportedKey};
@@ -53,13 +53,8 @@ pub enum Unavailable {
     #[error("{member} of ConfigMap {NAMESPACE}/{map}: {0}", member = ROOT_CONFIG_MAP.1, map = ROOT_CONFIG_MAP.0)]
     BadRoots(CertificateError),
     /// The intermediates cannot be read. Without them peers could not verify our workloads.
-    #[error("{member} of Secret {NAMESPACE}/{}: {problem}", CA_SECRET.0)]
-    BadIntermediates {
-        /// Which member.
-        member: &'static str,
-        /// What is wrong with it.
-        problem: CertificateError,
-    },
+    #[error("{member} of ConfigMap {NAMESPACE}/{map}: {0}", member = INTERMEDIATES_CONFIG_MAP.1, map = INTERMEDIATES_CONFIG_MAP.0)]
+    BadIntermediates(CertificateError),
     /// A root does not fit into a SPIFFE bundle.
     #[error(transparent)]
     Spiffe(#[from] UnsupportedKey),
@@ -169,21 +164,13 @@ fn public(index: &Index, identity: &Identity, roots: &[CaCertificate]) -> Docume
 }
 
 fn intermediates(index: &Index, roots: &[CaCertificate]) -> Result<Vec<CaCertificate>, Unavailable> {
-    let mut found: Vec<CaCertificate> = Vec::new();
-    for member in CA_SECRET.1 {
-        // A root CA that signs by itself has an empty chain.
-        let text = index.member(Selection::OwnCa, member).unwrap_or_default();
-        if text.trim().is_empty() {
-            continue;
-        }
-        let certificates = certificates::read_intermediates(text)
-            .map_err(|problem| Unavailable::BadIntermediates { member, problem })?;
-        for certificate in certificates {
-            if !found.contains(&certificate) && !roots.contains(&certificate) {
-                found.push(certificate);
-            }
-        }
+    // A root CA that signs by itself has none.
+    let text = index.member(Selection::Intermediates, INTERMEDIATES_CONFIG_MAP.1).unwrap_or_default();
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
     }
+    let mut found = certificates::read_intermediates(text).map_err(Unavailable::BadIntermediates)?;
+    found.retain(|certificate| !roots.contains(certificate));
     Ok(found)
 }
 

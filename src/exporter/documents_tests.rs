@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::index::Event;
-use super::super::object::Object;
+use super::super::object::{INTERMEDIATES_CONFIG_MAP, Object};
 use super::super::test_pki::{Ca, data, exported, gateway, leaf_pem};
 use super::*;
 use crate::federation::names::DnsName;
@@ -144,21 +144,21 @@ fn intermediates_are_published_beside_the_root() {
     let root = Ca::root("root", 2020);
     let (one, two) = (root.intermediate("one"), root.intermediate("two"));
     let chain = format!("{}{}{}", one.pem, two.pem, root.pem);
-    let render = |cert: &str, chain: &str| {
+    let render = |chain: &str| {
         let mut world = world(&key_pem(), &root.pem);
-        world.push(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cacerts",
-            "namespace": "d8-istio"}, "stringData": {"ca-cert.pem": cert, "cert-chain.pem": chain, "ca-key.pem": "x"}}));
+        world.push(data("ConfigMap", INTERMEDIATES_CONFIG_MAP.0, INTERMEDIATES_CONFIG_MAP.1, chain));
         Documents::render(&index(&world), &identity(), Instant::now())
     };
     let member = |documents: &Documents| {
         serde_json::from_str::<PublicMetadata>(&body(&documents.public)).unwrap().intermediate_cas
     };
     let both = format!("{}{}", one.pem, two.pem).replace("\r\n", "\n");
-    assert_eq!(member(&render(&one.pem, &chain)), Some(both));
-    assert_eq!(member(&render(&root.pem, &root.pem)), None, "a CA that signs by itself has none");
-    assert_eq!(member(&render(&root.pem, "\n")), None);
-    let broken = render(&one.pem, &chain[..chain.len() - 60]);
-    assert!(reason(&broken.public).starts_with("cert-chain.pem of Secret d8-istio/cacerts: "));
+    assert_eq!(member(&render(&chain)), Some(both));
+    assert_eq!(member(&render(&root.pem)), None, "a CA that signs by itself has none");
+    assert_eq!(member(&render("\n")), None);
+    let broken = render(&chain[..chain.len() - 60]);
+    let place = "intermediate-cas.pem of ConfigMap d8-istio/metadata-exporter-intermediate-cas: ";
+    assert!(reason(&broken.public).starts_with(place));
 }
 
 #[test]

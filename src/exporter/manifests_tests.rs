@@ -56,8 +56,8 @@ fn a_mistake_anywhere_is_told_with_its_file() {
     assert_eq!(fails("other.json", SERVICE), "Service xyz/bar is in DIR/good.json and in DIR/other.json");
     assert_eq!(keys(&[]).unwrap_err(), "DIR: there is no *.yaml, *.yml or *.json file in it");
     assert!(read(Path::new("does/not/exist")).unwrap_err().to_string().starts_with("does/not/exist: "));
-    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: cacerts, namespace: d8-istio}\n\
-        data: {ca-cert.pem: s3cr3t!}\n";
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: d8-remote-authn-keypair, namespace: d8-istio}\n\
+        data: {pub.pem: s3cr3t!}\n";
     assert!(!fails("bad.yaml", secret).contains("s3cr3t"));
 }
 

@@ -23,8 +23,9 @@ pub const ADVERTISE_KEYS: [&str; 2] = ["gateways.json", "ingressgateways-array.j
 pub const PEERS_SECRET: (&str, &str) = ("d8-remote-clusters-public-metadata", "remote-public-metadata.json");
 /// Secret of our own key pair, and the member with the public half.
 pub const KEYPAIR_SECRET: (&str, &str) = ("d8-remote-authn-keypair", "pub.pem");
-/// Secret of the mesh's own CA, and the members with certificates that sign workloads.
-pub const CA_SECRET: (&str, [&str; 2]) = ("cacerts", ["ca-cert.pem", "cert-chain.pem"]);
+/// `ConfigMap` of the mesh's own intermediates, and its member. The chart makes it, so that the exporter need not read the
+/// Secret where the CA's key is.
+pub const INTERMEDIATES_CONFIG_MAP: (&str, &str) = ("metadata-exporter-intermediate-cas", "intermediate-cas.pem");
 /// Label of the east-west gateway's Service and Pods.
 pub const GATEWAY_LABEL: (&str, &str) = ("app", "ingressgateway");
 
@@ -250,10 +251,10 @@ pub(super) fn wanted_members(key: &ObjectKey) -> &'static [&'static str] {
     }
     match (key.kind, key.name.as_str()) {
         (Kind::ConfigMap, name) if name == ROOT_CONFIG_MAP.0 => &[ROOT_CONFIG_MAP.1],
+        (Kind::ConfigMap, name) if name == INTERMEDIATES_CONFIG_MAP.0 => &[INTERMEDIATES_CONFIG_MAP.1],
         (Kind::ConfigMap, ADVERTISE_CONFIG_MAP) => &ADVERTISE_KEYS,
         (Kind::Secret, name) if name == PEERS_SECRET.0 => &[PEERS_SECRET.1],
         (Kind::Secret, name) if name == KEYPAIR_SECRET.0 => &[KEYPAIR_SECRET.1],
-        (Kind::Secret, name) if name == CA_SECRET.0 => &CA_SECRET.1,
         _ => &[],
     }
 }
@@ -324,7 +325,7 @@ mod tests {
         assert_eq!(entries(secret), [("pub.pem".to_owned(), "pub".to_owned())].into());
         let ca = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cacerts", "namespace": "d8-istio"},
             "stringData": {"ca-cert.pem": "a", "ca-key.pem": "b", "cert-chain.pem": "c", "root-cert.pem": "d"}});
-        assert_eq!(entries(ca).into_keys().collect::<Vec<_>>(), ["ca-cert.pem", "cert-chain.pem"]);
+        assert_eq!(Object::read(ca).unwrap(), None, "what the exporter has no use for");
     }
 
     #[test]

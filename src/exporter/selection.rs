@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::gateways::Inlet;
 use super::object::{
-    ADVERTISE_CONFIG_MAP, CA_SECRET, GATEWAY_LABEL, KEYPAIR_SECRET, Kind, Object, PEERS_SECRET, ROOT_CONFIG_MAP,
-    is_gateway,
+    ADVERTISE_CONFIG_MAP, GATEWAY_LABEL, INTERMEDIATES_CONFIG_MAP, KEYPAIR_SECRET, Kind, Object, PEERS_SECRET,
+    ROOT_CONFIG_MAP, is_gateway,
 };
 use crate::api::kubernetes::{NAMESPACE, PUBLIC_SERVICE_LABEL};
 
@@ -28,8 +28,8 @@ pub enum Selection {
     KeyPair,
     /// The peers' public documents.
     Peers,
-    /// The mesh's own CA.
-    OwnCa,
+    /// The mesh's own intermediate certificates.
+    Intermediates,
 }
 
 /// Which objects of a kind.
@@ -56,7 +56,7 @@ impl Selection {
         Self::AdvertisedGateways,
         Self::KeyPair,
         Self::Peers,
-        Self::OwnCa,
+        Self::Intermediates,
     ];
 
     /// Those that the documents follow from. Pods and Nodes are nobody's business while a load balancer is the inlet.
@@ -77,7 +77,7 @@ impl Selection {
             Self::AdvertisedGateways => "advertised_gateways",
             Self::KeyPair => "key_pair",
             Self::Peers => "peers",
-            Self::OwnCa => "own_ca",
+            Self::Intermediates => "intermediates",
         }
     }
 
@@ -88,8 +88,8 @@ impl Selection {
             Self::ExportedServices | Self::GatewayServices => Kind::Service,
             Self::GatewayPods => Kind::Pod,
             Self::Nodes => Kind::Node,
-            Self::Roots | Self::AdvertisedGateways => Kind::ConfigMap,
-            Self::KeyPair | Self::Peers | Self::OwnCa => Kind::Secret,
+            Self::Roots | Self::AdvertisedGateways | Self::Intermediates => Kind::ConfigMap,
+            Self::KeyPair | Self::Peers => Kind::Secret,
         }
     }
 
@@ -104,7 +104,7 @@ impl Selection {
             Self::AdvertisedGateways => By::Name(ADVERTISE_CONFIG_MAP),
             Self::KeyPair => By::Name(KEYPAIR_SECRET.0),
             Self::Peers => By::Name(PEERS_SECRET.0),
-            Self::OwnCa => By::Name(CA_SECRET.0),
+            Self::Intermediates => By::Name(INTERMEDIATES_CONFIG_MAP.0),
         }
     }
 
@@ -162,7 +162,8 @@ mod tests {
         let mut both = gateway("10.0.0.1");
         both["metadata"]["labels"][PUBLIC_SERVICE_LABEL] = json!("");
         assert_eq!(of(both), [Selection::ExportedServices, Selection::GatewayServices]);
-        assert_eq!(of(data("Secret", "cacerts", "ca-cert.pem", "x")), [Selection::OwnCa]);
+        let intermediates = data("ConfigMap", "metadata-exporter-intermediate-cas", "intermediate-cas.pem", "x");
+        assert_eq!(of(intermediates), [Selection::Intermediates]);
         assert_eq!(of(data("ConfigMap", "istio-ca-root-cert", "root-cert.pem", "x")), [Selection::Roots]);
         assert_eq!(of(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}})), [Selection::Nodes]);
     }

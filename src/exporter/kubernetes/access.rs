@@ -73,12 +73,12 @@ mod tests {
         let data = [
             r#"Some("d8-istio") configmaps Some("istio-ca-root-cert")"#,
             r#"Some("d8-istio") configmaps Some("metadata-exporter-ingressgateway-advertise")"#,
-            r#"Some("d8-istio") secrets Some("cacerts")"#,
+            r#"Some("d8-istio") configmaps Some("metadata-exporter-intermediate-cas")"#,
             r#"Some("d8-istio") secrets Some("d8-remote-authn-keypair")"#,
             r#"Some("d8-istio") secrets Some("d8-remote-clusters-public-metadata")"#,
         ];
         let with = |first: &[&str], middle: &[&str]| -> Vec<String> {
-            let (maps, secrets) = data.split_at(2);
+            let (maps, secrets) = data.split_at(3);
             [first, maps, middle, secrets].concat().into_iter().map(str::to_owned).collect()
         };
         assert_eq!(told(Inlet::LoadBalancer), with(&["None services None"], &[]));

@@ -24,5 +24,5 @@ pub use admit::{Admission, CERTIFICATE_LIMIT, admit_document, subject_of};
 pub use anchors::{Anchors, PeerCertificates, SUBJECTS_LIMIT, anchors};
 pub use fault::Fault;
 pub use key::KeyIdentity;
-pub use own::{OwnChain, OwnChainError};
+pub use own::{OwnChain, OwnChainError, intermediates_of};
 pub use pem::{PEM_BLOCK_LIMIT, PEM_TEXT_LIMIT, PemError, certificates_of, fingerprint, to_pem};

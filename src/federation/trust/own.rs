@@ -11,7 +11,7 @@ use x509_cert::name::Name;
 use super::certificate::CaCertificate;
 use super::fault::Fault;
 use super::key::KeyIdentity;
-use super::pem::{PemError, certificates_of};
+use super::pem::{PemError, certificates_of, to_pem};
 use super::structure::{Certificate, Tbs, value};
 use super::subject::CanonicalName;
 
@@ -50,13 +50,7 @@ impl OwnChain {
     /// Reads our root certificates and, where we have them, our intermediates: one or more PEM blocks.
     pub fn read(pem: &str) -> Result<Self, OwnChainError> {
         let mut own = Self { keys: BTreeSet::new(), subjects: BTreeSet::new(), found_by_name: false };
-        for (block, der) in (1..).zip(certificates_of(pem)) {
-            let der = match der {
-                // A bundle may hold a key beside the certificates; it is no business of ours.
-                Err(PemError::Label) => continue,
-                Err(source) => return Err(OwnChainError::Pem { block, source }),
-                Ok(der) => der,
-            };
+        for (block, der) in blocks_of(pem)? {
             own.add(&der).map_err(|error| OwnChainError::Malformed { block, reason: error.to_string() })?;
         }
         if own.keys.is_empty() {
@@ -98,4 +92,36 @@ impl OwnChain {
         }
         Ok(())
     }
+}
+
+/// The certificates of a plug-in CA's files that somebody else issued: each once, PEM, in their order. The roots are
+/// published elsewhere; what is no certificate (a key, say) is left out.
+pub fn intermediates_of(pem: &str) -> Result<String, OwnChainError> {
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    for (block, der) in blocks_of(pem)? {
+        let read = Certificate::from_der(&der).and_then(|certificate| {
+            let tbs = Tbs::read(&certificate)?;
+            Ok(tbs.subject != tbs.issuer)
+        });
+        let is_below = read.map_err(|error| OwnChainError::Malformed { block, reason: error.to_string() })?;
+        if is_below && !found.contains(&der) {
+            found.push(der);
+        }
+    }
+    Ok(found.iter().map(|der| to_pem(der)).collect())
+}
+
+/// The certificates of a PEM text with their places, from 1.
+fn blocks_of(pem: &str) -> Result<Vec<(usize, Vec<u8>)>, OwnChainError> {
+    let mut blocks = Vec::new();
+    for (block, der) in (1..).zip(certificates_of(pem)) {
+        match der {
+            // A bundle may hold a key beside the certificates; it is no business of ours.
+            Err(PemError::Label) => {}
+            Err(PemError::NoBlock) if pem.trim().is_empty() => {}
+            Err(source) => return Err(OwnChainError::Pem { block, source }),
+            Ok(der) => blocks.push((block, der)),
+        }
+    }
+    Ok(blocks)
 }

@@ -29,10 +29,9 @@ impl World {
         objects.extend([
             secret("d8-remote-authn-keypair", &json!({"pub.pem": own.public, "priv.pem": own.private})),
             secret("d8-remote-clusters-public-metadata", &json!({"remote-public-metadata.json": peers.to_string()})),
-            secret(
-                "cacerts",
-                &json!({"ca-cert.pem": intermediate()?, "ca-key.pem": "not a key", "cert-chain.pem": ""}),
-            ),
+            json!({"apiVersion": "v1", "kind": "ConfigMap",
+                   "metadata": {"name": "metadata-exporter-intermediate-cas", "namespace": "d8-istio"},
+                   "data": {"intermediate-cas.pem": intermediate()?}}),
             // Nobody's business.
             secret("other", &json!({"password": "s3cr3t"})),
         ]);
