@@ -40,7 +40,9 @@ pub fn rotate(
     }
     for old in &mut rotation.kept {
         let here = offered.iter().any(|candidate| candidate.certificate == old.certificate);
-        old.missing_since = if here { None } else { old.missing_since.or(Some(now)) };
+        // A time to come was written by a clock that was wrong: it would keep the certificate for as long.
+        let known = old.missing_since.filter(|since| *since <= now);
+        old.missing_since = if here { None } else { known.or(Some(now)) };
     }
     let gone = |old: &AdmittedCertificate| old.missing_since.is_some_and(|since| now.duration_since(since) >= GRACE);
     if rotation.kept.iter().any(|old| !gone(old)) {
@@ -51,7 +53,7 @@ pub fn rotate(
     let mut newcomers: Vec<&AdmittedCertificate> = offered.iter().filter(is_new).collect();
     newcomers.sort_by_key(|newcomer| (newcomer.role, &newcomer.certificate));
     newcomers.dedup();
-    let too_soon = changed.is_some_and(|changed| now.duration_since(changed) < PACE);
+    let too_soon = changed.is_some_and(|changed| changed <= now && now.duration_since(changed) < PACE);
     for newcomer in newcomers {
         let held = rotation.kept.iter().filter(|old| old.role == newcomer.role).count();
         let name = trust::subject_of(&newcomer.certificate);
@@ -136,6 +138,17 @@ mod tests {
         rotation = step(&rotation, "c", 1200);
         rotation = step(&rotation, "d", 1800);
         assert_eq!((letters(&rotation), rotation.refused.len()), ("abc".to_owned(), 1));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_holds_nothing_up() {
+        let ahead = step(&Rotation::default(), "a", 1000 * HOUR);
+        let both = step(&ahead, "ab", 0);
+        assert_eq!((letters(&both), both.changed), ("ab".to_owned(), Some(at(0))));
+        let leaving = step(&both, "b", 1000 * HOUR);
+        let noticed = step(&leaving, "b", HOUR);
+        assert_eq!(noticed.kept[0].missing_since, Some(at(HOUR)));
+        assert_eq!(letters(&step(&noticed, "b", 49 * HOUR)), "b");
     }
 
     #[test]

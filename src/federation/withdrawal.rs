@@ -36,7 +36,8 @@ pub fn merge(
     let first_missing: BTreeMap<(ItemKind, &str), Timestamp> =
         absent.iter().map(|absence| ((absence.kind, absence.name.as_str()), absence.since)).collect();
     let mut keeps = |kind: ItemKind, name: String| {
-        let since = first_missing.get(&(kind, name.as_str())).copied().unwrap_or(now);
+        // A time to come was written by a clock that was wrong.
+        let since = first_missing.get(&(kind, name.as_str())).copied().filter(|since| *since <= now).unwrap_or(now);
         let keep = !complete && now.duration_since(since) < PATIENCE;
         if keep {
             merged.absent.push(Absence { kind, name, since });
@@ -116,6 +117,16 @@ mod tests {
         assert_eq!(back, Merged { document: document("ab", "x"), absent: vec![] });
         let again = merge(Some(&back.document), &back.absent, document("a", "x"), false, at(130));
         assert_eq!(again.document, cached);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_nothing_for_ever() {
+        let cached = document("ab", "x");
+        let ahead = merge(Some(&cached), &[], document("a", "x"), false, at(100_000));
+        let back = merge(Some(&ahead.document), &ahead.absent, document("a", "x"), false, at(0));
+        assert_eq!(back.absent[0].since, at(0));
+        let later = merge(Some(&back.document), &back.absent, document("a", "x"), false, at(120));
+        assert_eq!(later.document, document("a", "x"));
     }
 
     #[test]

@@ -69,11 +69,7 @@ impl Input {
     pub fn load(env: BTreeMap<String, String>) -> Result<Self, InputError> {
         let contexts = Document::read(&env, "BINDING_CONTEXT_PATH")?;
         if contexts.text.is_none() {
-            return Err(if contexts.name == "BINDING_CONTEXT_PATH" {
-                InputError::Unset("BINDING_CONTEXT_PATH")
-            } else {
-                InputError::Read { document: contexts.name, source: io::ErrorKind::NotFound.into() }
-            });
+            return Err(InputError::Unset("BINDING_CONTEXT_PATH"));
         }
         let values = Document::read(&env, "VALUES_PATH")?;
         let config_values = Document::read(&env, "CONFIG_VALUES_PATH")?;
@@ -176,7 +172,7 @@ impl fmt::Debug for Input {
     }
 }
 
-/// A file, or its absence.
+/// A file, or nothing where no variable names one.
 struct Document {
     /// What an error calls it.
     name: String,
@@ -197,7 +193,7 @@ impl Document {
                     Err(InputError::Malformed { document: name, reason })
                 }
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self { name, text: None }),
+            // One that is not there is an error as well: it says nothing, and least of all that everything is off.
             Err(source) => Err(InputError::Read { document: name, source }),
         }
     }
