@@ -13,6 +13,7 @@ use istio_federation::api::values::Values;
 use istio_federation::federation::conditions::{self, OWNED, PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY};
 use istio_federation::federation::discovery::absorb::{Exchanged, Judge};
 use istio_federation::federation::discovery::due::{self, AT_ONCE};
+use istio_federation::federation::discovery::rendered::{self, Rendered};
 use istio_federation::federation::discovery::{Exchange, Fetch, Pace, findings, refusals};
 use istio_federation::federation::import::routes::{Outcome, Routes};
 use istio_federation::federation::ourselves::Ourselves;
@@ -192,13 +193,19 @@ fn decide<'a>(
         };
         after.push(Decided { federation, ended });
     }
-    let routes = Routes::new(after.iter().map(|decided| decided.federation.as_ref()), roster, judge.ours);
+    let federations = || after.iter().map(|decided| decided.federation.as_ref());
+    let rendered = judge.own_chain.map(|own| Rendered::from(rendered::anchors(federations(), roster, own)));
+    let routes = Routes::new(federations(), roster, judge.ours);
     let mut outcomes: BTreeMap<String, Outcome> =
         routes.outcomes.into_iter().map(|(name, outcome)| (name.to_owned(), outcome)).collect();
-    for decided in &mut after {
-        let name = decided.federation.metadata.name.as_str();
+    for (decided, was) in after.iter_mut().zip(before) {
+        let name = was.metadata.name.as_str();
+        if let Some(rendered) = &rendered {
+            rendered.tell(&mut decided.federation, was, judge.now);
+        }
+        let anchors = rendered.as_ref().map(|rendered| rendered.refused(name));
         let (outcome, certificates) = (outcomes.remove(name), refused_certificates.remove(name));
-        refusals::record(&mut decided.federation, outcome, certificates);
+        refusals::record(&mut decided.federation, outcome, certificates, anchors);
     }
     after
 }

@@ -3,8 +3,10 @@
 
 use std::error::Error;
 
+use istio_federation::api::istio_federation::IstioFederation;
+use istio_federation::federation::discovery::rendered;
 use istio_federation::federation::roster::{Roster, cache_of};
-use istio_federation::federation::trust::{self, Anchors, PeerCertificates};
+use istio_federation::federation::trust::Anchors;
 use istio_federation::hook::{Effects, Events, HookConfig, Input, Logger};
 use serde_json::json;
 
@@ -34,16 +36,6 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error 
         return Ok(effects);
     }
     let roster = Roster::new(&federations.readable, &ours);
-    let peers: Vec<PeerCertificates<'_>> = federations
-        .readable
-        .iter()
-        .filter_map(|federation| {
-            let name = federation.metadata.name.as_str();
-            let trust_domain = roster.standing(name)?.ok()?;
-            let certificates = cache_of(federation)?.anchors.as_slice();
-            (!certificates.is_empty()).then_some(PeerCertificates { federation: name, trust_domain, certificates })
-        })
-        .collect();
     let internal = values.istio.as_ref().and_then(|istio| istio.internal.as_ref());
     let own = own_chain::read(input, &values)?;
     let published = internal.and_then(|internal| internal.intermediate_cas.as_deref()).unwrap_or_default();
@@ -53,8 +45,8 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error 
         effects.values.set(&["istio", "internal", "intermediateCAs"], &own.intermediates)?;
     }
     let anchors = match own {
-        Some(own) => trust::anchors(&peers, &own.chain),
-        None if peers.is_empty() => Anchors::default(),
+        Some(own) => rendered::anchors(&federations.readable, &roster, &own.chain),
+        None if !federations.readable.iter().any(has_anchors) => Anchors::default(),
         None => {
             log.warn("our own root is not known (ConfigMap istio-ca-root-cert): the anchors stay as they are", &[]);
             return Ok(effects);
@@ -73,4 +65,8 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error 
         effects.values.set(&["istio", "internal", "federationTrustAnchors"], &anchors.entries)?;
     }
     Ok(effects)
+}
+
+fn has_anchors(federation: &IstioFederation) -> bool {
+    cache_of(federation).is_some_and(|cache| !cache.anchors.is_empty())
 }

@@ -199,6 +199,8 @@ pub enum ItemKind {
     IngressGateway,
     /// A service, or one of its ports.
     PublicService,
+    /// An admitted CA certificate, where its anchor cannot stand beside others'.
+    TrustAnchor,
 }
 
 /// A listed thing that the peer's newer documents lack.

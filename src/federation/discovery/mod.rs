@@ -4,6 +4,7 @@ pub mod absorb;
 pub mod due;
 pub mod findings;
 pub mod refusals;
+pub mod rendered;
 
 use std::collections::BTreeMap;
 

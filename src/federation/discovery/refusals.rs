@@ -12,14 +12,23 @@ pub const LISTED: usize = 64;
 
 /// Sets `refused`, `refusedTotal` and `importedServices` of a federation from what came of its offer, where they differ.
 ///
-/// `certificates` are the certificates refused in this run; `None` keeps what status says of them.
-pub fn record(federation: &mut Cow<'_, IstioFederation>, outcome: Option<Outcome>, certificates: Option<Vec<Refusal>>) {
+/// `certificates` are the certificates refused in this run, `anchors` those that have no anchor; `None` keeps what status
+/// says of them.
+pub fn record(
+    federation: &mut Cow<'_, IstioFederation>,
+    outcome: Option<Outcome>,
+    certificates: Option<Vec<Refusal>>,
+    anchors: Option<&[Refusal]>,
+) {
     let Some(status) = &federation.status else { return };
     let outcome = outcome.unwrap_or_default();
-    let mut refused: Vec<Refused> = match certificates {
-        Some(certificates) => certificates.into_iter().map(Refused::from).collect(),
-        None => status.refused.iter().filter(|old| old.kind == ItemKind::Certificate).cloned().collect(),
-    };
+    let mut refused = Vec::new();
+    for (kind, new) in [(ItemKind::Certificate, certificates.as_deref()), (ItemKind::TrustAnchor, anchors)] {
+        match new {
+            Some(new) => refused.extend(new.iter().cloned().map(Refused::from)),
+            None => refused.extend(status.refused.iter().filter(|old| old.kind == kind).cloned()),
+        }
+    }
     refused.extend(outcome.refused.into_iter().map(Refused::from));
     refused.sort();
     let total = u32::try_from(refused.len()).unwrap_or(u32::MAX);
@@ -66,7 +75,7 @@ mod tests {
         let roster = Roster::new(slice::from_ref(&federation), &ours());
         let outcome = Routes::new([&federation], &roster, &ours()).outcomes.remove("b");
         let mut federation = Cow::Owned(federation);
-        record(&mut federation, outcome, certificates);
+        record(&mut federation, outcome, certificates, None);
         federation.into_owned().status.unwrap()
     }
 
@@ -108,17 +117,37 @@ mod tests {
     }
 
     #[test]
+    fn anchors_are_another_matter_than_what_was_admitted() {
+        let mut federation: IstioFederation = serde_json::from_value(json!({
+            "metadata": {"name": "b"}, "spec": {"trustDomain": "b.local", "metadataEndpoint": "https://b"},
+            "status": {"refused": [{"kind": "Certificate", "name": "O=bad", "reason": "bad"},
+                                   {"kind": "TrustAnchor", "name": "O=old", "reason": "full"}]}
+        }))
+        .unwrap();
+        for (anchors, expected) in [
+            (None, &["O=bad", "O=old"][..]),
+            (Some(vec![Refusal::new(ItemKind::TrustAnchor, "O=new", "full")]), &["O=bad", "O=new"]),
+            (Some(vec![]), &["O=bad"]),
+        ] {
+            let mut seen = Cow::Owned(federation.clone());
+            record(&mut seen, None, None, anchors.as_deref());
+            federation = seen.into_owned();
+            assert_eq!(names(federation.status.as_ref().unwrap()), expected);
+        }
+    }
+
+    #[test]
     fn without_a_document_nothing_is_said_of_services() {
         let mut federation: IstioFederation = serde_json::from_value(json!({
             "metadata": {"name": "b"}, "spec": {"trustDomain": "b.local", "metadataEndpoint": "https://b"}, "status": {}
         }))
         .unwrap();
         let mut seen = Cow::Borrowed(&federation);
-        record(&mut seen, None, None);
+        record(&mut seen, None, None, None);
         assert!(matches!(seen, Cow::Borrowed(_)), "what does not change is not copied");
         federation.status = None;
         let mut seen = Cow::Borrowed(&federation);
-        record(&mut seen, None, Some(vec![Refusal::new(ItemKind::Certificate, "O=b", "bad")]));
+        record(&mut seen, None, Some(vec![Refusal::new(ItemKind::Certificate, "O=b", "bad")]), Some(&[]));
         assert_eq!(seen.status, None);
     }
 }

@@ -45,7 +45,7 @@ impl Addresses {
 
 /// How many hosts a range has room for: all addresses but the first and the last.
 #[must_use]
-fn slots(range: Ipv4Net) -> u32 {
+pub(super) fn slots(range: Ipv4Net) -> u32 {
     u32::from(range.broadcast()).saturating_sub(u32::from(range.network())).saturating_sub(1)
 }
 

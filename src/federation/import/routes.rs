@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use ipnet::Ipv4Net;
+
+use super::addresses::slots;
 use crate::api::istio_federation::{IstioFederation, ItemKind};
 use crate::federation::names::ServiceHost;
 use crate::federation::offer::{Endpoint, Offer, OfferedPort, OfferedService};
@@ -73,10 +76,27 @@ impl<'a> Routes<'a> {
                 let of_domain = routes.by_domain.entry(trust_domain.as_str()).or_default();
                 add(of_domain, name, gateways, services, &mut outcome);
             }
-            outcome.refused.sort();
             routes.outcomes.insert(name, outcome);
         }
+        routes.tell_shortage(ours.service_range);
+        routes.outcomes.values_mut().for_each(|outcome| outcome.refused.sort());
         routes
+    }
+
+    /// Says so where there are more hosts than addresses. Which of them go without follows from what each has already.
+    fn tell_shortage(&mut self, range: Ipv4Net) {
+        let hosts: usize = self.by_domain.values().map(Vec::len).sum();
+        let addresses = slots(range);
+        if u32::try_from(hosts).is_ok_and(|hosts| hosts <= addresses) {
+            return;
+        }
+        let reason = format!(
+            "{hosts} hosts of all peers share the {addresses} addresses of {range}: those without one are imported \
+             without their TCP ports; widen istio.federation.serviceAddressRange"
+        );
+        for outcome in self.outcomes.values_mut().filter(|outcome| outcome.imported > 0) {
+            outcome.refused.push(Refusal::new(ItemKind::PublicService, "*", &reason));
+        }
     }
 
     /// The routes by trust domain; sorted by host.
@@ -132,6 +152,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::metadata::PublicService;
 
     fn ours() -> Ourselves {
         let values = json!({"istio": {"federation": {"clusterDomain": "a.local", "clusterUUID": "a"}}});
@@ -187,6 +208,25 @@ mod tests {
         assert_eq!((hosts[0].1.as_slice(), hosts[0].2.len()), ([8080].as_slice(), 1));
         assert!(outcomes["y"].refused[0].reason.contains("IstioFederation/x offers it with other ports"));
         assert_eq!((outcomes["x"].imported, outcomes["y"].imported), (1, 0));
+    }
+
+    #[test]
+    fn a_shortage_of_addresses_is_said_of_everybody_who_imports() {
+        let ours = Ourselves { service_range: "240.0.0.0/30".parse().unwrap(), ..ours() };
+        let outcome_of = |hosts: &[&str]| {
+            let mut federation = federation("x", 1, &[80]);
+            let private =
+                federation.status.as_mut().and_then(|status| status.metadata_cache.as_mut()?.private.as_mut()).unwrap();
+            let service = private.public_services.remove(0);
+            let named = |host: &&str| PublicService { hostname: format!("{host}.ns.svc.b.local"), ..service.clone() };
+            private.public_services = hosts.iter().map(named).collect();
+            let roster = Roster::new(std::slice::from_ref(&federation), &ours);
+            Routes::new([&federation], &roster, &ours).outcomes.remove("x").unwrap()
+        };
+        assert_eq!(outcome_of(&["a", "b"]), Outcome { imported: 2, refused: Vec::new() });
+        let outcome = outcome_of(&["a", "b", "c"]);
+        assert_eq!((outcome.imported, outcome.refused.len()), (3, 1));
+        assert!(outcome.refused[0].reason.contains("3 hosts of all peers share the 2 addresses of 240.0.0.0/30"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::istio_federation::AdmittedCertificate;
+use crate::api::istio_federation::{AdmittedCertificate, ItemKind};
 use crate::api::values::TrustAnchorEntry;
 use crate::federation::names::TrustDomain;
 use crate::federation::refusal::Refusal;
@@ -64,7 +64,8 @@ pub fn anchors(peers: &[PeerCertificates<'_>], own: &OwnChain) -> Anchors {
         }
     }
     entries.sort_by(|a, b| a.pem.cmp(&b.pem));
-    Anchors { entries, refused: refused.into_iter().collect() }
+    let as_anchor = |(federation, refusal)| (federation, Refusal { kind: ItemKind::TrustAnchor, ..refusal });
+    Anchors { entries, refused: refused.into_iter().map(as_anchor).collect() }
 }
 
 /// A vetted certificate and who offers it.
