@@ -62,7 +62,7 @@ pub struct ExporterArgs {
     /// How log lines look
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
-    /// Least level of log lines: error, warn, info, debug (tells why a token was refused) or trace
+    /// Least level of log lines: error, warn, info, debug (tells of every request that is refused) or trace
     #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     log_level: tracing::Level,
 }

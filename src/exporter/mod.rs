@@ -25,4 +25,5 @@ pub mod spiffe;
 #[cfg(test)]
 mod test_pki;
 pub mod tls;
+pub mod told;
 pub mod yaml;

@@ -14,11 +14,13 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::conditional::already_has;
 use super::documents::{Document, Documents, Unavailable};
 use super::gate::{Gate, Rejection};
 use super::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
+use super::told::Told;
 use crate::api::metadata::{PRIVATE_PATH, PUBLIC_PATH, SPIFFE_BUNDLE_PATH};
 
 /// Where the documents are served; what a peer has as its metadata endpoint ends with it.
@@ -39,6 +41,8 @@ pub struct Server {
     pub gate: Arc<Gate>,
     /// What happened.
     pub metrics: Metrics,
+    /// What was logged of it.
+    pub told: Arc<Told>,
 }
 
 /// The routes for peers.
@@ -83,14 +87,18 @@ async fn private(State(server): State<Server>, headers: HeaderMap) -> Response {
             tracing::debug!(caller = %caller.uuid, "private metadata read");
             answer(&documents.private, &headers, PRIVATE_CACHING)
         }
-        Err(rejection) => refuse(&server.metrics, &rejection),
+        Err(rejection) => refuse(&server, &rejection),
     }
 }
 
-fn refuse(metrics: &Metrics, rejection: &Rejection) -> Response {
-    metrics.rejected(rejection);
-    // Anybody can cause this line, so it is off unless somebody is looking for the reason; the metric always counts.
-    tracing::debug!(reason = %rejection, "request for private metadata refused");
+/// The caller learns nothing; the log knows why, and the metric always counts.
+fn refuse(server: &Server, rejection: &Rejection) -> Response {
+    server.metrics.rejected(rejection);
+    if server.told.may_tell(rejection.label(), Instant::now()) {
+        tracing::warn!(reason = %rejection, "request for private metadata refused (told once a minute)");
+    } else {
+        tracing::debug!(reason = %rejection, "request for private metadata refused");
+    }
     (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer"), (CACHE_CONTROL, "no-store")], "Unauthorized\n")
         .into_response()
 }

@@ -82,7 +82,7 @@ async fn fed(synced: &[Selection], more: impl IntoIterator<Item = Event>) -> Wor
     drop(feed);
     feeder.follow(events).await;
     let gate = Gate { audience: "uuid-b".to_owned(), hosts: vec!["b.example".to_owned()], now };
-    World { server: Server { documents, gate: Arc::new(gate), metrics }, peer, unknown: own }
+    World { server: Server { documents, gate: Arc::new(gate), metrics, told: Arc::default() }, peer, unknown: own }
 }
 
 impl World {

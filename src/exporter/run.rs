@@ -85,7 +85,8 @@ pub async fn run<S: Source>(
     if hosts.is_empty() {
         tracing::warn!("no public host is known: for which host a token is meant is not checked");
     }
-    let server = Server { documents, gate: Arc::new(Gate { audience, hosts, now: Timestamp::now }), metrics };
+    let gate = Arc::new(Gate { audience, hosts, now: Timestamp::now });
+    let server = Server { documents, gate, metrics, told: Arc::default() };
 
     let handles = [Handle::new(), Handle::new()];
     let serving = async {
