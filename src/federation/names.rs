@@ -197,6 +197,8 @@ impl fmt::Display for ServiceHost<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn ours() -> Vec<DnsName> {
@@ -277,6 +279,51 @@ mod tests {
             "",
         ] {
             assert!(ServiceHost::vet(bad, &peer).is_err(), "{bad}");
+        }
+    }
+
+    /// Labels from the top of the tree: `b.a` is `[a, b]`.
+    fn path(name: &str) -> Vec<&str> {
+        name.rsplit('.').collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_trust_domain_is_taken_when_it_is_a_name_on_another_branch(
+            name in "(([a-z0-9]|[a-z0-9][a-z0-9-]{0,3}[a-z0-9]|local|example|old|cluster-a)[.]){0,3}(local|example|cluster-a|[a-z]{1,3}|[0-9]{1,3})"
+        ) {
+            let ours = ours();
+            let near = ours.iter().any(|own| {
+                let (own, name) = (path(own.as_str()), path(&name));
+                own.starts_with(&name) || name.starts_with(&own)
+            });
+            let is_address = name.split('.').count() == 4 && name.split('.').all(|part| part.parse::<u8>().is_ok_and(|byte| byte.to_string() == part));
+            prop_assert_eq!(TrustDomain::vet(&name, &ours).is_ok(), !near && !is_address, "{}", name);
+        }
+
+        #[test]
+        fn a_host_is_taken_when_it_can_be_put_together_from_its_parts(
+            host in "[a-z0-9*_-]{0,3}[.]([a-z0-9-]{0,3}[.]){1,2}(svc|sv)[.](cluster-b|cluster-a|b)[.]localx?[.]?"
+        ) {
+            let peer = TrustDomain::vet("cluster-b.local", &ours()).unwrap();
+            let parts: Vec<&str> = host.split('.').collect();
+            let good = match parts.as_slice() {
+                [service, namespace, "svc", "cluster-b", "local"] => is_dns_label(service) && is_dns_label(namespace),
+                _ => false,
+            };
+            prop_assert_eq!(ServiceHost::vet(&host, &peer).is_ok(), good, "{}", host);
+        }
+
+        #[test]
+        fn no_text_at_all_is_a_name_unless_every_character_is(text in "([a-zA-Z0-9_.-]|\\PC){0,6}|[a-z.]{250,256}") {
+            let good = text.len() <= 253
+                && text.split('.').all(|label| {
+                    (1..=63).contains(&label.len())
+                        && label.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+                        && !label.starts_with('-')
+                        && !label.ends_with('-')
+                });
+            prop_assert_eq!(DnsName::parse(&text).is_ok(), good, "{:?}", text);
         }
     }
 }

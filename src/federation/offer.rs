@@ -173,7 +173,8 @@ fn vet_port(port: &PublicServicePort) -> Result<OfferedPort<'_>, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -273,5 +274,91 @@ mod tests {
                 "none.xyz.svc.cluster-b.local: it has no port that can be imported",
             ]
         );
+    }
+
+    fn any_port() -> impl Strategy<Value = Value> {
+        let name = prop_oneof!["[a-c]", "(http|grpc|tcp)-[a-b]", "[A-Z_*. -]{0,3}", Just("x".repeat(63))];
+        let number = prop_oneof![1_i64..4, Just(0), Just(65_535), Just(65_536), Just(-1)];
+        let protocol = prop_oneof![
+            Just(Value::Null),
+            Just(json!("HTTP")),
+            Just(json!("TCP")),
+            Just(json!("UDP")),
+            Just(json!(""))
+        ];
+        (name, number, protocol)
+            .prop_map(|(name, port, protocol)| json!({"name": name, "port": port, "protocol": protocol}))
+    }
+
+    fn any_service() -> impl Strategy<Value = Value> {
+        let host = prop_oneof![
+            3 => "[ab][.]ns[.]svc[.]cluster-b[.]local",
+            1 => "[ab][.]ns[.]svc[.]cluster-a[.]local",
+            1 => "[a-b*.]{0,4}[.]?cluster-b[.]local[.]?",
+        ];
+        (host, proptest::collection::vec(any_port(), 0..6))
+            .prop_map(|(hostname, ports)| json!({"hostname": hostname, "ports": ports}))
+    }
+
+    fn any_gateway() -> impl Strategy<Value = Value> {
+        let address = prop_oneof![
+            4 => "203[.]0[.]113[.][1-9]",
+            1 => Just("127.0.0.1".to_owned()),
+            1 => Just("240.241.0.9".to_owned()),
+            1 => Just("64:ff9b::7f00:1".to_owned()),
+            1 => Just("::ffff:169.254.169.254".to_owned()),
+            1 => "[a-c][.]example",
+            1 => "[0-9a-z.:]{0,5}",
+        ];
+        let resolved = proptest::collection::vec("(198[.]51[.]100[.][1-3]|10[.]0[.]0[.]1|127[.]0[.]0[.]1)", 0..3);
+        (address, prop_oneof![Just(15443), Just(0), Just(70_000)], resolved)
+            .prop_map(|(address, port, resolved)| json!({"address": address, "port": port, "resolved": resolved}))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_keeps_every_rule_and_nothing_is_lost(
+            gateways in proptest::collection::vec(any_gateway(), 0..8),
+            services in proptest::collection::vec(any_service(), 0..8),
+        ) {
+            let listed = document(json!({"ingressGateways": gateways, "publicServices": services}));
+            let offer = vet(&listed);
+            for gateway in &offer.gateways {
+                prop_assert!(gateway.port > 0 && address::refuse(gateway.address, &ours().networks).is_none());
+            }
+            for service in &offer.services {
+                prop_assert!(service.host.as_str().ends_with(".ns.svc.cluster-b.local"), "{}", service.host);
+                let numbers: std::collections::BTreeSet<_> = service.ports.iter().map(|port| port.number).collect();
+                let names: std::collections::BTreeSet<_> = service.ports.iter().map(|port| port.name).collect();
+                prop_assert!(!service.ports.is_empty());
+                prop_assert_eq!((numbers.len(), names.len()), (service.ports.len(), service.ports.len()));
+                prop_assert!(service.ports.iter().all(|port| port.number > 0 && is_port_name(port.name)));
+            }
+            let known = |name: &str| {
+                offer.services.iter().any(|service| service.host.as_str() == name)
+                    || offer.refused.iter().any(|refusal| refusal.name == printable(name))
+            };
+            for service in &listed.public_services {
+                prop_assert!(known(&service.hostname), "{} is neither taken nor refused", service.hostname);
+            }
+            let said = offer.gateways.len() + offer.refused.iter().filter(|refusal| refusal.kind == ItemKind::IngressGateway).count();
+            prop_assert!(listed.ingress_gateways.is_empty() || said > 0);
+        }
+
+        #[test]
+        fn the_order_of_a_document_does_not_matter(
+            gateways in proptest::collection::vec(any_gateway(), 0..8),
+            services in proptest::collection::vec(any_service(), 0..8),
+            turn in 0_usize..8,
+        ) {
+            let listed = document(json!({"ingressGateways": gateways, "publicServices": services}));
+            let mut turned = listed.clone();
+            turned.ingress_gateways.reverse();
+            turned.public_services.rotate_left(turn % services.len().max(1));
+            for service in &mut turned.public_services {
+                service.ports.reverse();
+            }
+            prop_assert_eq!(vet(&listed), vet(&turned));
+        }
     }
 }
