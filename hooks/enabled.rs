@@ -3,12 +3,14 @@
 //!
 //! Where that cannot be found out the answer is yes: a no removes everything that the module has.
 
+use std::error::Error;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use istio_federation::api::istio_federation::MetadataTls;
+use istio_federation::hook;
 use istio_federation::peer::{Answer, Client, Fault, Limits, Trust};
 
 /// What the hooks watch, and the chart renders.
@@ -22,8 +24,12 @@ const NEEDED: [&str; 4] = [
 const CREDENTIALS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Answers the operator, by the files that it names; and says the reason of a no on stdout too, because addon-operator logs that alone.
-#[expect(clippy::print_stdout, reason = "lines on stdout are log lines")]
 pub(crate) fn main() -> ExitCode {
+    hook::main_of(run)
+}
+
+#[expect(clippy::print_stdout, reason = "lines on stdout are log lines")]
+fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     let missing = ask().unwrap_or_default();
     let reason = match missing.as_slice() {
         [] => String::new(),
@@ -35,14 +41,17 @@ pub(crate) fn main() -> ExitCode {
     if !reason.is_empty() {
         println!("{}", serde_json::json!({"level": "warn", "msg": reason}));
     }
-    let answered = answer("MODULE_ENABLED_RESULT", if missing.is_empty() { "true" } else { "false" })
-        .and_then(|()| if reason.is_empty() { Ok(()) } else { answer("MODULE_ENABLED_REASON", &reason) });
-    if answered.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    answer("MODULE_ENABLED_RESULT", if missing.is_empty() { "true" } else { "false" })?;
+    if !reason.is_empty() {
+        answer("MODULE_ENABLED_REASON", &reason)?;
+    }
+    Ok(())
 }
 
-fn answer(variable: &str, text: &str) -> std::io::Result<()> {
-    let file = std::env::var_os(variable).ok_or(std::io::ErrorKind::NotFound)?;
-    fs::write(file, text)
+fn answer(variable: &str, text: &str) -> Result<(), String> {
+    let file =
+        std::env::var(variable).map_err(|_| format!("enabled: {variable} is not set: addon-operator sets it"))?;
+    fs::write(&file, text).map_err(|error| format!("enabled: {variable} ({file}): {error}"))
 }
 
 /// The CRDs that the API server says are not there; `None` where it cannot be asked.

@@ -205,7 +205,7 @@ fn decide<'a>(
         }
         let anchors = rendered.as_ref().map(|rendered| rendered.refused(name));
         let (outcome, certificates) = (outcomes.remove(name), refused_certificates.remove(name));
-        refusals::record(&mut decided.federation, outcome, certificates, anchors);
+        refusals::record(&mut decided.federation, outcome, certificates.as_deref(), anchors);
     }
     after
 }

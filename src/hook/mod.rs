@@ -30,6 +30,6 @@ pub use log::{Level, Logger, Sink};
 pub use merge_patch::diff;
 pub use metrics::MetricOperation;
 pub use objects::{JsonPatchStep, ObjectPatch, ObjectPatchError, ObjectRef, Operation};
-pub use run::{Hook, HookResult, Process, main, run};
+pub use run::{Hook, HookResult, Process, main, main_of, run};
 pub use snapshots::{Item, ItemError, Items, ObjectName, Snapshots};
 pub use values::{ValuesPatch, ValuesPatchError};

@@ -202,8 +202,8 @@ impl ObjectPatch {
         if steps.is_empty() {
             return Err(target.refuse("a JSON patch has at least one step"));
         }
-        if !steps.iter().flat_map(JsonPatchStep::paths).all(|path| path.starts_with('/')) {
-            return Err(target.refuse("a path of a JSON patch begins with `/`"));
+        if !steps.iter().flat_map(JsonPatchStep::paths).all(|path| is_pointer(path)) {
+            return Err(target.refuse("a path of a JSON patch begins with `/`, and has `~` only as `~0` or `~1`"));
         }
         let patch = steps.iter().map(JsonPatchStep::to_json).collect();
         Self::new(Operation::JsonPatch, target, Some(Value::Array(patch)))
@@ -282,6 +282,11 @@ impl Serialize for ObjectPatch {
         let members = members.iter().filter_map(|(key, value)| Some((*key, value.as_ref()?)));
         serializer.collect_map(members.chain(self.body.iter().map(|value| (body, value))))
     }
+}
+
+/// RFC 6901, but for the pointer to the whole.
+fn is_pointer(path: &str) -> bool {
+    path.starts_with('/') && path.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
 }
 
 impl JsonPatchStep {

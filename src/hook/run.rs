@@ -51,6 +51,14 @@ pub fn main(hooks: &[Hook]) -> ExitCode {
     run(&this_process(std::env::args_os()), hooks)
 }
 
+/// Runs what is no hook by the same rule: a failure, a panic included, is one JSON line on stderr and a non-zero exit.
+#[must_use]
+pub fn main_of(work: impl FnOnce() -> Result<(), Box<dyn Error + Send + Sync>>) -> ExitCode {
+    quiet_panics();
+    let ended = guarded(|| work().map_err(|error| Failure::Told(with_causes(error.as_ref()))));
+    exit(ended, &(Arc::new(Mutex::new(stderr())) as Sink))
+}
+
 fn this_process(args: impl Iterator<Item = OsString>) -> Process {
     let env =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -66,16 +74,16 @@ fn this_process(args: impl Iterator<Item = OsString>) -> Process {
 /// (none where the arguments are not for us).
 #[must_use]
 pub fn run(process: &Process, hooks: &[Hook]) -> ExitCode {
-    match guarded(|| answer(process, hooks)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if let Some(line) = failure.line() {
-                // Where stderr cannot be written either, the exit code has to do.
-                let _ = write(&process.stderr, &line);
-            }
-            ExitCode::FAILURE
-        }
+    exit(guarded(|| answer(process, hooks)), &process.stderr)
+}
+
+fn exit(ended: Result<(), Failure>, stderr: &Sink) -> ExitCode {
+    let Err(failure) = ended else { return ExitCode::SUCCESS };
+    if let Some(line) = failure.line() {
+        // Where stderr cannot be written either, the exit code has to do.
+        let _ = write(stderr, &line);
     }
+    ExitCode::FAILURE
 }
 
 fn answer(process: &Process, hooks: &[Hook]) -> Result<(), Failure> {

@@ -17,13 +17,13 @@ pub const LISTED: usize = 64;
 pub fn record(
     federation: &mut Cow<'_, IstioFederation>,
     outcome: Option<Outcome>,
-    certificates: Option<Vec<Refusal>>,
+    certificates: Option<&[Refusal]>,
     anchors: Option<&[Refusal]>,
 ) {
     let Some(status) = &federation.status else { return };
     let outcome = outcome.unwrap_or_default();
     let mut refused = Vec::new();
-    for (kind, new) in [(ItemKind::Certificate, certificates.as_deref()), (ItemKind::TrustAnchor, anchors)] {
+    for (kind, new) in [(ItemKind::Certificate, certificates), (ItemKind::TrustAnchor, anchors)] {
         match new {
             Some(new) => refused.extend(new.iter().cloned().map(Refused::from)),
             None => refused.extend(status.refused.iter().filter(|old| old.kind == kind).cloned()),
@@ -61,7 +61,7 @@ mod tests {
     }
 
     /// A federation for b.local with these services, after [`record`].
-    fn recorded(hosts: &[String], before: &Value, certificates: Option<Vec<Refusal>>) -> IstioFederationStatus {
+    fn recorded(hosts: &[String], before: &Value, certificates: Option<&[Refusal]>) -> IstioFederationStatus {
         let services: Vec<_> =
             hosts.iter().map(|host| json!({"hostname": host, "ports": [{"name": "http", "port": 80}]})).collect();
         let federation: IstioFederation = serde_json::from_value(json!({
@@ -97,12 +97,12 @@ mod tests {
     #[test]
     fn the_list_is_bounded_and_the_total_is_not() {
         let hosts: Vec<String> = (0..1000).rev().map(|n| format!("{n:04}.example")).collect();
-        let certificates = vec![Refusal::new(ItemKind::Certificate, "O=b", "bad")];
-        let status = recorded(&hosts, &json!([]), Some(certificates));
+        let certificates = [Refusal::new(ItemKind::Certificate, "O=b", "bad")];
+        let status = recorded(&hosts, &json!([]), Some(&certificates));
         assert_eq!((status.refused.len(), status.refused_total), (LISTED, Some(1001)));
         assert_eq!((status.refused[0].name.as_str(), status.refused[1].name.as_str()), ("O=b", "0000.example"));
         let shuffled: Vec<String> = hosts.iter().rev().cloned().collect();
-        let same = recorded(&shuffled, &json!([]), Some(vec![Refusal::new(ItemKind::Certificate, "O=b", "bad")]));
+        let same = recorded(&shuffled, &json!([]), Some(&certificates));
         assert_eq!(status, IstioFederationStatus { metadata_cache: status.metadata_cache.clone(), ..same });
     }
 
@@ -113,7 +113,7 @@ mod tests {
             {"kind": "PublicService", "name": "gone.example", "reason": "bad"}
         ]);
         assert_eq!(names(&recorded(&[], &before, None)), ["O=old"]);
-        assert!(recorded(&[], &before, Some(vec![])).refused.is_empty());
+        assert!(recorded(&[], &before, Some(&[])).refused.is_empty());
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
         assert!(matches!(seen, Cow::Borrowed(_)), "what does not change is not copied");
         federation.status = None;
         let mut seen = Cow::Borrowed(&federation);
-        record(&mut seen, None, Some(vec![Refusal::new(ItemKind::Certificate, "O=b", "bad")]), Some(&[]));
+        record(&mut seen, None, Some(&[Refusal::new(ItemKind::Certificate, "O=b", "bad")]), Some(&[]));
         assert_eq!(seen.status, None);
     }
 }

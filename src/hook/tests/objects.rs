@@ -113,7 +113,7 @@ fn a_patch_that_the_operator_would_refuse_cannot_be_made() {
         assert!(ObjectPatch::merge_patch(node(), patch).is_err());
     }
     assert!(ObjectPatch::json_patch(node(), &[]).is_err());
-    for path in ["", "a"] {
+    for path in ["", "a", "/a~", "/a~2", "/~/b"] {
         let good = JsonPatchStep::Remove("/a".into());
         assert!(ObjectPatch::json_patch(node(), &[good.clone(), JsonPatchStep::Remove(path.into())]).is_err());
         assert!(ObjectPatch::json_patch(node(), &[good, JsonPatchStep::Move("/a".into(), path.into())]).is_err());
