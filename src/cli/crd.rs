@@ -119,7 +119,8 @@ fn object_schema() -> Result<Value, CrdError> {
 
 /// What an API server understands and JSON Schema cannot say: member, keyword, value.
 ///
-/// Nothing here may refuse what Deckhouse's CRD accepts, except `file://` endpoints. Therefore conditions stay a plain
+/// Nothing here may refuse what Deckhouse's CRD accepts, except an endpoint that is `file://` or names no
+/// host. Therefore conditions stay a plain
 /// list (a list-map would refuse two of one type, and with them every later status write), and members that Deckhouse
 /// knows have no limits of length.
 fn rules() -> Vec<(&'static str, &'static str, Value)> {

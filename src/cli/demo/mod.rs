@@ -140,8 +140,8 @@ impl DemoArgs {
         let begin = Instant::now();
         say("Two clusters on this machine. Real: hook executable, exporters, HTTP, TLS, keys, tokens.");
         say("Stand-ins: Kubernetes (manifests in a folder), the operator, and the chart: the Secrets and ConfigMaps");
-        say("that Helm would render from values are written by this program.\n");
-        // Discovery spares a peer that failed. Here a peer refuses us for a moment only, until it knows our key: no waiting.
+        say("that Helm would render from values are written by this program. Not as in a cluster: hooks run one after");
+        say("another without pause, and a peer that refused is asked again at once (ISTIO_FEDERATION_PACE=eager).\n");
         let hooks = Executable::new(hooks, &[("ISTIO_FEDERATION_PACE", "eager"), ("LOG_LEVEL", "info")]);
         let [a, b] = NAMES.map(|name| (self.examples.join(name), out.join(name)));
         let mut sides = [Side::prepare(&a.0, &a.1, &hooks).await?, Side::prepare(&b.0, &b.1, &hooks).await?];

@@ -1,4 +1,7 @@
 //! What is not known of the peers now, and so must not be withdrawn.
+//!
+//! A federation whose trust domain is refused is not among it: that follows from what its user, or the settings of this cluster,
+//! say of it, so its hosts go as they go with the IstioFederation itself. Nothing that a peer sends makes it so.
 
 use super::plan::World;
 use crate::api::istio_federation::IstioFederation;
