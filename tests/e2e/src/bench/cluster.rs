@@ -53,8 +53,19 @@ pub(super) struct Plan {
     pub(super) domain: String,
     /// The address of its load balancer.
     pub(super) gateway: &'static str,
-    /// Whether Istio's CRDs are there.
-    pub(super) with_istio: bool,
+    /// What is there of Istio.
+    pub(super) istio: Istio,
+}
+
+/// What a cluster has of Istio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Istio {
+    /// Nothing.
+    None,
+    /// Its CRDs, and the root that istiod publishes.
+    Played,
+    /// Its CRDs. istiod, which publishes its root itself, is started later.
+    Real,
 }
 
 /// An object, shortly: API version, kind, namespace (empty for none) and name.
@@ -66,12 +77,15 @@ impl Cluster {
         let name = plan.name;
         let server = ApiServer::start(&format!("{scenario}-{name}")).await?;
         let client = server.client().await?;
-        if plan.with_istio {
+        if plan.istio != Istio::None {
             install_crds_of_others(&client).await?;
         }
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": MODULE_NAMESPACE}});
-        let mesh_root = cloud::root(&format!("mesh of cluster {name}"))?;
-        apply(&client, &[namespace, cloud::root_config_map(MODULE_NAMESPACE, &mesh_root)]).await?;
+        apply(&client, &[namespace]).await?;
+        if plan.istio != Istio::Real {
+            let mesh_root = cloud::root(&format!("mesh of cluster {name}"))?;
+            apply(&client, &[cloud::root_config_map(MODULE_NAMESPACE, &mesh_root)]).await?;
+        }
         let operator = AddonOperator::prepare(&server).await?;
         let room = Room::new()?;
         let exporter = (MODULE_NAMESPACE, "metadata-exporter");

@@ -13,9 +13,11 @@ mod timeline;
 
 pub use self::addon_operator::{AddonOperator, NAMESPACE as OPERATOR_NAMESPACE};
 pub use self::cloud::root;
+pub(crate) use self::cluster::Istio;
 use self::cluster::Plan;
 pub use self::cluster::{Cluster, Id, MODULE_NAMESPACE, PATIENCE};
 pub use self::front::{Front, Manner, Rewrite};
+pub(crate) use self::room::Room;
 pub use self::timeline::Timeline;
 
 /// Names of clusters, and addresses of their load balancers: from ranges that are nobody's.
@@ -37,17 +39,17 @@ pub struct Bench {
 impl Bench {
     /// Brings up cluster C, with a trust domain of its own or that of another.
     pub async fn add(&mut self, domain: &str) -> anyhow::Result<()> {
-        let c = Cluster::start(&self.scenario, &plan(2, Some(domain), true)).await?;
+        let c = Cluster::start(&self.scenario, &plan(2, Some(domain), Istio::Played)).await?;
         self.timeline.seen("a third one is up");
         self.c = Some(c);
         Ok(())
     }
 }
 
-fn plan(index: usize, domain: Option<&str>, with_istio: bool) -> Plan {
+fn plan(index: usize, domain: Option<&str>, istio: Istio) -> Plan {
     let (name, gateway) = CLUSTERS[index];
     let domain = domain.map_or_else(|| format!("cluster-{name}.local"), str::to_owned);
-    Plan { name, domain, gateway, with_istio }
+    Plan { name, domain, gateway, istio }
 }
 
 /// Runs a scenario on two fresh clusters whose operators have not started. Where it fails, logs, values and objects stay.
@@ -55,7 +57,7 @@ fn plan(index: usize, domain: Option<&str>, with_istio: bool) -> Plan {
 /// # Errors
 /// Those of the scenario, and whatever cannot be brought up.
 pub async fn scenario(name: &str, body: impl AsyncFnOnce(&mut Bench) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    with_clusters(name, true, body).await
+    with_clusters(name, Istio::Played, body).await
 }
 
 /// As [`scenario`], on clusters without Istio's CRDs.
@@ -63,18 +65,18 @@ pub async fn scenario_without_istio(
     name: &str,
     body: impl AsyncFnOnce(&mut Bench) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    with_clusters(name, false, body).await
+    with_clusters(name, Istio::None, body).await
 }
 
 #[expect(clippy::print_stderr, reason = "which operator it is, is said first")]
-async fn with_clusters(
+pub(crate) async fn with_clusters(
     name: &str,
-    with_istio: bool,
+    istio: Istio,
     body: impl AsyncFnOnce(&mut Bench) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     eprintln!("{}", AddonOperator::kind());
     let timeline = Timeline::new(name);
-    let plans = [plan(0, None, with_istio), plan(1, None, with_istio)];
+    let plans = [plan(0, None, istio), plan(1, None, istio)];
     let clusters = tokio::try_join!(Cluster::start(name, &plans[0]), Cluster::start(name, &plans[1]))?;
     timeline.seen("two clusters are up");
     let (a, b) = clusters;

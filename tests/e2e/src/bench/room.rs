@@ -1,7 +1,7 @@
 //! A network namespace of its own for one container: its ports collide with nobody's, and the machine's network stays as it is.
-//! Sockets keep the namespace that they were made in, so connections in and out are made by a thread that lives there.
+//! Sockets keep the namespace that they were made in, so they are made by a thread that lives there.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{self, Sender};
@@ -12,7 +12,9 @@ use anyhow::{Context, anyhow, ensure};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::gettid;
 use tokio::io::copy_bidirectional;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// How long a connection may take that leaves no machine.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -21,13 +23,13 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// A network namespace with nothing but a loopback. Gone when dropped, and when the process ends.
 #[derive(Clone, Debug)]
-pub(super) struct Room {
+pub(crate) struct Room {
     jobs: Sender<Job>,
     file: PathBuf,
 }
 
 impl Room {
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let (jobs, work) = mpsc::channel::<Job>();
         let (ready, wait) = mpsc::channel();
         thread::spawn(move || {
@@ -45,20 +47,23 @@ impl Room {
     }
 
     /// The namespace as `nsenter --net=` takes it.
-    pub(super) fn file(&self) -> &Path {
+    pub(crate) fn file(&self) -> &Path {
         &self.file
     }
 
-    /// Connects to a port of its loopback.
-    pub(super) async fn connect(&self, port: u16) -> anyhow::Result<tokio::net::TcpStream> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let stream = self.inside(move || TcpStream::connect_timeout(&address, PATIENCE)).await??;
-        stream.set_nonblocking(true)?;
-        Ok(tokio::net::TcpStream::from_std(stream)?)
+    /// Connects from there to a port of its loopback.
+    pub(crate) async fn connect(&self, port: u16) -> anyhow::Result<TcpStream> {
+        self.connect_to((Ipv4Addr::LOCALHOST, port).into()).await
+    }
+
+    /// Connects from there.
+    pub(crate) async fn connect_to(&self, address: SocketAddr) -> anyhow::Result<TcpStream> {
+        let socket = self.inside(TcpSocket::new_v4).await??;
+        Ok(timeout(PATIENCE, socket.connect(address)).await.with_context(|| format!("no answer of {address}"))??)
     }
 
     /// Makes a port of our loopback the same port of its own, as long as the runtime lives.
-    pub(super) async fn show(&self, port: u16) -> anyhow::Result<()> {
+    pub(crate) async fn show(&self, port: u16) -> anyhow::Result<()> {
         let listener = self.inside(move || TcpListener::bind((Ipv4Addr::LOCALHOST, port))).await??;
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -66,7 +71,7 @@ impl Room {
             while let Ok((mut inner, _)) = listener.accept().await {
                 tokio::spawn(async move {
                     // One that cannot be made is closed, as by a machine that is down.
-                    if let Ok(mut outer) = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+                    if let Ok(mut outer) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
                         copy_bidirectional(&mut inner, &mut outer).await.ok();
                     }
                 });
