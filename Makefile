@@ -9,7 +9,7 @@ MUSL ?= $(shell uname -m)-unknown-linux-musl
 PROFILE ?= release
 PACKAGE = target/package
 
-.PHONY: demo test test-module e2e e2e-long scenarios e2e-tools e2e-tools-operators e2e-tools-mesh lint deny advisories generate bench bench-exporter package dmt
+.PHONY: demo test test-module e2e e2e-long scenarios mesh e2e-tools e2e-tools-operators e2e-tools-mesh lint deny advisories generate bench bench-exporter package dmt
 
 # Two builds: together, cargo would give the hooks the features of the program.
 demo:
@@ -36,6 +36,12 @@ scenarios: e2e-tools
 	$(CARGO) build --locked --package istio-federation-hooks
 	$(CARGO) build --locked --package istio-federation --package istio-federation-e2e
 	$(CARGO) test --locked --package istio-federation-e2e --test scenarios -- --test-threads=1 --nocapture $(SCENARIO)
+
+# Requests between two real meshes: istiod, pilot-agent and Envoy on top of that. SCENARIO=name runs one file of tests/e2e/tests/mesh.
+mesh: e2e-tools e2e-tools-mesh
+	$(CARGO) build --locked --package istio-federation-hooks
+	$(CARGO) build --locked --package istio-federation --package istio-federation-e2e
+	$(CARGO) test --locked --package istio-federation-e2e --test mesh -- --test-threads=1 --nocapture $(SCENARIO)
 
 # The same with 50 rounds in place of 10, 30 quiet minutes in place of 2, and every way in which a peer can be broken.
 e2e-long: export E2E_LONG = 1

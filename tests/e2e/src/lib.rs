@@ -6,6 +6,7 @@ pub mod bench;
 mod component;
 mod helm;
 mod identity;
+pub mod mesh;
 mod objects;
 pub mod operator;
 mod ports;

@@ -52,6 +52,16 @@ impl Tools {
             .context("needs make e2e-tools-operators")?
             .join("bin/shell-operator"))
     }
+
+    /// Folder of pilot-discovery, pilot-agent (in `bin`) and `envoy_bootstrap.json`, of the set `make e2e-tools-mesh`.
+    pub fn istio() -> anyhow::Result<PathBuf> {
+        folder("istio", "ISTIO").context("needs make e2e-tools-mesh")
+    }
+
+    /// Folder of Envoy (in `bin`), of the same set.
+    pub fn envoy() -> anyhow::Result<PathBuf> {
+        folder("envoy", "ENVOY").context("needs make e2e-tools-mesh")
+    }
 }
 
 /// The folder of a tool in the cache; `version` is a name in the file of versions.

@@ -17,6 +17,7 @@ pub(crate) use self::cluster::Istio;
 use self::cluster::Plan;
 pub use self::cluster::{Cluster, Id, MODULE_NAMESPACE, PATIENCE};
 pub use self::front::{Front, Manner, Rewrite};
+pub(crate) use self::module::program;
 pub(crate) use self::room::Room;
 pub use self::timeline::Timeline;
 

@@ -48,10 +48,10 @@ pub(super) fn links(server: &ApiServer, hooks: &[&str]) -> anyhow::Result<PathBu
 }
 
 /// A program of ours, built beside the test that runs: linked into `folder`, so that it stays what it is when it is built again.
-pub(super) fn program(name: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn program(name: &str, folder: &Path) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let program = test.ancestors().nth(2).context("the test is nowhere")?.join(name);
-    ensure!(program.exists(), "{} is missing: make scenarios builds it", program.display());
+    ensure!(program.exists(), "{} is missing: make scenarios or make mesh builds it", program.display());
     let link = folder.join(name);
     fs::hard_link(&program, &link).or_else(|_| fs::copy(&program, &link).map(drop))?;
     Ok(link)

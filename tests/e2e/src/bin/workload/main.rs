@@ -1,0 +1,64 @@
+//! An app as people run them in a mesh. `serve` answers over HTTP/1.1, gRPC and plain TCP; the other commands call, by name, as apps do.
+
+mod call;
+mod load;
+mod serve;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answers on 8080 (HTTP/1.1), 9000 (gRPC) and 5000 (TCP).
+    Serve {
+        /// What it says it is.
+        name: String,
+    },
+    /// One HTTP/1.1 request: prints the status and the body.
+    Get {
+        /// `host:port`.
+        address: String,
+        /// Path.
+        #[arg(default_value = "/")]
+        path: String,
+    },
+    /// One gRPC call: prints the status and the message.
+    Grpc {
+        /// `host:port`.
+        address: String,
+    },
+    /// Sends a line over TCP: prints the answer.
+    Tcp {
+        /// `host:port`.
+        address: String,
+        /// The line.
+        line: String,
+    },
+    /// HTTP/1.1 requests, each on a connection of its own, until it is killed: prints a line for each.
+    Load {
+        /// `host:port`.
+        address: String,
+        /// Milliseconds between two.
+        #[arg(long, default_value_t = 20)]
+        every: u64,
+    },
+}
+
+#[expect(clippy::print_stdout, reason = "the answer is for whoever started it")]
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let answer = match Cli::parse().command {
+        Command::Serve { name } => return serve::serve(&name).await,
+        Command::Load { address, every } => return load::load(&address, std::time::Duration::from_millis(every)).await,
+        Command::Get { address, path } => call::get(&address, &path).await?,
+        Command::Grpc { address } => call::grpc(&address).await?,
+        Command::Tcp { address, line } => call::tcp(&address, &line).await?,
+    };
+    println!("{answer}");
+    Ok(())
+}

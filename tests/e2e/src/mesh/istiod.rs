@@ -1,0 +1,116 @@
+//! istiod of one cluster, with a root of its own.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::ensure;
+use serde_json::{Value, json};
+
+use super::ca::Root;
+use super::container::within;
+use super::http;
+use super::network::Host;
+use crate::bench::{Cluster, MODULE_NAMESPACE};
+use crate::{Component, Tools};
+
+/// Where it serves what people debug with.
+const HTTP: u16 = 8080;
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running istiod.
+pub struct Istiod {
+    component: Component,
+    host: Host,
+}
+
+impl Istiod {
+    /// What istiod's chart would make: its mesh configuration. Nothing in it is about federation.
+    pub(super) async fn prepare(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
+        let mesh = json!({
+            "trustDomain": cluster.domain, "rootNamespace": MODULE_NAMESPACE,
+            // Telemetry is by filters that are Istio's, and Envoy as its makers build it has not.
+            "defaultProviders": {}, "accessLogFile": "",
+            "defaultConfig": {"discoveryAddress": format!("{}:15012", host.address)},
+        });
+        let config_map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": MODULE_NAMESPACE},
+            "data": {"mesh": mesh.to_string()},
+        });
+        cluster.apply(&[config_map]).await
+    }
+
+    pub(super) fn start(cluster: &Cluster, host: Host, root: &Root) -> anyhow::Result<Self> {
+        let folder = cluster.server.scratch().data().join("istiod");
+        let authority = folder.join("etc/cacerts");
+        fs::create_dir_all(&authority)?;
+        for (name, text) in [
+            ("ca-cert.pem", root.pem()),
+            ("ca-key.pem", root.key_pem()),
+            ("cert-chain.pem", root.pem()),
+            ("root-cert.pem", root.pem()),
+        ] {
+            fs::write(authority.join(name), text)?;
+        }
+        let mut command = within(&host.room);
+        command.arg(Tools::istio()?.join("bin/pilot-discovery")).arg("discovery").current_dir(folder);
+        command.arg("--kubeconfig").arg(cluster.server.kubeconfig()).args(["--domain", &cluster.domain]);
+        command.args(["--monitoringAddr", ":15014", "--ctrlz_port", "0"]);
+        environment(&mut command, cluster, &host);
+        let component = Component::start("istiod", &cluster.server.scratch().logs(), command)?;
+        Ok(Self { component, host })
+    }
+
+    /// Waits until it serves.
+    pub async fn ready(&mut self) -> anyhow::Result<()> {
+        let room = &self.host.room;
+        self.component
+            .ready(PATIENCE, async || {
+                let (status, body) = http::get(room, HTTP, "/ready").await?;
+                ensure!(status == 200, "{status} {body}");
+                Ok(())
+            })
+            .await
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.component.kill();
+    }
+
+    /// Starts it again.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        self.component.start_again()?;
+        self.ready().await
+    }
+
+    /// Whether it still runs; where it does not, the end of its log.
+    pub fn check(&mut self) -> anyhow::Result<()> {
+        self.component.check()
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> anyhow::Result<String> {
+        self.component.log()
+    }
+
+    /// What it says at a path of its debug interface.
+    pub async fn debug(&self, path: &str) -> anyhow::Result<Value> {
+        let (status, body) = http::get(&self.host.room, HTTP, path).await?;
+        ensure!(status == 200, "{path}: {status} {body}");
+        Ok(serde_json::from_str(&body)?)
+    }
+}
+
+fn environment(command: &mut Command, cluster: &Cluster, host: &Host) {
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.env("POD_NAMESPACE", MODULE_NAMESPACE).env("POD_NAME", "istiod").env("REVISION", "default");
+    command.env("CLUSTER_ID", cluster.name).env("ISTIOD_CUSTOM_HOST", host.address.to_string());
+    // What the module asks of istiod.
+    command.env("SHARED_MESH_CONFIG", "istio-federation-mesh").env("ISTIO_MULTIROOT_MESH", "true");
+    // These filters are Istio's own as well.
+    command.env("PILOT_ENABLE_ALPN_FILTER", "false").env("PILOT_ENABLE_METADATA_EXCHANGE", "false");
+    // Nobody injects here, or looks at other clusters.
+    command.env("INJECTION_WEBHOOK_CONFIG_NAME", "").env("VALIDATION_WEBHOOK_CONFIG_NAME", "");
+    command.env("LOCAL_CLUSTER_SECRET_WATCHER", "false");
+}

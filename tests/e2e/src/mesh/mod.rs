@@ -1,0 +1,58 @@
+//! The mesh bench: on top of the operators' bench, a real istiod, real gateways and real sidecars in each cluster, on a network of its
+//! own. Nothing here is about federation: whatever the meshes know of each other, the module told them.
+
+mod ca;
+mod container;
+mod http;
+mod istiod;
+mod network;
+mod proxy;
+mod side;
+mod workload;
+
+use std::rc::Rc;
+
+pub use self::ca::Root;
+pub use self::istiod::Istiod;
+pub use self::network::Host;
+use self::network::Network;
+pub use self::proxy::Proxy;
+pub use self::side::{Gateway, Side};
+pub use self::workload::{Load, Workload};
+use crate::bench::{self, Bench, Istio, Timeline};
+
+/// Where the hosts of the clusters are: the addresses of the bench's load balancers are among them.
+const RANGES: [[u8; 3]; 2] = [[203, 0, 113], [198, 51, 100]];
+
+/// Two clusters with meshes.
+pub struct Mesh<'a> {
+    /// Cluster A.
+    pub a: Side<'a>,
+    /// Cluster B.
+    pub b: Side<'a>,
+    /// The story.
+    pub timeline: &'a mut Timeline,
+}
+
+/// Runs a scenario on two fresh clusters with istiod; their operators have not started.
+///
+/// # Errors
+/// Those of the scenario, and whatever cannot be brought up.
+pub async fn scenario(name: &str, body: impl AsyncFnOnce(&mut Mesh<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    bench::with_clusters(&format!("mesh-{name}"), Istio::Real, async |bench| {
+        let Bench { a, b, timeline, .. } = bench;
+        let network = Rc::new(Network::new()?);
+        let [range_a, range_b] = RANGES;
+        let (a, b) =
+            tokio::try_join!(Side::start(a, network.clone(), range_a), Side::start(b, network.clone(), range_b))?;
+        timeline.seen("istiod runs in both");
+        let mut mesh = Mesh { a, b, timeline };
+        let result = body(&mut mesh).await;
+        if result.is_err() {
+            mesh.a.dump().await;
+            mesh.b.dump().await;
+        }
+        result
+    })
+    .await
+}

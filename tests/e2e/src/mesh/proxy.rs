@@ -1,0 +1,213 @@
+//! A proxy of the mesh: pilot-agent, which brings its certificates and starts Envoy.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use kube::api::{Api, PostParams};
+use serde_json::{Value, json};
+
+use super::container::Container;
+use super::http;
+use super::network::Host;
+use crate::bench::Cluster;
+use crate::{Component, Tools, until};
+
+/// The user whose traffic is not captured.
+const USER: u32 = 1337;
+/// Envoy's admin interface.
+const ADMIN: u16 = 15000;
+/// Where pilot-agent says whether all is ready.
+const STATUS: u16 = 15020;
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Longer than any run.
+const TOKEN: i64 = 12 * 60 * 60;
+
+/// A running proxy.
+pub struct Proxy {
+    name: String,
+    component: Component,
+    host: Host,
+}
+
+/// What kind of proxy it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Beside an app, whose traffic it takes.
+    Sidecar,
+    /// By itself.
+    Gateway,
+}
+
+/// Whose proxy it is.
+pub(super) struct Pod<'a> {
+    pub(super) name: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) account: &'a str,
+    pub(super) labels: &'a Value,
+}
+
+impl Proxy {
+    pub(super) async fn start(
+        cluster: &Cluster,
+        istiod: &str,
+        host: Host,
+        kind: Kind,
+        pod: &Pod<'_>,
+    ) -> anyhow::Result<Self> {
+        let home = home(cluster, pod).await?;
+        let sees = [("istio", Tools::istio()?), ("envoy", Tools::envoy()?)];
+        let agent = "/run/istio/bin/pilot-agent";
+        if kind == Kind::Sidecar {
+            let capture = Container { host: &host, user: 0, home: &home, sees: &sees, environment: &[] };
+            let output = capture.command(&[&[agent], &CAPTURE[..]].concat()).output()?;
+            ensure!(output.status.success(), "istio-iptables: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        let environment = environment(cluster, istiod, &host, kind, pod);
+        let container = Container { host: &host, user: USER, home: &home, sees: &sees, environment: &environment };
+        let domain = format!("{}.svc.{}", pod.namespace, cluster.domain);
+        let role = if kind == Kind::Sidecar { "sidecar" } else { "router" };
+        let template = "--templateFile=/run/istio/envoy_bootstrap.json";
+        let command = container.command(&[agent, "proxy", role, "--domain", &domain, template]);
+        let name = format!("{}.{}", pod.namespace, pod.name);
+        let component = Component::start(&name, &cluster.server.scratch().logs(), command)?;
+        Ok(Self { name, component, host })
+    }
+
+    /// Waits until it has its certificates and its configuration.
+    pub(super) async fn ready(&mut self) -> anyhow::Result<()> {
+        let room = &self.host.room;
+        self.component
+            .ready(PATIENCE, async || {
+                let (status, body) = http::get(room, STATUS, "/healthz/ready").await?;
+                ensure!(status == 200, "{status} {body}");
+                Ok(())
+            })
+            .await
+    }
+
+    /// SIGKILL, for Envoy as well.
+    pub fn kill(&mut self) {
+        self.component.kill();
+    }
+
+    /// Starts it again.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        self.component.start_again()?;
+        self.ready().await
+    }
+
+    /// What Envoy's admin interface says at a path.
+    pub async fn admin(&self, path: &str) -> anyhow::Result<String> {
+        let (status, body) = http::get(&self.host.room, ADMIN, path).await?;
+        ensure!(status == 200, "{path}: {status} {body}");
+        Ok(body)
+    }
+
+    /// Files with Envoy's configuration and state; what cannot be had is left out.
+    pub(super) async fn dump(&self, logs: &Path) {
+        for what in ["config_dump", "clusters", "listeners", "stats"] {
+            if let Ok(said) = self.admin(&format!("/{what}")).await {
+                fs::write(logs.join(format!("{}.{what}", self.name)), said).ok();
+            }
+        }
+    }
+
+    /// Changes something at Envoy's admin interface.
+    pub async fn change(&self, path: &str) -> anyhow::Result<String> {
+        let (status, body) = http::post(&self.host.room, ADMIN, path).await?;
+        ensure!(status == 200, "{path}: {status} {body}");
+        Ok(body)
+    }
+}
+
+/// All TCP in both directions but the proxy's own, and DNS.
+const CAPTURE: [&str; 16] = [
+    "istio-iptables",
+    "-p",
+    "15001",
+    "-z",
+    "15006",
+    "-u",
+    "1337",
+    "-m",
+    "REDIRECT",
+    "-i",
+    "*",
+    "-b",
+    "*",
+    "-d",
+    "15090,15021,15020",
+    "--redirect-dns",
+];
+
+/// Its working folder: token and root, as a kubelet mounts them.
+async fn home(cluster: &Cluster, pod: &Pod<'_>) -> anyhow::Result<PathBuf> {
+    let home = cluster.server.scratch().data().join(format!("{}.{}", pod.namespace, pod.name));
+    let (tokens, istio) = (home.join("var/run/secrets/tokens"), home.join("var/run/secrets/istio"));
+    for folder in [&tokens, &istio] {
+        fs::create_dir_all(folder)?;
+    }
+    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), pod.namespace);
+    let spec = TokenRequestSpec {
+        audiences: vec!["istio-ca".to_owned()],
+        expiration_seconds: Some(TOKEN),
+        ..TokenRequestSpec::default()
+    };
+    let request = TokenRequest { spec, ..TokenRequest::default() };
+    let answer = accounts.create_token_request(pod.account, &PostParams::default(), &request).await?;
+    fs::write(tokens.join("istio-token"), answer.status.context("the API server made no token")?.token)?;
+    let roots: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), pod.namespace);
+    let root = until("istiod has published its root", PATIENCE, async || {
+        let roots = roots.get("istio-ca-root-cert").await?;
+        roots.data.and_then(|mut data| data.remove("root-cert.pem")).context("no root-cert.pem")
+    });
+    fs::write(istio.join("root-cert.pem"), root.await?)?;
+    own(&home)?;
+    Ok(home)
+}
+
+/// Gives a folder to the proxy's user.
+fn own(path: &Path) -> anyhow::Result<()> {
+    chown(path, Some(USER), Some(USER))?;
+    if path.is_dir() {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+        for entry in fs::read_dir(path)? {
+            own(&entry?.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// What istiod's injection would fill in.
+fn environment(cluster: &Cluster, istiod: &str, host: &Host, kind: Kind, pod: &Pod<'_>) -> Vec<(&'static str, String)> {
+    let discovery = format!("{istiod}:15012");
+    let config = json!({
+        "discoveryAddress": discovery, "binaryPath": "/run/envoy/bin/envoy", "configPath": "./etc/istio/proxy",
+        "concurrency": 1,
+    });
+    let mut environment = vec![
+        ("POD_NAME", pod.name.to_owned()),
+        ("POD_NAMESPACE", pod.namespace.to_owned()),
+        ("INSTANCE_IP", host.address.to_string()),
+        ("SERVICE_ACCOUNT", pod.account.to_owned()),
+        ("TRUST_DOMAIN", cluster.domain.clone()),
+        ("CA_ADDR", discovery),
+        ("PILOT_CERT_PROVIDER", "istiod".to_owned()),
+        ("ISTIO_META_CLUSTER_ID", cluster.name.to_owned()),
+        ("ISTIO_META_MESH_ID", cluster.domain.clone()),
+        ("ISTIO_METAJSON_LABELS", pod.labels.to_string()),
+        ("PROXY_CONFIG", config.to_string()),
+        // What the module asks of proxies.
+        ("PROXY_CONFIG_XDS_AGENT", "true".to_owned()),
+    ];
+    match kind {
+        Kind::Sidecar => environment.push(("ISTIO_META_DNS_CAPTURE", "true".to_owned())),
+        Kind::Gateway => environment.push(("ISTIO_META_ROUTER_MODE", "sni-dnat".to_owned())),
+    }
+    environment
+}

@@ -1,0 +1,155 @@
+//! A workload: its Pod in the cluster, and on a host of its own the app with a sidecar.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::container::Container;
+use super::network::Host;
+use super::proxy::{Kind, Pod, Proxy};
+use crate::Component;
+use crate::bench::Cluster;
+
+/// The user of the app.
+const USER: u32 = 1000;
+/// Where all workloads are: endpoints are made of Pods on nodes only.
+const NODE: &str = "node-0";
+/// How long a call may take; the app gives up earlier.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running app.
+pub struct Workload {
+    /// Where it runs.
+    pub host: Host,
+    /// Its proxy.
+    pub sidecar: Proxy,
+    files: Files,
+    _app: Component,
+}
+
+struct Files {
+    name: String,
+    home: PathBuf,
+    program: PathBuf,
+    logs: PathBuf,
+}
+
+impl Workload {
+    /// Makes namespace, account and Pod, and runs it. Its account is named like it, and so is its label `app`.
+    pub(super) async fn start(
+        cluster: &Cluster,
+        istiod: &str,
+        host: Host,
+        (namespace, name): (&str, &str),
+        program: PathBuf,
+    ) -> anyhow::Result<Self> {
+        let labels = json!({"app": name, "security.istio.io/tlsMode": "istio"});
+        let metadata = json!({"name": name, "namespace": namespace, "labels": labels});
+        cluster
+            .apply(&[
+                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
+                json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}),
+                json!({
+                    "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
+                    "spec": {
+                        "serviceAccountName": name, "nodeName": NODE,
+                        "containers": [{"name": "app", "image": "bench.example/app"}],
+                    },
+                }),
+            ])
+            .await?;
+        runs(cluster, namespace, name, &host).await?;
+        let scratch = cluster.server.scratch();
+        let files = Files {
+            name: format!("{namespace}.{name}.app"),
+            home: scratch.data().join(format!("{namespace}.{name}.app")),
+            program,
+            logs: scratch.logs(),
+        };
+        std::fs::create_dir_all(&files.home)?;
+        let app = Component::start(&files.name, &files.logs, command(&host, &files, &["serve", name]))?;
+        let pod = Pod { name, namespace, account: name, labels: &labels };
+        let mut sidecar = Proxy::start(cluster, istiod, host.clone(), Kind::Sidecar, &pod).await?;
+        sidecar.ready().await?;
+        Ok(Self { host, sidecar, files, _app: app })
+    }
+
+    /// `GET /` by the app: status and body.
+    pub async fn get(&self, address: &str) -> anyhow::Result<String> {
+        self.call(&["get", address]).await
+    }
+
+    /// A call by the app, with its command line. What it printed.
+    pub async fn call(&self, args: &[&str]) -> anyhow::Result<String> {
+        let mut command = tokio::process::Command::from(command(&self.host, &self.files, args));
+        let output = timeout(PATIENCE, command.kill_on_drop(true).output()).await.context("no end of it")??;
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if !output.status.success() {
+            bail!("{}", said(&output.stderr));
+        }
+        Ok(said(&output.stdout))
+    }
+
+    /// Lets the app call again and again, each time on a connection of its own.
+    pub fn load(&self, address: &str) -> anyhow::Result<Load> {
+        let command = command(&self.host, &self.files, &["load", address]);
+        let name = format!("{}.load.{address}", self.files.name);
+        Ok(Load { component: Component::start(&name, &self.files.logs, command)?, read: 0 })
+    }
+}
+
+/// An app that calls again and again. Ends when dropped.
+pub struct Load {
+    component: Component,
+    read: usize,
+}
+
+impl Load {
+    /// How many calls ended since the last time that somebody asked, and what was said of those that failed.
+    pub fn ended(&mut self) -> anyhow::Result<(usize, Vec<String>)> {
+        self.component.check()?;
+        let log = self.component.log()?;
+        let new: Vec<&str> = log.lines().skip(self.read).collect();
+        self.read += new.len();
+        let failed = new.iter().filter(|line| **line != "ok").map(|line| (*line).to_owned());
+        Ok((new.len(), failed.collect()))
+    }
+
+    /// Waits until `count` more calls have ended: how many, and those that failed.
+    pub async fn next(&mut self, count: usize) -> anyhow::Result<(usize, Vec<String>)> {
+        let (mut ended, mut failed) = (0, Vec::new());
+        crate::until(&format!("{count} more calls have ended"), PATIENCE * 4, async || {
+            let (more, new) = self.ended()?;
+            ended += more;
+            failed.extend(new);
+            ensure!(ended >= count, "{ended} so far");
+            Ok::<_, anyhow::Error>(())
+        })
+        .await?;
+        Ok((ended, failed))
+    }
+}
+
+fn command(host: &Host, files: &Files, args: &[&str]) -> Command {
+    let sees = [("app", files.program.clone())];
+    let container = Container { host, user: USER, home: &files.home, sees: &sees, environment: &[] };
+    container.command(&[&["/run/app"], args].concat())
+}
+
+/// What a kubelet says of a Pod that runs and is ready.
+pub(super) async fn runs(cluster: &Cluster, namespace: &str, name: &str, host: &Host) -> anyhow::Result<()> {
+    let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(cluster.client.clone(), namespace);
+    let address = host.address.to_string();
+    let now = jiff::Timestamp::now().to_string();
+    let status: Value = json!({"status": {
+        "phase": "Running", "hostIP": address, "podIP": address, "podIPs": [{"ip": address}], "startTime": now,
+        "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}],
+    }});
+    pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await?;
+    Ok(())
+}

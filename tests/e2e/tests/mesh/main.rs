@@ -1,0 +1,5 @@
+//! Requests between two real meshes: one file per scenario. `make mesh` runs them; `tests/e2e/src/mesh` is the bench.
+
+mod given;
+
+mod request;
