@@ -74,6 +74,12 @@ fn bad() -> Vec<(Value, &'static str)> {
         (gateway("tolerations", json!([{"effect": "NoRun"}])), "effect"),
         (gateway("tolerations", json!([{"tolerationSeconds": "1"}])), "tolerationSeconds"),
         (gateway("tolerations", json!([{"taint": "a"}])), "taint"),
+        (gateway("tolerations", json!([{"key": "a key"}])), "key"),
+        (gateway("tolerations", json!([{"key": "a", "value": "a/b"}])), "value"),
+        (gateway("tolerations", json!([{"key": "a", "operator": "Exists", "value": "b"}])), "tolerations"),
+        (gateway("tolerations", json!([{"operator": "Equal", "value": "b"}])), "tolerations"),
+        (gateway("tolerations", json!([{"value": "b"}])), "tolerations"),
+        (json!({"tolerations": [{}]}), "tolerations"),
         (advertise("gateway_a.example", 443), "address"),
         (advertise("2001:db8::g", 443), "address"),
         (advertise("", 443), "address"),
@@ -100,6 +106,20 @@ fn addresses_of_every_kind_can_be_advertised() {
     for address in ["203.0.113.7", "2001:db8::1", "::ffff:203.0.113.7", "gw.example", "GW-1.example.com", "gw"] {
         let settings = json!({"alliance": {"ingressGateway": {"advertise": [{"address": address, "port": 443}]}}});
         assert!(is_let_through(&settings) && is_advertised(address), "{address}");
+    }
+}
+
+#[test]
+fn taints_of_every_kind_can_be_tolerated() {
+    for toleration in [
+        json!({"operator": "Exists"}),
+        json!({"operator": "Exists", "key": "dedicated.example.com/node", "effect": "NoExecute", "tolerationSeconds": 5}),
+        json!({"operator": "Exists", "key": "", "value": ""}),
+        json!({"operator": "Equal", "key": "a", "value": ""}),
+        json!({"key": "a", "value": "b"}),
+        json!({"key": "a"}),
+    ] {
+        assert!(is_let_through(&json!({"tolerations": [toleration]})), "{toleration}");
     }
 }
 
