@@ -18,8 +18,8 @@ use super::lines::Lines;
 
 /// Objects of a page: what a large list costs in memory at a time.
 const PAGE: u32 = 500;
-/// Most bytes of a page.
-const PAGE_LIMIT: usize = 256 << 20;
+/// Most bytes of a page: an eighth of what the chart lets the exporter have. A page of larger objects gets fewer of them.
+pub(super) const PAGE_LIMIT: usize = 32 << 20;
 
 fn path(selection: Selection) -> String {
     let permission = permission(selection);
@@ -38,9 +38,11 @@ pub(super) async fn list(
 ) -> Result<(Vec<Object>, String), Cause> {
     let (label_selector, field_selector) = selectors(selection);
     // Without a version: what is now, not what some cache knows.
-    let mut params = ListParams { label_selector, field_selector, limit: Some(PAGE), ..ListParams::default() };
+    let mut params = ListParams { label_selector, field_selector, ..ListParams::default() };
+    let mut size = PAGE;
     let mut objects = Vec::new();
     loop {
+        params.limit = Some(size);
         let request = Request::new(path(selection)).list(&params).map_err(|why| Cause::Unreadable(why.to_string()))?;
         let body = within(patience, async {
             let body = client.request_stream(request).await.map_err(|error| Cause::of(&error))?;
@@ -49,7 +51,14 @@ pub(super) async fn list(
             body.take(limit).read_to_end(&mut bytes).await.map_err(|error| Cause::Broken(error.to_string()))?;
             if bytes.len() == PAGE_LIMIT { Err(Cause::TooLong(PAGE_LIMIT)) } else { Ok(bytes) }
         });
-        let page = decode::page(selection, &body.await?).map_err(|error| Cause::Unreadable(error.to_string()))?;
+        let body = match body.await {
+            Err(Cause::TooLong(_)) if size > 1 => {
+                size = (size / 8).max(1);
+                continue;
+            }
+            body => body?,
+        };
+        let page = decode::page(selection, &body).map_err(|error| Cause::Unreadable(error.to_string()))?;
         objects.extend(page.objects);
         match page.next {
             Some(next) => params.continue_token = Some(next),

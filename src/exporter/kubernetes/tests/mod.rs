@@ -38,6 +38,20 @@ async fn a_list_comes_in_pages_and_counts_as_a_whole() {
 }
 
 #[tokio::test]
+async fn a_page_that_is_too_heavy_is_asked_for_in_parts() {
+    let heavy = || Answer::Ended(" ".repeat(super::requests::PAGE_LIMIT));
+    let all = [heavy(), heavy(), page(&[("a", 80)], "1", "more"), page(&[("b", 81)], "1", ""), Answer::Mute];
+    let mut play = Play::of(Selection::ExportedServices, brisk(), all).await;
+    play.expect(&["reset a:80 b:81"]).await;
+    let limits = |request: &String| {
+        let query = request.split(['?', '&']).find_map(|pair| pair.strip_prefix("limit="));
+        query.map(ToOwned::to_owned)
+    };
+    let asked: Vec<_> = play.requests(4).await.iter().filter_map(limits).collect();
+    assert_eq!(asked, ["500", "62", "7"]);
+}
+
+#[tokio::test]
 async fn objects_of_one_name_are_asked_for_by_name() {
     let mut play = Play::of(Selection::KeyPair, brisk(), [page(&[], "7", ""), Answer::Open(String::new())]).await;
     play.expect(&["reset "]).await;
