@@ -49,12 +49,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         large.context_kb()
     )?;
     report.push_str(TABLE);
+    let huge = worlds::large(100)?;
     let mut whole = Vec::new();
     for (name, hook, world) in [
         ("imported_services", "imported_services", &large),
         ("imported_services, indented", "imported_services", &worlds::spaced(&large)?),
         ("federation_discovery", "federation_discovery", &large),
-        ("imported_services, 100 peers", "imported_services", &worlds::large(100)?),
+        ("imported_services, 100 peers", "imported_services", &huge),
     ] {
         let measured = figures.run(hook, &[], Some(world))?;
         row(&mut report, name, &measured, &empty)?;
@@ -67,11 +68,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     report.push_str("\nGrowth from 10 to 100 peers with 1 000 services each (budget: 11 times):\n\n");
     report.push_str("| | 10 peers | 100 peers | ratio |\n| --- | --- | --- | --- |\n");
     let [few, many] = [growth::merge_and_plan(10)?, growth::merge_and_plan(100)?];
-    for (name, few, many) in [
-        ("merge of the peers' offers", few[0], many[0]),
-        ("plan against what exists", few[1], many[1]),
-        ("the whole hook", whole[0], whole[2]),
-    ] {
+    let mut hooks = Vec::new();
+    for hook in ["federation_merge", "federation_discovery", "trust_anchors"] {
+        let [few, many] = [figures.run(hook, &[], Some(&large))?, figures.run(hook, &[], Some(&huge))?];
+        hooks.push((hook, few.fastest_ms, many.fastest_ms));
+    }
+    let parts = [
+        ("imported_services", whole[0], whole[2]),
+        ("of it, merge of the peers' offers", few[0], many[0]),
+        ("of it, plan against what exists", few[1], many[1]),
+    ];
+    for (name, few, many) in hooks.into_iter().chain(parts) {
         writeln!(report, "| {name} | {few:.1} ms | {many:.1} ms | {:.1} |", many / few)?;
         budget(&format!("growth of {name}"), many / few, 11.0);
     }
