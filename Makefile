@@ -31,17 +31,20 @@ e2e: e2e-tools e2e-tools-operators
 	$(MAKE) scenarios
 
 # Two real clusters, an operator with the module in each: a stand-in, or the real one of ADDON_OPERATOR=/path. It needs root, for network
-# namespaces. SCENARIO=name runs one file of tests/e2e/tests/scenarios. The program is built with the tests, which saves a second build.
-scenarios: e2e-tools
+# namespaces. SCENARIO=name runs one file of tests/e2e/tests/scenarios. Two scenarios run at once: most of their time is waiting for the
+# next tick of a schedule. Programs are built with the test, so that all is built once.
+E2E = --locked --package istio-federation --package istio-federation-e2e --all-features
+AT_ONCE = 2
+scenarios: e2e-tools e2e-tools-operators
 	$(CARGO) build --locked --package istio-federation-hooks
-	$(CARGO) build --locked --package istio-federation --package istio-federation-e2e
-	$(CARGO) test --locked --package istio-federation-e2e --test scenarios -- --test-threads=1 --nocapture $(SCENARIO)
+	$(CARGO) build $(E2E) --bins --test scenarios
+	$(CARGO) test $(E2E) --test scenarios -- --test-threads=$(AT_ONCE) --nocapture $(SCENARIO)
 
 # Requests between two real meshes: istiod, pilot-agent and Envoy on top of that. SCENARIO=name runs one file of tests/e2e/tests/mesh.
 mesh: e2e-tools e2e-tools-mesh
 	$(CARGO) build --locked --package istio-federation-hooks
-	$(CARGO) build --locked --package istio-federation --package istio-federation-e2e
-	$(CARGO) test --locked --package istio-federation-e2e --test mesh -- --test-threads=1 --nocapture $(SCENARIO)
+	$(CARGO) build $(E2E) --bins --test mesh
+	$(CARGO) test $(E2E) --test mesh -- --test-threads=1 --nocapture $(SCENARIO)
 
 # The same with 50 rounds in place of 10, 30 quiet minutes in place of 2, and every way in which a peer can be broken.
 e2e-long: export E2E_LONG = 1
