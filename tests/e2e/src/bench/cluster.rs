@@ -133,15 +133,7 @@ impl Cluster {
     /// An IstioFederation for `peer`, with `more` merged over its spec.
     #[must_use]
     pub fn federation_with(&self, peer: &Self, name: &str, more: &Value) -> Value {
-        let mut spec = json!({
-            "trustDomain": peer.domain,
-            "metadataEndpoint": format!("https://{}/metadata", peer.front.host()),
-            "metadata": {"ca": peer.front.ca()},
-        });
-        merge(&mut spec, more);
-        json!({
-            "apiVersion": "deckhouse.io/v1alpha1", "kind": "IstioFederation", "metadata": {"name": name}, "spec": spec,
-        })
+        federation(name, &peer.domain, &peer.front, more)
     }
 
     /// Makes or changes objects, as a user.
@@ -192,10 +184,19 @@ impl Cluster {
         Ok(serde_json::from_value(object)?)
     }
 
-    /// Waits until an IstioFederation has a condition: type, status, and reason where one is given.
+    /// Waits until an IstioFederation has a condition: type, status, and reason where one is given. Returns what it says.
     pub async fn condition(&self, name: &str, wanted: (&str, &str, Option<&str>)) -> anyhow::Result<String> {
-        let (type_, status, reason) = wanted;
-        until(&format!("{name} says {type_}={status}"), PATIENCE, async || {
+        self.condition_within(name, wanted, PATIENCE).await
+    }
+
+    /// As [`Cluster::condition`], where more patience is needed.
+    pub async fn condition_within(
+        &self,
+        name: &str,
+        (type_, status, reason): (&str, &str, Option<&str>),
+        patience: Duration,
+    ) -> anyhow::Result<String> {
+        until(&format!("{name} says {type_}={status}"), patience, async || {
             let federation = self.federation(name).await?;
             let conditions = federation.status.map(|status| status.conditions).unwrap_or_default();
             let found = conditions.iter().find(|condition| condition.type_ == type_);
@@ -214,6 +215,19 @@ impl Cluster {
             let names: Vec<&str> = entries.keys().map(String::as_str).collect();
             ensure!(names == hosts, "{names:?}");
             Ok::<_, anyhow::Error>(entries)
+        })
+        .await
+    }
+
+    /// Waits until that many hosts are imported.
+    pub async fn imports_count(&self, count: usize, patience: Duration) -> anyhow::Result<()> {
+        until(&format!("cluster {} imports {count} hosts", self.name), patience, async || {
+            // One of them and the number of the others, because there may be thousands.
+            let one = ListParams::default().limit(1);
+            let list = self.api(("networking.istio.io/v1", "ServiceEntry", MODULE_NAMESPACE, "")).list(&one).await?;
+            let others = usize::try_from(list.metadata.remaining_item_count.unwrap_or_default())?;
+            ensure!(list.items.len() + others == count, "{}", list.items.len() + others);
+            Ok::<_, anyhow::Error>(())
         })
         .await
     }
@@ -269,6 +283,17 @@ impl Cluster {
             namespace => Api::namespaced_with(self.client.clone(), namespace, &resource),
         }
     }
+}
+
+/// An IstioFederation for what is behind `front`, with `more` merged over its spec.
+pub(super) fn federation(name: &str, domain: &str, front: &Front, more: &Value) -> Value {
+    let mut spec = json!({
+        "trustDomain": domain,
+        "metadataEndpoint": format!("https://{}/metadata", front.host()),
+        "metadata": {"ca": front.ca()},
+    });
+    merge(&mut spec, more);
+    json!({"apiVersion": "deckhouse.io/v1alpha1", "kind": "IstioFederation", "metadata": {"name": name}, "spec": spec})
 }
 
 /// A JSON Merge Patch.

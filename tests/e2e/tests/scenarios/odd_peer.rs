@@ -2,20 +2,28 @@
 //! well again, all is well.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use istio_federation::peer::SigningKey;
 use istio_federation_e2e::bench::{Bench, Cluster, MODULE_NAMESPACE, Manner, PATIENCE, root, scenario};
 use istio_federation_e2e::until;
 use serde_json::{Value, json};
 
-use crate::given::{OF_B, federated, is_long, namespace, service};
+use crate::given::{OF_B, eager, federated, is_long, namespace, service};
 
 const PUBLIC: &str = "PublicMetadataExchangeReady";
 const PRIVATE: &str = "PrivateMetadataExchangeReady";
+/// A peer that fails is asked again after 15 s, then 30 s, and so on up to 2 minutes.
+const UNTIL_ASKED_AGAIN: Duration = Duration::from_mins(3);
 
 #[tokio::test]
 async fn broken_in_every_way_its_last_good_state_stays() -> Result<()> {
     scenario("broken-peer", async |bench| {
+        // In the long run, with the pauses that users have.
+        if !is_long() {
+            eager(bench);
+        }
         bench.add("cluster-c.local").await?;
         federated(bench).await?;
         let Bench { a, b, c: Some(c), timeline, .. } = bench else { bail!("no cluster C") };
@@ -119,9 +127,24 @@ async fn odd_documents_cost_nothing() -> Result<()> {
         asked(b, 6).await?;
         ensure!(imports(a).await? == before.0, "imports changed");
         timeline.seen("three more ticks, and all imports are there");
-
         b.front.set(Manner::Plain);
+
+        timeline.cause("B gets another key for A than the one that A signs with");
+        let wrong = SigningKey::generate()?.to_pem().public;
+        a.front.set(Manner::Changes(Arc::new(move |path, document| {
+            if path.ends_with("public.json") {
+                document["authnKeyPub"] = json!(wrong);
+            }
+        })));
+        let refused = (PRIVATE, "False", Some("NonOKResponse"));
+        let why = a.condition_within("cluster-b", refused, UNTIL_ASKED_AGAIN).await?;
+        timeline.seen(format!("A says: {why}"));
+        ensure!(why.contains("another key"), "that does not say what is wrong: {why}");
+        ensure!(state(a).await? == before, "something of B is gone or different");
+        a.front.set(Manner::Plain);
         healed(a).await?;
+        timeline.seen("B has the right one again, and A is let in");
+        ensure!(imports(a).await? == before.0, "imports changed");
         Ok(())
     })
     .await
@@ -146,7 +169,7 @@ async fn imports(a: &Cluster) -> Result<Value> {
 
 async fn healed(a: &Cluster) -> Result<()> {
     for condition in [PUBLIC, PRIVATE] {
-        a.condition("cluster-b", (condition, "True", None)).await?;
+        a.condition_within("cluster-b", (condition, "True", None), UNTIL_ASKED_AGAIN).await?;
     }
     Ok(())
 }
