@@ -166,6 +166,16 @@ impl ApiServer {
         self.serves().await
     }
 
+    /// The process of a part, for figures.
+    #[must_use]
+    pub fn process(&self, part: Part) -> u32 {
+        match part {
+            Part::Etcd => self.etcd.id(),
+            Part::Server => self.server.id(),
+            Part::Controllers => self.controllers.id(),
+        }
+    }
+
     fn part(&mut self, part: Part) -> &mut Component {
         match part {
             Part::Etcd => &mut self.etcd,

@@ -19,7 +19,9 @@ pub use api_server::{ApiServer, Part};
 pub use audit::AuditEvent;
 pub use component::Component;
 pub use helm::Helm;
-pub use objects::{accepts, accepts_status, apply, create, install_crds, install_crds_of_others, read_yaml};
+pub use objects::{
+    accepts, accepts_status, apply, create, install_crds, install_crds_of_others, parse_yaml, read_yaml,
+};
 pub use ports::free_port;
 pub use scratch::Scratch;
 pub use shell_operator::ShellOperator;

@@ -127,7 +127,8 @@ pub fn read_yaml(file: &Path) -> anyhow::Result<Vec<Value>> {
     parse_yaml(&text).with_context(|| file.display().to_string())
 }
 
-pub(crate) fn parse_yaml(text: &str) -> anyhow::Result<Vec<Value>> {
+/// The documents of a YAML stream.
+pub fn parse_yaml(text: &str) -> anyhow::Result<Vec<Value>> {
     let mut documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|why| anyhow!("{why}"))?;
     documents.retain(|document| !document.is_null());
     Ok(documents)

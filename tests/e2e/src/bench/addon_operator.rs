@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{module, pod};
+use super::module::{self, Module};
+use super::pod;
 use crate::{ApiServer, Component, apply, free_port};
 
 /// Names the real one.
 const REAL: &str = "ADDON_OPERATOR";
 /// Namespace of the operator, its settings and its release.
-pub const NAMESPACE: &str = "operators";
+pub const NAMESPACE: &str = "addon-operator";
 const SERVICE_ACCOUNT: &str = "addon-operator";
 const CONFIG_MAP: &str = "addon-operator";
 /// How long it may take from its start to its first converge, and for a change of settings.
@@ -31,6 +32,7 @@ pub struct AddonOperator {
     client: Client,
     command: Option<Command>,
     logs: PathBuf,
+    modules: PathBuf,
     port: u16,
 }
 
@@ -74,7 +76,7 @@ impl AddonOperator {
             fs::create_dir_all(folder)?;
         }
         fs::write(modules.join("values.yaml"), "{}\n")?;
-        module::install(&modules)?;
+        Module::current()?.install(&modules)?;
         let program = match std::env::var_os(REAL) {
             Some(path) => PathBuf::from(path),
             None => module::program("operator", &data)?,
@@ -100,7 +102,7 @@ impl AddonOperator {
         for client in ["KUBE_CLIENT", "OBJECT_PATCHER_KUBE_CLIENT", "HELM_MONITOR_KUBE_CLIENT"] {
             command.env(format!("{client}_QPS"), "200").env(format!("{client}_BURST"), "400");
         }
-        Ok(Self { component: None, client, command: Some(command), logs, port })
+        Ok(Self { component: None, client, command: Some(command), logs, modules, port })
     }
 
     /// A variable of its environment, before its first start.
@@ -108,6 +110,11 @@ impl AddonOperator {
         if let Some(command) = &mut self.command {
             command.env(name, value);
         }
+    }
+
+    /// Another version of the module, for its next start.
+    pub fn install(&self, module: &Module) -> anyhow::Result<()> {
+        module.install(&self.modules)
     }
 
     /// The user that its writes stand under in the audit log.

@@ -7,9 +7,11 @@ mod cluster;
 mod front;
 mod kubelet;
 mod module;
+mod peer;
 mod pod;
 mod room;
 mod timeline;
+mod usage;
 
 pub use self::addon_operator::{AddonOperator, NAMESPACE as OPERATOR_NAMESPACE};
 pub use self::cloud::root;
@@ -17,9 +19,12 @@ pub(crate) use self::cluster::Istio;
 use self::cluster::Plan;
 pub use self::cluster::{Cluster, Id, MODULE_NAMESPACE, PATIENCE};
 pub use self::front::{Front, Manner, Rewrite};
+pub use self::module::Module;
 pub(crate) use self::module::program;
+pub use self::peer::{Peer, Reader};
 pub(crate) use self::room::Room;
 pub use self::timeline::Timeline;
+pub use self::usage::Usage;
 
 /// Names of clusters, and addresses of their load balancers: from ranges that are nobody's.
 const CLUSTERS: [(&str, &str); 3] = [("a", "203.0.113.10"), ("b", "198.51.100.10"), ("c", "192.0.2.10")];

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -10,22 +11,90 @@ use serde_json::{Value, json};
 use crate::{ApiServer, Helm, operator};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+const HOOKS: &str = "istio-federation-hooks";
 /// What a package of the module holds, besides the hook executable.
 const CONTENTS: [&str; 8] =
     ["Chart.yaml", ".helmignore", "module.yaml", "openapi", "crds", "templates", "monitoring", "enabled"];
 
-/// Makes the folder in `modules`, with links into the repository.
-pub(super) fn install(modules: &Path) -> anyhow::Result<()> {
-    let folder = modules.join("110-istio");
-    fs::create_dir_all(folder.join("hooks"))?;
-    for name in CONTENTS {
-        let source = Path::new(REPOSITORY).join(name);
-        if source.exists() {
-            copy(&source, &folder.join(name))?;
-        }
+/// The module of some commit: its files, and its hook executable.
+#[derive(Clone, Debug)]
+pub struct Module {
+    repository: PathBuf,
+    hooks: PathBuf,
+}
+
+impl Module {
+    /// As it is in the working tree, with the hook executable that `HOOKS` names where it is not the one built beside the test.
+    pub fn current() -> anyhow::Result<Self> {
+        let hooks = std::env::var_os("HOOKS").map_or_else(|| built(HOOKS), |named| Ok(named.into()))?;
+        Ok(Self { repository: REPOSITORY.into(), hooks })
     }
-    program("istio-federation-hooks", &folder.join("hooks"))?;
-    Ok(())
+
+    /// As it was before the last commit that changed it, or at the commit that `PREVIOUS` names. Its hooks are built where that was
+    /// not done before.
+    pub fn previous() -> anyhow::Result<(String, Self)> {
+        let commit = match std::env::var("PREVIOUS") {
+            Ok(named) => output(git().args(["rev-parse", "--short", &named]))?,
+            Err(_) => before_last_change()?,
+        };
+        let all = Path::new(REPOSITORY).join("target/e2e-previous");
+        let repository = all.join(&commit);
+        let hooks = repository.join(HOOKS);
+        if !hooks.exists() {
+            fs::create_dir_all(&repository)?;
+            let archive = all.join(format!("{commit}.tar"));
+            output(git().arg("archive").arg("--output").arg(&archive).arg(&commit))?;
+            output(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&repository))?;
+            fs::remove_file(&archive)?;
+            let target = all.join("target");
+            let mut build = Command::new("cargo");
+            build.current_dir(&repository).env("CARGO_TARGET_DIR", &target);
+            output(build.args(["build", "--locked", "--package", HOOKS]))?;
+            fs::rename(target.join("debug").join(HOOKS), &hooks)?;
+        }
+        Ok((commit, Self { repository, hooks }))
+    }
+
+    /// Makes its folder in `modules`, in the place of another version of it.
+    pub(super) fn install(&self, modules: &Path) -> anyhow::Result<()> {
+        let folder = modules.join("110-istio");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir_all(folder.join("hooks"))?;
+        for name in CONTENTS {
+            let source = self.repository.join(name);
+            if source.exists() {
+                copy(&source, &folder.join(name))?;
+            }
+        }
+        link(&self.hooks, &folder.join("hooks").join(HOOKS))
+    }
+}
+
+/// The commit before the last one that changed what the module consists of: with changes that are in no commit, the last one.
+fn before_last_change() -> anyhow::Result<String> {
+    let parts: Vec<&str> = CONTENTS.into_iter().chain(["hooks", "src"]).filter(|&part| part != "module.yaml").collect();
+    let is_clean = git().args(["diff", "--quiet", "HEAD", "--"]).args(&parts).status()?.success();
+    if !is_clean {
+        return output(git().args(["rev-parse", "--short", "HEAD"]));
+    }
+    let last = output(git().args(["log", "-1", "--format=%h", "--"]).args(&parts))?;
+    output(git().args(["rev-parse", "--short", &format!("{last}^")]))
+}
+
+fn git() -> Command {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(REPOSITORY);
+    command
+}
+
+/// What a command says, if it ends well.
+fn output(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.output().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?}: {}: {}", output.status, stderr.trim());
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// Applies the chart by Helm alone, with the values of a module that an operator has just loaded, for `settings`.
@@ -39,7 +108,7 @@ pub(super) async fn apply_chart(server: &ApiServer, namespace: &str, settings: &
 /// A folder with links to the hook executable, each named after a hook: its plain form.
 pub(super) fn links(server: &ApiServer, hooks: &[&str]) -> anyhow::Result<PathBuf> {
     let data = server.scratch().data();
-    let (program, folder) = (program("istio-federation-hooks", &data)?, data.join("plain-hooks"));
+    let (program, folder) = (program(HOOKS, &data)?, data.join("plain-hooks"));
     fs::create_dir_all(&folder)?;
     for hook in hooks {
         symlink(&program, folder.join(hook))?;
@@ -49,12 +118,21 @@ pub(super) fn links(server: &ApiServer, hooks: &[&str]) -> anyhow::Result<PathBu
 
 /// A program of ours, built beside the test that runs: linked into `folder`, so that it stays what it is when it is built again.
 pub(crate) fn program(name: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+    let place = folder.join(name);
+    link(&built(name)?, &place)?;
+    Ok(place)
+}
+
+fn built(name: &str) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let program = test.ancestors().nth(2).context("the test is nowhere")?.join(name);
     ensure!(program.exists(), "{} is missing: make scenarios or make mesh builds it", program.display());
-    let link = folder.join(name);
-    fs::hard_link(&program, &link).or_else(|_| fs::copy(&program, &link).map(drop))?;
-    Ok(link)
+    Ok(program)
+}
+
+fn link(program: &Path, place: &Path) -> anyhow::Result<()> {
+    fs::hard_link(program, place).or_else(|_| fs::copy(program, place).map(drop))?;
+    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {

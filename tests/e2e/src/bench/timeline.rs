@@ -28,6 +28,11 @@ impl Timeline {
         time
     }
 
+    /// A figure, as a row of a table.
+    pub fn figure(&self, what: impl Display, figure: impl Display) {
+        self.say(format_args!("| {what} | {figure} |"));
+    }
+
     #[expect(clippy::print_stderr, reason = "whoever runs a scenario wants to follow it")]
     fn say(&self, what: impl Display) {
         eprintln!("{}: {what}", self.scenario);

@@ -9,7 +9,7 @@ use istio_federation::cli::demo::chart::ModuleChart;
 use istio_federation::cli::demo::operator::Chart as _;
 use istio_federation::exporter::gateways::Inlet;
 use istio_federation::exporter::selection::{By, Selection};
-use istio_federation_e2e::Helm;
+use istio_federation_e2e::{Helm, parse_yaml};
 use serde_json::{Value, json};
 
 use crate::module::{OPERATOR, chart, decoded, find, key, render, root};
@@ -297,7 +297,7 @@ fn settings_in(text: &str) -> Vec<Value> {
             (_, None) => {}
         }
     }
-    let blocks = blocks.iter().map(|block| serde_saphyr::from_str::<Value>(&block.join("\n")).unwrap());
+    let blocks = blocks.iter().flat_map(|block| parse_yaml(&block.join("\n")).unwrap());
     let settings = blocks.map(|block| match block.pointer("/data/istio").and_then(Value::as_str) {
         Some(text) => serde_saphyr::from_str(text).unwrap(),
         None => block,

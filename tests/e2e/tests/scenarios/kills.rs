@@ -1,15 +1,15 @@
 //! The operator is killed at every step, API server and etcd are restarted, and then nothing happens for a while: nothing is lost or
 //! made anew, and at rest nothing is written.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use istio_federation_e2e::bench::{Bench, Cluster, MODULE_NAMESPACE, PATIENCE, scenario};
 use istio_federation_e2e::{Part, until};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::given::{OF_B, federated, is_long, namespace, service};
+use crate::harm::{identities, is_loss, settles, unharmed};
 
 const KEY: (&str, &str, &str, &str) = ("v1", "Secret", MODULE_NAMESPACE, "d8-remote-authn-keypair");
 /// The operator is killed that long after its first start, twice as long after its second, and so on: at another step each time.
@@ -106,59 +106,11 @@ fn quiet() -> Duration {
     if is_long() { Duration::from_mins(30) } else { Duration::from_mins(2) }
 }
 
-fn is_loss(write: &istio_federation_e2e::AuditEvent) -> bool {
-    // Helm removes the Secrets of its old revisions.
-    write.verb.starts_with("delete") && !write.name.starts_with("sh.helm.release")
-}
-
-/// UIDs of what hooks and chart made.
-async fn identities(cluster: &Cluster) -> Result<BTreeMap<String, Value>> {
-    let mut found = BTreeMap::new();
-    for (version, kind) in [
-        ("networking.istio.io/v1", "ServiceEntry"),
-        ("networking.istio.io/v1", "Gateway"),
-        ("networking.istio.io/v1", "DestinationRule"),
-        ("v1", "Secret"),
-        ("v1", "ConfigMap"),
-        ("apps/v1", "Deployment"),
-    ] {
-        for (name, object) in cluster.list(version, kind, MODULE_NAMESPACE).await? {
-            found.insert(format!("{kind} {name}"), object["metadata"]["uid"].clone());
-        }
-    }
-    Ok(found)
-}
-
-async fn unharmed(cluster: &Cluster, before: &BTreeMap<String, Value>, mark: usize) -> Result<()> {
-    let now = identities(cluster).await?;
-    for (object, uid) in before {
-        ensure!(now.get(object) == Some(uid), "{object} is not what it was");
-    }
-    let lost: Vec<_> = cluster.writes_since(mark)?.into_iter().filter(is_loss).collect();
-    ensure!(lost.is_empty(), "something was deleted: {lost:?}");
-    Ok(())
-}
-
 async fn still_works(a: &Cluster, b: &Cluster, name: &str) -> Result<()> {
     b.apply(&[service("xyz", name)]).await?;
     let host = format!("{name}.xyz.svc.cluster-b.local");
     until("the new Service is imported", PATIENCE * 2, async || {
         a.service_entries().await?.get(&host).map(drop).context("not yet")
-    })
-    .await
-}
-
-/// Waits until nothing was written for two ticks of discovery.
-async fn settles(cluster: &Cluster) -> Result<()> {
-    let rest = Duration::from_secs(31);
-    let mut last = (cluster.mark()?, std::time::Instant::now());
-    until("a pause of 31 s between writes", Duration::from_mins(5), async || {
-        let writes = cluster.writes_since(last.0)?;
-        if !writes.is_empty() {
-            last = (cluster.mark()?, std::time::Instant::now());
-        }
-        ensure!(last.1.elapsed() >= rest, "last written: {:?}", writes.last());
-        Ok::<_, anyhow::Error>(())
     })
     .await
 }
