@@ -254,6 +254,17 @@ async fn on_stock_istio_everything_of_the_mesh_is_in_its_namespace() -> Result<(
     assert_eq!(elsewhere.iter().map(String::as_str).collect::<Vec<_>>(), expected);
     let mesh = mesh(&objects);
     assert_eq!((text(&mesh, "/trustDomain"), text(&mesh, "/rootNamespace")), ("a.example", "istio-system"));
+    let published = |objects: &[Value]| {
+        let map = find(objects, "ConfigMap", "metadata-exporter-intermediate-cas")?;
+        Some(text(map, "/data/intermediate-cas.pem").to_owned())
+    };
+    let intermediates = published(&objects).context("no intermediates are published")?;
+    assert_eq!(
+        intermediates.matches("-----BEGIN ").count(),
+        intermediates.matches("-----BEGIN CERTIFICATE-----").count()
+    );
+    assert!(intermediates.contains("-----BEGIN CERTIFICATE-----"));
+    assert_eq!(published(&render(&made("one-peer").values).await?), None, "another namespace's CA is not the mesh's");
     Ok(())
 }
 

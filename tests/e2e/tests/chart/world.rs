@@ -9,11 +9,12 @@ use istio_federation::cli::demo::cluster::Cluster;
 use istio_federation::cli::demo::operator::values::ModuleValues;
 use istio_federation::cli::demo::operator::{Executable, Module, Operator};
 use jiff::Timestamp;
+use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
 use crate::hook_build::hook_executable;
 use crate::module::SCHEMAS;
-use crate::peers::root;
+use crate::peers::{intermediate, root};
 use crate::situations::{Situation, all};
 
 /// What became of a situation.
@@ -89,6 +90,10 @@ fn given(situation: &Situation) -> Vec<Value> {
     }
     objects.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"root-cert.pem": root("Our own root")},
         "metadata": {"name": "istio-ca-root-cert", "namespace": "d8-istio"}}));
+    let plug_in =
+        json!({"ca-cert.pem": ByteString(intermediate("ours").into()), "ca-key.pem": ByteString("a key".into())});
+    objects.push(json!({"apiVersion": "v1", "kind": "Secret", "data": plug_in,
+        "metadata": {"name": "cacerts", "namespace": "istio-system"}}));
     for (namespace, name) in &situation.exported {
         objects.push(json!({
             "apiVersion": "v1", "kind": "Service",
