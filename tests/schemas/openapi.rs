@@ -45,7 +45,7 @@ impl Schemas {
 }
 
 /// What is not said about other members is read as a ban on them.
-fn close(schema: &mut Value) {
+pub(crate) fn close(schema: &mut Value) {
     let Some(node) = schema.as_object_mut() else { return };
     if node.get("type") == Some(&json!("object")) && !node.contains_key("additionalProperties") {
         node.insert("additionalProperties".to_owned(), json!(false));
@@ -53,7 +53,8 @@ fn close(schema: &mut Value) {
     each_below(node, close);
 }
 
-fn each_below(node: &mut Map<String, Value>, mut visit: impl FnMut(&mut Value)) {
+/// The schemas right below one.
+pub(crate) fn each_below(node: &mut Map<String, Value>, mut visit: impl FnMut(&mut Value)) {
     node.get_mut("properties")
         .and_then(Value::as_object_mut)
         .into_iter()
@@ -64,7 +65,8 @@ fn each_below(node: &mut Map<String, Value>, mut visit: impl FnMut(&mut Value)) 
     }
 }
 
-fn fill(schema: &Value, value: &mut Value) {
+/// Defaults for what a value lacks.
+pub(crate) fn fill(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (name, schema) in schema["properties"].as_object().into_iter().flatten() {

@@ -5,7 +5,13 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use jsonschema::Validator;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+#[path = "../../../schemas/openapi.rs"]
+#[allow(dead_code, reason = "tests of other crates use the rest of this file")]
+mod openapi;
+
+use self::openapi::{close, each_below, fill};
 
 /// Schemas of one module. A missing file allows everything.
 pub(super) struct Schemas {
@@ -124,15 +130,6 @@ fn extend(values: &mut Value, config: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is not said about other members is a ban on them.
-fn close(schema: &mut Value) {
-    let Some(node) = schema.as_object_mut() else { return };
-    if node.get("type") == Some(&json!("object")) {
-        node.entry("additionalProperties").or_insert(json!(false));
-    }
-    each_below(node, close);
-}
-
 /// `x-required-for-helm`: a name or a list of names that become required.
 fn require_for_helm(schema: &mut Value) {
     let Some(node) = schema.as_object_mut() else { return };
@@ -150,33 +147,6 @@ fn require_for_helm(schema: &mut Value) {
         node.remove("required");
     }
     each_below(node, require_for_helm);
-}
-
-fn each_below(node: &mut Map<String, Value>, mut visit: impl FnMut(&mut Value)) {
-    let properties = node.get_mut("properties").and_then(Value::as_object_mut);
-    properties.into_iter().flat_map(Map::values_mut).for_each(&mut visit);
-    for name in ["items", "additionalProperties"] {
-        node.get_mut(name).into_iter().for_each(&mut visit);
-    }
-}
-
-fn fill(schema: &Value, value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            let properties = schema["properties"].as_object();
-            for (name, schema) in properties.into_iter().flatten() {
-                if let (None, Some(default)) = (members.get(name), schema.get("default")) {
-                    members.insert(name.clone(), default.clone());
-                }
-            }
-            for (name, member) in members {
-                let known = properties.and_then(|properties| properties.get(name));
-                known.or(schema.get("additionalProperties")).into_iter().for_each(|schema| fill(schema, member));
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| fill(&schema["items"], item)),
-        _ => {}
-    }
 }
 
 #[cfg(test)]
