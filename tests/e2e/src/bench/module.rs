@@ -108,7 +108,8 @@ pub(super) async fn apply_chart(server: &ApiServer, namespace: &str, settings: &
 /// A folder with links to the hook executable, each named after a hook: its plain form.
 pub(super) fn links(server: &ApiServer, hooks: &[&str]) -> anyhow::Result<PathBuf> {
     let data = server.scratch().data();
-    let (program, folder) = (program(HOOKS, &data)?, data.join("plain-hooks"));
+    let (program, folder) = (data.join(HOOKS), data.join("plain-hooks"));
+    link(&Module::current()?.hooks, &program)?;
     fs::create_dir_all(&folder)?;
     for hook in hooks {
         symlink(&program, folder.join(hook))?;
