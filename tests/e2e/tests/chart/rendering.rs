@@ -236,10 +236,24 @@ async fn peers_are_rendered_and_one_never_reached_costs_the_others_nothing() -> 
     let hosts: BTreeSet<&str> =
         objects.iter().filter(|o| o["kind"] == "DestinationRule").map(|rule| text(rule, "/spec/host")).collect();
     assert_eq!(hosts, BTreeSet::from(["*.svc.c.example", "*.svc.cluster-b.local"]));
+    let paths = denied_paths(&objects);
+    assert_eq!(paths, [("c.example/*", "c.example/ns/*"), ("cluster-b.local/*", "cluster-b.local/ns/*")]);
 
     let pair = render(&made("a-pair-with-one-trust-domain").values).await?;
     assert_eq!(pair.iter().filter(|object| object["kind"] == "DestinationRule").count(), 1);
+    assert_eq!(denied_paths(&pair).len(), 1);
     Ok(())
+}
+
+/// Which identities are refused in the whole mesh for what they begin with, and which of them are not.
+fn denied_paths(objects: &[Value]) -> Vec<(&str, &str)> {
+    let policies = objects.iter().filter(|object| object["kind"] == "AuthorizationPolicy");
+    let from = policies.flat_map(|policy| policy["spec"]["rules"][0]["from"].as_array().into_iter().flatten());
+    let sources = from.map(|from| &from["source"]).filter(|source| source.get("principals").is_some());
+    let mut paths: Vec<_> =
+        sources.map(|source| (text(source, "/principals/0"), text(source, "/notPrincipals/0"))).collect();
+    paths.sort_unstable();
+    paths
 }
 
 #[tokio::test]
