@@ -78,6 +78,9 @@ impl Component {
 
     /// SIGTERM, as a kubelet ends it; SIGKILL after `patience`.
     pub async fn stop(&mut self, patience: Duration) -> anyhow::Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
         kill(self.pid()?, Signal::SIGTERM)?;
         let ended = until("ended by SIGTERM", patience, async || {
             self.child.try_wait().map_err(|why| why.to_string())?.ok_or("still runs".to_owned())

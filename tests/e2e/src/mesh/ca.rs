@@ -1,41 +1,136 @@
-//! A root CA that istiod signs with, and what else its key can sign.
+//! A root CA that istiod signs with, and what else its key can sign: certificates as an owner of a mesh can make them, honest or not.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use std::process::Command;
 
-/// A root with its key.
-pub struct Root(CertifiedIssuer<'static, KeyPair>);
+use anyhow::ensure;
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, SanType,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-impl Root {
+/// A CA with its key.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    /// What a leaf's chain holds besides the leaf.
+    chain: Vec<CertificateDer<'static>>,
+}
+
+/// What its key is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
     /// P-256.
-    pub fn new(organization: &str) -> anyhow::Result<Self> {
-        Self::of(organization, KeyPair::generate()?)
+    Ec,
+    /// RSA, 2048 bits.
+    Rsa,
+}
+
+impl Authority {
+    /// A root.
+    pub fn root(organization: &str, key: Key) -> anyhow::Result<Self> {
+        let issuer = CertifiedIssuer::self_signed(authority(organization), generate(key)?)?;
+        Ok(Self { issuer, chain: Vec::new() })
     }
 
-    /// With a key of the caller's.
-    pub fn of(organization: &str, key: KeyPair) -> anyhow::Result<Self> {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::OrganizationName, organization);
-        Ok(Self(CertifiedIssuer::self_signed(params, key)?))
+    /// An intermediate CA that it signs.
+    pub fn intermediate(&self, organization: &str) -> anyhow::Result<Self> {
+        let issuer = CertifiedIssuer::signed_by(authority(organization), KeyPair::generate()?, &self.issuer)?;
+        let mut chain = vec![issuer.der().clone()];
+        chain.extend(self.chain.iter().cloned());
+        Ok(Self { issuer, chain })
     }
 
     /// Its certificate.
     #[must_use]
     pub fn pem(&self) -> String {
-        self.0.pem()
+        self.issuer.pem()
     }
 
     /// Its private key.
     #[must_use]
     pub fn key_pem(&self) -> String {
-        self.0.key().serialize_pem()
+        self.issuer.key().serialize_pem()
     }
 
     /// What signs.
     #[must_use]
     pub fn issuer(&self) -> &CertifiedIssuer<'static, KeyPair> {
-        &self.0
+        &self.issuer
+    }
+
+    /// A leaf with these names and this common name.
+    pub fn sign(&self, names: &[Name], common_name: Option<&str>) -> anyhow::Result<Identity> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        if let Some(name) = common_name {
+            params.distinguished_name.push(DnType::CommonName, name);
+        }
+        params.subject_alt_names = names.iter().map(Name::to_san).collect::<anyhow::Result<_>>()?;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let leaf = params.signed_by(&key, &self.issuer)?;
+        let mut chain = vec![leaf.der().clone()];
+        chain.extend(self.chain.iter().cloned());
+        Ok(Identity { chain, key: PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)? })
+    }
+}
+
+/// A certificate with what it was signed by, and its key.
+#[derive(Debug)]
+pub struct Identity {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+}
+
+/// A subject alternative name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// URI.
+    Uri(String),
+    /// DNS name.
+    Dns(String),
+    /// E-mail address.
+    Email(String),
+    /// IP address.
+    Ip(std::net::IpAddr),
+    /// otherName: a user principal name.
+    Other(String),
+}
+
+impl Name {
+    fn to_san(&self) -> anyhow::Result<SanType> {
+        let ascii = |text: &str| Ia5String::try_from(text);
+        Ok(match self {
+            Self::Uri(text) => SanType::URI(ascii(text)?),
+            Self::Dns(text) => SanType::DnsName(ascii(text)?),
+            Self::Email(text) => SanType::Rfc822Name(ascii(text)?),
+            Self::Ip(address) => SanType::IpAddress(*address),
+            Self::Other(text) => SanType::OtherName((vec![1, 3, 6, 1, 4, 1, 311, 20, 2, 3], text.clone().into())),
+        })
+    }
+}
+
+fn authority(organization: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, organization);
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+fn generate(key: Key) -> anyhow::Result<KeyPair> {
+    match key {
+        Key::Ec => Ok(KeyPair::generate()?),
+        // ring makes no RSA keys.
+        Key::Rsa => {
+            let output = Command::new("openssl").args(["genrsa", "2048"]).output()?;
+            ensure!(output.status.success(), "openssl genrsa: {}", String::from_utf8_lossy(&output.stderr));
+            Ok(KeyPair::from_pem(std::str::from_utf8(&output.stdout)?)?)
+        }
     }
 }

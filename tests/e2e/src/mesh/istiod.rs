@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use serde_json::{Value, json};
 
-use super::ca::Root;
+use super::ca::Authority;
 use super::container::within;
 use super::http;
 use super::network::Host;
@@ -40,7 +40,7 @@ impl Istiod {
         cluster.apply(&[config_map]).await
     }
 
-    pub(super) fn start(cluster: &Cluster, host: Host, root: &Root) -> anyhow::Result<Self> {
+    pub(super) fn start(cluster: &Cluster, host: Host, root: &Authority) -> anyhow::Result<Self> {
         let folder = cluster.server.scratch().data().join("istiod");
         let authority = folder.join("etc/cacerts");
         fs::create_dir_all(&authority)?;

@@ -8,16 +8,18 @@ mod istiod;
 mod network;
 mod proxy;
 mod side;
+mod tls;
 mod workload;
 
 use std::rc::Rc;
 
-pub use self::ca::Root;
+pub use self::ca::{Authority, Identity, Key, Name};
 pub use self::istiod::Istiod;
 pub use self::network::Host;
 use self::network::Network;
 pub use self::proxy::Proxy;
 pub use self::side::{Gateway, Side};
+pub use self::tls::Client;
 pub use self::workload::{Load, Workload};
 use crate::bench::{self, Bench, Istio, Timeline};
 
@@ -39,12 +41,24 @@ pub struct Mesh<'a> {
 /// # Errors
 /// Those of the scenario, and whatever cannot be brought up.
 pub async fn scenario(name: &str, body: impl AsyncFnOnce(&mut Mesh<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    scenario_with(name, Key::Ec, body).await
+}
+
+/// As [`scenario`], with a root of this kind in B.
+pub async fn scenario_with(
+    name: &str,
+    key: Key,
+    body: impl AsyncFnOnce(&mut Mesh<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     bench::with_clusters(&format!("mesh-{name}"), Istio::Real, async |bench| {
         let Bench { a, b, timeline, .. } = bench;
         let network = Rc::new(Network::new()?);
         let [range_a, range_b] = RANGES;
-        let (a, b) =
-            tokio::try_join!(Side::start(a, network.clone(), range_a), Side::start(b, network.clone(), range_b))?;
+        let (root_a, root_b) = (Authority::root(&a.domain, Key::Ec)?, Authority::root(&b.domain, key)?);
+        let (a, b) = tokio::try_join!(
+            Side::start(a, network.clone(), range_a, root_a),
+            Side::start(b, network.clone(), range_b, root_b)
+        )?;
         timeline.seen("istiod runs in both");
         let mut mesh = Mesh { a, b, timeline };
         let result = body(&mut mesh).await;

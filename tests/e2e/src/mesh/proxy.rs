@@ -110,7 +110,7 @@ impl Proxy {
 
     /// Files with Envoy's configuration and state; what cannot be had is left out.
     pub(super) async fn dump(&self, logs: &Path) {
-        for what in ["config_dump", "clusters", "listeners", "stats"] {
+        for what in ["certs", "config_dump", "clusters", "listeners", "stats"] {
             if let Ok(said) = self.admin(&format!("/{what}")).await {
                 fs::write(logs.join(format!("{}.{what}", self.name)), said).ok();
             }

@@ -1,6 +1,7 @@
 //! A cluster of the bench with the mesh in it: istiod, the gateways that the module's `DaemonSet` asks for, workloads.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams, PostParams};
 use serde_json::{Value, json};
 
-use super::ca::Root;
+use super::ca::Authority;
 use super::istiod::Istiod;
 use super::network::{Host, Network};
 use super::proxy::{Kind, Pod, Proxy};
@@ -30,12 +31,13 @@ pub struct Side<'a> {
     /// Its istiod.
     pub istiod: Istiod,
     /// The root that its istiod signs with.
-    pub root: Root,
+    pub root: Authority,
     /// Its gateways.
     pub gateways: Vec<Gateway>,
     network: Rc<Network>,
     range: [u8; 3],
     hosts: u8,
+    program: PathBuf,
     workloads: Vec<Rc<Workload>>,
 }
 
@@ -49,15 +51,30 @@ pub struct Gateway {
 
 impl<'a> Side<'a> {
     /// Starts istiod.
-    pub(super) async fn start(cluster: &'a mut Cluster, network: Rc<Network>, range: [u8; 3]) -> anyhow::Result<Self> {
-        let root = Root::new(&cluster.domain)?;
+    pub(super) async fn start(
+        cluster: &'a mut Cluster,
+        network: Rc<Network>,
+        range: [u8; 3],
+        root: Authority,
+    ) -> anyhow::Result<Self> {
         let host = network.add(address(range, ISTIOD))?;
         host.room.show(cluster.server.url().rsplit(':').next().context("no port")?.parse()?).await?;
         Istiod::prepare(cluster, &host).await?;
         add_node(cluster, 0).await?;
+        let program = program("workload", &cluster.server.scratch().data())?;
         let mut istiod = Istiod::start(cluster, host, &root)?;
         istiod.ready().await?;
-        Ok(Self { cluster, istiod, root, gateways: Vec::new(), network, range, hosts: 0, workloads: Vec::new() })
+        Ok(Self {
+            cluster,
+            istiod,
+            root,
+            gateways: Vec::new(),
+            network,
+            range,
+            hosts: 0,
+            program,
+            workloads: Vec::new(),
+        })
     }
 
     /// A host with nothing on it.
@@ -69,9 +86,9 @@ impl<'a> Side<'a> {
     /// Runs an app.
     pub async fn run(&mut self, namespace: &str, name: &str) -> anyhow::Result<Rc<Workload>> {
         let host = self.host()?;
-        let program = program("workload", &self.cluster.server.scratch().data())?;
         let istiod = address(self.range, ISTIOD).to_string();
-        let workload = Rc::new(Workload::start(self.cluster, &istiod, host, (namespace, name), program).await?);
+        let workload =
+            Rc::new(Workload::start(self.cluster, &istiod, host, (namespace, name), self.program.clone()).await?);
         self.workloads.push(workload.clone());
         Ok(workload)
     }

@@ -2,4 +2,6 @@
 
 mod given;
 
+mod confinement;
 mod request;
+mod unlabelled;

@@ -1,0 +1,76 @@
+//! What A's app `shop/cart` opens to whom: AuthorizationPolicies of every kind, each for a path of its own.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, bail, ensure};
+use istio_federation_e2e::mesh::{Client, Host, Identity, Side};
+use serde_json::{Value, json};
+
+/// The doors that are for A's `pay` alone. The last is shut for identities of B, and open to all others.
+pub(crate) const DOORS: [&str; 5] = ["exact", "prefix", "suffix", "namespace", "not-b"];
+
+pub(crate) async fn hang(a: &Side<'_>) -> Result<()> {
+    let to = |path: &str| json!([{"operation": {"paths": [format!("/{path}")]}}]);
+    let rule = |path: &str, source: Value| json!({"from": [{"source": source}], "to": to(path)});
+    let policy = |name: &str, action: &str, rules: Value| {
+        json!({
+            "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
+            "metadata": {"name": name, "namespace": "shop"}, "spec": {"action": action, "rules": rules},
+        })
+    };
+    let allow = json!([
+        {"to": to("any")},
+        {"to": to("not-b")},
+        rule("exact", json!({"principals": ["cluster-a.local/ns/pay/sa/pay"]})),
+        rule("prefix", json!({"principals": ["cluster-a.local/*"]})),
+        rule("suffix", json!({"principals": ["*cluster-a.local/ns/pay/sa/pay"]})),
+        rule("namespace", json!({"namespaces": ["pay"], "trustDomains": ["cluster-a.local"]})),
+    ]);
+    let deny = json!([rule("not-b", json!({"principals": ["cluster-b.local/*"]}))]);
+    a.cluster.apply(&[policy("doors", "ALLOW", allow), policy("not-b", "DENY", deny)]).await
+}
+
+/// What became of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// No connection: why, as the client heard it.
+    Refused(String),
+    /// A connection, and not even the door for everybody is open.
+    Denied,
+    /// What the app read of its client, and which doors were open.
+    Seen(String, Vec<&'static str>),
+}
+
+/// Tries all doors.
+pub(crate) async fn knock(host: &Host, to: SocketAddr, sni: &str, identity: &Identity) -> Result<Outcome> {
+    let (mut client, (status, body)) = match first(host, to, sni, identity).await {
+        Ok(first) => first,
+        Err(why) => return Ok(Outcome::Refused(format!("{why:#}"))),
+    };
+    if status == 403 {
+        return Ok(Outcome::Denied);
+    }
+    ensure!(status == 200, "HTTP status {status}: {body}");
+    let said: Value = serde_json::from_str(&body)?;
+    let mut open = Vec::new();
+    for door in DOORS {
+        if opens(&mut client, door).await? {
+            open.push(door);
+        }
+    }
+    Ok(Outcome::Seen(said["client"].as_str().unwrap_or_default().to_owned(), open))
+}
+
+async fn opens(client: &mut Client, door: &str) -> Result<bool> {
+    match client.get(&format!("/{door}")).await.with_context(|| format!("door {door}"))?.0 {
+        200 => Ok(true),
+        403 => Ok(false),
+        other => bail!("door {door}: HTTP status {other}"),
+    }
+}
+
+async fn first(host: &Host, to: SocketAddr, sni: &str, identity: &Identity) -> Result<(Client, (u16, String))> {
+    let mut client = Client::connect(host, to, sni, identity).await?;
+    let answer = client.get("/any").await?;
+    Ok((client, answer))
+}
