@@ -20,6 +20,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs one Deployment, one replica, on one cluster.
 pub struct Kubelet {
+    /// Where it runs.
+    pub(crate) room: Room,
     state: Arc<Mutex<State>>,
 }
 
@@ -60,7 +62,7 @@ impl Kubelet {
                 tokio::time::sleep(PAUSE).await;
             }
         });
-        Ok(Self { state })
+        Ok(Self { room: room.clone(), state })
     }
 
     /// SIGKILL; it is not started again before [`Kubelet::release`].

@@ -11,6 +11,7 @@ use kube::api::{Api, ListParams, PostParams};
 use serde_json::{Value, json};
 
 use super::ca::Authority;
+use super::http;
 use super::istiod::Istiod;
 use super::network::{Host, Network};
 use super::proxy::{Kind, Pod, Proxy};
@@ -19,6 +20,8 @@ use crate::bench::{Cluster, MODULE_NAMESPACE, program};
 use crate::until;
 
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Port of the exporter, as the chart has it.
+const EXPORTER_METRICS: u16 = 8081;
 /// Last byte of addresses.
 const ISTIOD: u8 = 2;
 const FIRST_GATEWAY: u8 = 10;
@@ -91,6 +94,13 @@ impl<'a> Side<'a> {
             Rc::new(Workload::start(self.cluster, &istiod, host, (namespace, name), self.program.clone()).await?);
         self.workloads.push(workload.clone());
         Ok(workload)
+    }
+
+    /// How many services its exporter offers at the moment.
+    pub async fn exported(&self) -> anyhow::Result<usize> {
+        let (_, metrics) = http::get(&self.cluster.kubelet.room, EXPORTER_METRICS, "/metrics").await?;
+        let line = metrics.lines().find_map(|line| line.strip_prefix("d8_istio_metadata_exporter_exported_services "));
+        Ok(line.context("no such metric")?.parse()?)
     }
 
     /// Leaves among the logs what the proxies are told and what became of it.

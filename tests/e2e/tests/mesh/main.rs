@@ -3,5 +3,6 @@
 mod given;
 
 mod confinement;
+mod label;
 mod request;
 mod unlabelled;
