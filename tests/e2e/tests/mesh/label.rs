@@ -31,11 +31,11 @@ async fn a_label_becomes_a_request() -> Result<()> {
         for round in 1..=if std::env::var_os("E2E_LONG").is_some() { 50 } else { 10 } {
             let name = format!("new-{round:02}");
             let (host, count) = (format!("{name}.xyz.svc.cluster-b.local"), before + round);
-            let mut exported = service("xyz", &name, true);
-            exported["spec"]["selector"]["app"] = "bar".into();
+            let mut added = service("xyz", &name, true);
+            added["spec"]["selector"]["app"] = "bar".into();
             timeline.cause(format!("B exports {name}"));
             let cause = Instant::now();
-            b.cluster.apply(&[exported]).await?;
+            b.cluster.apply(&[added]).await?;
             let exporter = until("the document has it", PATIENCE, async || {
                 let exported = b.exported().await?;
                 ensure!(exported == count, "{exported}");

@@ -84,7 +84,7 @@ const DNS: u8 = 0x82;
 const URI: u8 = 0x86;
 const IP: u8 = 0x87;
 
-/// NameConstraints (RFC 5280, 4.2.1.10).
+/// `NameConstraints` (RFC 5280, 4.2.1.10).
 fn constraints(anchor: Anchor) -> Vec<u8> {
     let subtree = |kind: u8, name: &[u8]| der(0x30, &der(kind, name));
     let mut permitted = Vec::new();
