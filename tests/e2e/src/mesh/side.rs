@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
+use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::ca::Authority;
@@ -17,7 +18,7 @@ use super::network::{Host, Network};
 use super::proxy::{Kind, Pod, Proxy};
 use super::workload::{Workload, runs};
 use crate::bench::{Cluster, MODULE_NAMESPACE, program};
-use crate::until;
+use crate::{Component, until};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Port of the exporter, as the chart has it.
@@ -101,6 +102,22 @@ impl<'a> Side<'a> {
         let (_, metrics) = http::get(&self.cluster.kubelet.room, EXPORTER_METRICS, "/metrics").await?;
         let line = metrics.lines().find_map(|line| line.strip_prefix("d8_istio_metadata_exporter_exported_services "));
         Ok(line.context("no such metric")?.parse()?)
+    }
+
+    /// Runs an app outside of the mesh.
+    pub fn run_outside(&mut self, name: &str) -> anyhow::Result<(Host, Component)> {
+        let host = self.host()?;
+        let app = Workload::bare(self.cluster, &host, name, self.program.clone())?;
+        Ok((host, app))
+    }
+
+    /// Where its load balancer is, from now on.
+    pub async fn balance(&self, addresses: &[Ipv4Addr]) -> anyhow::Result<()> {
+        let services: Api<Service> = Api::namespaced(self.cluster.client.clone(), MODULE_NAMESPACE);
+        let ingress: Vec<_> = addresses.iter().map(|address| json!({"ip": address.to_string()})).collect();
+        let status = Patch::Merge(json!({"status": {"loadBalancer": {"ingress": ingress}}}));
+        services.patch_status("ingressgateway", &PatchParams::default(), &status).await?;
+        Ok(())
     }
 
     /// Leaves among the logs what the proxies are told and what became of it.

@@ -79,6 +79,15 @@ impl Workload {
         Ok(Self { host, sidecar, files, _app: app })
     }
 
+    /// Runs the app alone: no Pod, no sidecar.
+    pub(super) fn bare(cluster: &Cluster, host: &Host, name: &str, program: PathBuf) -> anyhow::Result<Component> {
+        let scratch = cluster.server.scratch();
+        let (home, logs) = (scratch.data().join(name), scratch.logs());
+        std::fs::create_dir_all(&home)?;
+        let files = Files { name: name.to_owned(), home, program, logs };
+        Component::start(name, &files.logs, command(host, &files, &["serve", name]))
+    }
+
     /// `GET /` by the app: status and body.
     pub async fn get(&self, address: &str) -> anyhow::Result<String> {
         self.call(&["get", address]).await

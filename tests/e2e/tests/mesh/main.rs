@@ -2,6 +2,7 @@
 
 mod given;
 
+mod authorization;
 mod confinement;
 mod label;
 mod request;
