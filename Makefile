@@ -31,10 +31,10 @@ e2e: e2e-tools e2e-tools-operators
 	$(MAKE) scenarios
 
 # Two real clusters, an operator with the module in each: a stand-in, or the real one of ADDON_OPERATOR=/path. It needs root, for network
-# namespaces. SCENARIO=name runs one file of tests/e2e/tests/scenarios. Two scenarios run at once: most of their time is waiting for the
+# namespaces. SCENARIO=name runs one file of tests/e2e/tests/scenarios. Three scenarios run at once: most of their time is waiting for the
 # next tick of a schedule. Programs are built with the test, so that all is built once.
 E2E = --locked --package istio-federation --package istio-federation-e2e --all-features
-AT_ONCE = 2
+AT_ONCE = 3
 scenarios: e2e-tools e2e-tools-operators
 	$(CARGO) build --locked --package istio-federation-hooks
 	$(CARGO) build $(E2E) --bins --test scenarios
