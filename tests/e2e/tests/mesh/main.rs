@@ -4,6 +4,8 @@ mod given;
 
 mod authorization;
 mod confinement;
+mod end_of_trust;
 mod label;
+mod ports;
 mod request;
 mod unlabelled;
