@@ -30,12 +30,15 @@ impl Module {
         Ok(Self { repository: REPOSITORY.into(), hooks })
     }
 
-    /// As it was before the last commit that changed it, or at the commit that `PREVIOUS` names. Its hooks are built where that was
-    /// not done before.
-    pub fn previous() -> anyhow::Result<(String, Self)> {
+    /// As it was before the last commit that changed it, or at the commit that `PREVIOUS` names; `None` where there is no such
+    /// commit, as in a shallow clone. Its hooks are built where that was not done before.
+    pub fn previous() -> anyhow::Result<Option<(String, Self)>> {
         let commit = match std::env::var("PREVIOUS") {
             Ok(named) => output(git().args(["rev-parse", "--short", &named]))?,
-            Err(_) => before_last_change()?,
+            Err(_) => match before_last_change() {
+                Ok(commit) => commit,
+                Err(_) => return Ok(None),
+            },
         };
         let all = Path::new(REPOSITORY).join("target/e2e-previous");
         let repository = all.join(&commit);
@@ -52,7 +55,7 @@ impl Module {
             output(build.args(["build", "--locked", "--package", HOOKS]))?;
             fs::rename(target.join("debug").join(HOOKS), &hooks)?;
         }
-        Ok((commit, Self { repository, hooks }))
+        Ok(Some((commit, Self { repository, hooks })))
     }
 
     /// Makes its folder in `modules`, in the place of another version of it.
