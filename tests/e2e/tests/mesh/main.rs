@@ -8,4 +8,5 @@ mod end_of_trust;
 mod label;
 mod ports;
 mod request;
+mod resilience;
 mod unlabelled;
