@@ -1,6 +1,7 @@
 //! istiod of one cluster, with a root of its own.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Istiod {
     component: Component,
     host: Host,
+    folder: PathBuf,
 }
 
 impl Istiod {
@@ -42,23 +44,14 @@ impl Istiod {
 
     pub(super) fn start(cluster: &Cluster, host: Host, root: &Authority) -> anyhow::Result<Self> {
         let folder = cluster.server.scratch().data().join("istiod");
-        let authority = folder.join("etc/cacerts");
-        fs::create_dir_all(&authority)?;
-        for (name, text) in [
-            ("ca-cert.pem", root.pem()),
-            ("ca-key.pem", root.key_pem()),
-            ("cert-chain.pem", root.pem()),
-            ("root-cert.pem", root.pem()),
-        ] {
-            fs::write(authority.join(name), text)?;
-        }
+        write(&folder, root, &root.pem())?;
         let mut command = within(&host.room);
-        command.arg(Tools::istio()?.join("bin/pilot-discovery")).arg("discovery").current_dir(folder);
+        command.arg(Tools::istio()?.join("bin/pilot-discovery")).arg("discovery").current_dir(&folder);
         command.arg("--kubeconfig").arg(cluster.server.kubeconfig()).args(["--domain", &cluster.domain]);
         command.args(["--monitoringAddr", ":15014", "--ctrlz_port", "0"]);
         environment(&mut command, cluster, &host);
         let component = Component::start("istiod", &cluster.server.scratch().logs(), command)?;
-        Ok(Self { component, host })
+        Ok(Self { component, host, folder })
     }
 
     /// Waits until it serves.
@@ -71,6 +64,13 @@ impl Istiod {
                 Ok(())
             })
             .await
+    }
+
+    /// Starts it again with another CA, and these roots to publish.
+    pub async fn change(&mut self, authority: &Authority, roots: &str) -> anyhow::Result<()> {
+        self.kill();
+        write(&self.folder, authority, roots)?;
+        self.start_again().await
     }
 
     /// SIGKILL.
@@ -100,6 +100,21 @@ impl Istiod {
         ensure!(status == 200, "{path}: {status} {body}");
         Ok(serde_json::from_str(&body)?)
     }
+}
+
+/// The files of a plugged-in CA that is a root.
+fn write(folder: &Path, authority: &Authority, roots: &str) -> anyhow::Result<()> {
+    let folder = folder.join("etc/cacerts");
+    fs::create_dir_all(&folder)?;
+    for (name, text) in [
+        ("ca-cert.pem", authority.pem().as_str()),
+        ("ca-key.pem", &authority.key_pem()),
+        ("cert-chain.pem", &authority.pem()),
+        ("root-cert.pem", roots),
+    ] {
+        fs::write(folder.join(name), text)?;
+    }
+    Ok(())
 }
 
 fn environment(command: &mut Command, cluster: &Cluster, host: &Host) {

@@ -23,6 +23,8 @@ const USER: u32 = 1337;
 const ADMIN: u16 = 15000;
 /// Where pilot-agent says whether all is ready.
 const STATUS: u16 = 15020;
+/// The roots of its mesh, in its folder.
+const ROOTS: &str = "var/run/secrets/istio/root-cert.pem";
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Longer than any run.
 const TOKEN: i64 = 12 * 60 * 60;
@@ -32,6 +34,7 @@ pub struct Proxy {
     name: String,
     component: Component,
     host: Host,
+    home: PathBuf,
 }
 
 /// What kind of proxy it is.
@@ -75,7 +78,7 @@ impl Proxy {
         let command = container.command(&[agent, "proxy", role, "--domain", &domain, template]);
         let name = format!("{}.{}", pod.namespace, pod.name);
         let component = Component::start(&name, &cluster.server.scratch().logs(), command)?;
-        Ok(Self { name, component, host })
+        Ok(Self { name, component, host, home })
     }
 
     /// Waits until it has its certificates and its configuration.
@@ -88,6 +91,11 @@ impl Proxy {
                 Ok(())
             })
             .await
+    }
+
+    /// Brings it the roots that istiod publishes, as a kubelet does after a change.
+    pub fn bring_roots(&self, roots: &str) -> anyhow::Result<()> {
+        Ok(fs::write(self.home.join(ROOTS), roots)?)
     }
 
     /// SIGKILL, for Envoy as well.
@@ -166,7 +174,7 @@ async fn home(cluster: &Cluster, pod: &Pod<'_>) -> anyhow::Result<PathBuf> {
         let roots = roots.get("istio-ca-root-cert").await?;
         roots.data.and_then(|mut data| data.remove("root-cert.pem")).context("no root-cert.pem")
     });
-    fs::write(istio.join("root-cert.pem"), root.await?)?;
+    fs::write(home.join(ROOTS), root.await?)?;
     own(&home)?;
     Ok(home)
 }
@@ -204,6 +212,8 @@ fn environment(cluster: &Cluster, istiod: &str, host: &Host, kind: Kind, pod: &P
         ("PROXY_CONFIG", config.to_string()),
         // What the module asks of proxies.
         ("PROXY_CONFIG_XDS_AGENT", "true".to_owned()),
+        // So short that a run sees certificates renewed.
+        ("SECRET_TTL", "90s".to_owned()),
     ];
     match kind {
         Kind::Sidecar => environment.push(("ISTIO_META_DNS_CAPTURE", "true".to_owned())),

@@ -3,6 +3,7 @@
 mod given;
 
 mod authorization;
+mod bad_anchors;
 mod confinement;
 mod end_of_trust;
 mod label;
