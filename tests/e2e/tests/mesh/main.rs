@@ -10,4 +10,5 @@ mod label;
 mod ports;
 mod request;
 mod resilience;
+mod rotation;
 mod unlabelled;

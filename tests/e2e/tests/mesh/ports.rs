@@ -1,6 +1,7 @@
 //! An imported TCP port takes nothing but its own host's traffic.
 
 use anyhow::{Result, ensure};
+use istio_federation_e2e::bench::MODULE_NAMESPACE;
 use istio_federation_e2e::mesh::{Mesh, scenario};
 use serde_json::json;
 
@@ -39,6 +40,15 @@ async fn an_imported_port_takes_its_own_hosts_traffic_alone() -> Result<()> {
             timeline.seen(format!("{}: {answer}", call.join(" ")));
             ensure!(answer.contains(wanted), "{}: {answer}", call.join(" "));
         }
+
+        timeline.cause("negative control: somebody takes the address of bar away, with nobody there to repair it");
+        a.cluster.operator.kill();
+        let id = ("networking.istio.io/v1", "ServiceEntry", MODULE_NAMESPACE, "bar.xyz.svc.cluster-b.local");
+        // Newer istiods give one of their own, unless they are told not to.
+        let labels = json!({"networking.istio.io/enable-autoallocate-ip": "false"});
+        a.cluster.patch(id, &json!({"metadata": {"labels": labels}, "spec": {"addresses": null}})).await?;
+        let answer = answers(&apps.cart, &["tcp", &format!("{outside}:5000"), "hello"], "bar heard hello").await?;
+        timeline.seen(format!("tcp {outside}:5000 hello: {answer}"));
         Ok(())
     })
     .await
