@@ -82,11 +82,14 @@ async fn a_hundred_peers_fit_and_no_stray_file_is_stored() -> Result<()> {
     install_crds(&client).await?;
     let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     apply(&client, &["operator", "d8-istio"].map(namespace)).await?;
-    Helm::on(&server)?.upgrade("istio", "operator", &root(), &values()?).await?;
+    // What an operator gets, where it has been made; it holds what the tree holds, but for what Helm is told to leave out.
+    let package = root().join("target/package/istio");
+    let chart = if package.join("Chart.yaml").exists() { package } else { root() };
+    Helm::on(&server)?.upgrade("istio", "operator", &chart, &values()?).await?;
 
     let secret = Api::<Secret>::namespaced(client, "operator").get("sh.helm.release.v1.istio.v1").await?;
     let stored = secret.data.context("no data")?.remove("release").context("no release")?.0;
-    println!("a release of {PEERS} peers takes {} of {} bytes", stored.len(), 1024 * 1024);
+    println!("a release of {PEERS} peers takes {} of {} bytes (chart: {})", stored.len(), 1024 * 1024, chart.display());
     ensure!(stored.len() < LIMIT, "{} bytes for {PEERS} peers", stored.len());
 
     let release = unpacked(&stored)?;
