@@ -30,6 +30,8 @@ const ALPN: &[u8] = b"istio";
 pub struct Client {
     sender: SendRequest<Empty<Bytes>>,
     connection: JoinHandle<hyper::Result<()>>,
+    /// The certificate that the server showed: DER.
+    pub server: Vec<u8>,
 }
 
 impl Client {
@@ -45,8 +47,10 @@ impl Client {
         let name = ServerName::try_from(sni.to_owned())?;
         let stream = timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, stream)).await;
         let stream = stream.context("no end of the TLS handshake")?.context("TLS handshake")?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        let server = shown.context("the server shows no certificate")?.to_vec();
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, connection: tokio::spawn(connection) })
+        Ok(Self { sender, connection: tokio::spawn(connection), server })
     }
 
     /// Status and body.

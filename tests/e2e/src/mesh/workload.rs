@@ -104,9 +104,18 @@ impl Workload {
         Ok(said(&output.stdout))
     }
 
-    /// Lets the app call again and again, each time on a connection of its own.
+    /// Lets the app call again and again, each time on a connection of its own. Between proxies connections of HTTP are used again.
     pub fn load(&self, address: &str) -> anyhow::Result<Load> {
-        let command = command(&self.host, &self.files, &["load", address]);
+        self.load_with(address, &["load", address])
+    }
+
+    /// The same over TCP, for which proxies make a new connection each time.
+    pub fn load_tcp(&self, address: &str) -> anyhow::Result<Load> {
+        self.load_with(address, &["load", "--tcp", address])
+    }
+
+    fn load_with(&self, address: &str, args: &[&str]) -> anyhow::Result<Load> {
+        let command = command(&self.host, &self.files, args);
         let name = format!("{}.load.{address}", self.files.name);
         Ok(Load { component: Component::start(&name, &self.files.logs, command)?, read: 0 })
     }

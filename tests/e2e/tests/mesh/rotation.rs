@@ -1,26 +1,30 @@
 //! B changes its root: old and new, then the new one signs, then the new one alone. Under constant new connections no call fails.
 
+use std::net::SocketAddr;
+
 use anyhow::{Result, ensure};
 use istio_federation_e2e::bench::MODULE_NAMESPACE;
-use istio_federation_e2e::mesh::{Authority, Key, Load, Mesh, Side, Workload, scenario};
+use istio_federation_e2e::mesh::{Authority, Client, Key, Load, Mesh, Name, Side, Workload, scenario};
 use istio_federation_e2e::until;
 use serde_json::Value;
 
 use crate::given::{PATIENCE, answers, federated};
 
-const CART: &str = "cart.shop.svc.cluster-a.local:80";
-const BAR: &str = "bar.xyz.svc.cluster-b.local:80";
+const CART: &str = "cart.shop.svc.cluster-a.local";
+const BAR: &str = "bar.xyz.svc.cluster-b.local";
+/// Organization of the new root, which stands as issuer in what it signs.
+const NEW: &str = "cluster-b.local, the new one";
 
 #[tokio::test]
 async fn a_root_is_changed_without_a_failed_request() -> Result<()> {
     scenario("rotation", async |mesh| {
         let apps = federated(mesh).await?;
         let Mesh { a, b, timeline } = mesh;
-        answers(&apps.cart, &["get", BAR], "200 ").await?;
-        answers(&apps.bar, &["get", CART], "200 ").await?;
-        let mut loads = [apps.cart.load(BAR)?, apps.bar.load(CART)?];
+        answers(&apps.cart, &["tcp", &format!("{BAR}:5000"), "hello"], "heard").await?;
+        answers(&apps.bar, &["tcp", &format!("{CART}:5000"), "hello"], "heard").await?;
+        let mut loads = [apps.cart.load_tcp(&format!("{BAR}:5000"))?, apps.bar.load_tcp(&format!("{CART}:5000"))?];
         unharmed(&mut loads).await?;
-        let new = Authority::root("cluster-b.local, the new one", Key::Ec)?;
+        let new = Authority::root(NEW, Key::Ec)?;
         let both = format!("{}{}", b.root.pem(), new.pem());
 
         timeline.cause("B publishes its new root beside the old one, which still signs");
@@ -40,10 +44,12 @@ async fn a_root_is_changed_without_a_failed_request() -> Result<()> {
 
         timeline.cause("the new root signs");
         b.istiod.change(&new, &both).await?;
-        let old = client(&apps.bar).await?;
-        until("B's app has a new certificate", PATIENCE * 2, async || {
-            let now = client(&apps.bar).await?;
-            ensure!(now != old, "still {now}");
+        let cart = a.root.sign(&[Name::Uri("spiffe://cluster-a.local/ns/shop/sa/cart".to_owned())], None)?;
+        let (host, bar) = (a.host()?, SocketAddr::from((apps.bar.host.address, 8080)));
+        until("B's app has a certificate that the new root signed", PATIENCE * 2, async || {
+            let client = Client::connect(&host, bar, &format!("outbound_.80_._.{BAR}"), &cart).await?;
+            let is_new = client.server.windows(NEW.len()).any(|bytes| bytes == NEW.as_bytes());
+            ensure!(is_new, "not yet");
             Ok::<_, anyhow::Error>(())
         })
         .await?;
@@ -74,11 +80,6 @@ async fn anchors(app: &Workload) -> Result<usize> {
     let said: Value = serde_json::from_str(&app.sidecar.admin("/certs").await?)?;
     let used = said["certificates"].as_array().into_iter().flatten();
     Ok(used.map(|used| used["ca_cert"].as_array().map_or(0, Vec::len)).max().unwrap_or(0))
-}
-
-/// Whom A's app sees: the certificate's hash is part of it.
-async fn client(app: &Workload) -> Result<String> {
-    app.get(CART).await
 }
 
 async fn unharmed(loads: &mut [Load]) -> Result<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::call;
 
-pub(super) async fn load(address: &str, pause: Duration) -> anyhow::Result<()> {
+pub(super) async fn load(address: &str, pause: Duration, is_tcp: bool) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(pause);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -13,8 +13,9 @@ pub(super) async fn load(address: &str, pause: Duration) -> anyhow::Result<()> {
         let address = address.to_owned();
         // One that hangs does not hold up the next ones.
         tokio::spawn(async move {
-            let line = match call::get(&address, "/").await {
-                Ok(answer) if answer.starts_with("200 ") => "ok".to_owned(),
+            let answer = if is_tcp { call::tcp(&address, "hello").await } else { call::get(&address, "/").await };
+            let line = match answer {
+                Ok(answer) if answer.starts_with("200 ") || is_tcp => "ok".to_owned(),
                 Ok(answer) => format!("failed: {answer}"),
                 Err(why) => format!("failed: {why:#}"),
             };

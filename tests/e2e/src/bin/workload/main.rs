@@ -46,6 +46,9 @@ enum Command {
         /// Milliseconds between two.
         #[arg(long, default_value_t = 20)]
         every: u64,
+        /// Lines over TCP instead: the proxies open a connection for each.
+        #[arg(long)]
+        tcp: bool,
     },
 }
 
@@ -54,7 +57,9 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     let answer = match Cli::parse().command {
         Command::Serve { name } => return serve::serve(&name).await,
-        Command::Load { address, every } => return load::load(&address, std::time::Duration::from_millis(every)).await,
+        Command::Load { address, every, tcp } => {
+            return load::load(&address, std::time::Duration::from_millis(every), tcp).await;
+        }
         Command::Get { address, path } => call::get(&address, &path).await?,
         Command::Grpc { address } => call::grpc(&address).await?,
         Command::Tcp { address, line } => call::tcp(&address, &line).await?,
