@@ -1,5 +1,6 @@
 //! Whatever happens beside the data path costs no request: exporter, istiod and operator die and come back, B's gateway moves. Of two
-//! gateways one dies: what that costs is counted.
+//! gateways one dies while it is published: what that costs HTTP is counted. Connections of plain TCP, which nobody tries again, fail
+//! there as long as it is published: nothing takes it out of the mesh's view.
 
 use std::collections::BTreeMap;
 
