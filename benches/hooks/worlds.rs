@@ -215,7 +215,8 @@ pub(crate) fn large(peers: usize) -> Result<World, Box<dyn Error>> {
     let document = cache.and_then(|cache| cache.private.as_mut()).ok_or("a federation without cache")?;
     document.public_services[500].ports[0].port = 81;
     let contexts = contexts(&federations, &entries)?;
-    let large = ["federation_discovery", "imported_services"].map(|hook| (hook, contexts[hook].to_string()));
+    let readers = ["federation_discovery", "federation_merge", "imported_services", "trust_anchors"];
+    let large = readers.map(|hook| (hook, contexts[hook].to_string()));
     Ok(World { contexts: BTreeMap::from(large), values: values().to_string() })
 }
 
