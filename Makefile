@@ -8,6 +8,8 @@ MUSL ?= $(shell uname -m)-unknown-linux-musl
 # `dev` is built faster.
 PROFILE ?= release
 PACKAGE = target/package
+# Where cargo puts what it builds with $(PROFILE).
+STATIC = target/$(MUSL)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 .PHONY: demo test test-module e2e e2e-long scenarios mesh e2e-tools e2e-tools-operators e2e-tools-mesh lint deny advisories generate bench bench-exporter package dmt
 
@@ -95,8 +97,8 @@ package:
 	mkdir -p $(PACKAGE)/istio/hooks $(PACKAGE)/images
 	cp -R Chart.yaml LICENSE module.yaml .helmignore enabled crds docs monitoring openapi templates $(PACKAGE)/istio
 	cp -R images/metadata-exporter $(PACKAGE)/images
-	install -m 755 target/$(MUSL)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/istio-federation-hooks $(PACKAGE)/istio/hooks
-	install -m 755 target/$(MUSL)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/istio-federation $(PACKAGE)/images/metadata-exporter
+	install -m 755 $(STATIC)/istio-federation-hooks $(PACKAGE)/istio/hooks
+	install -m 755 $(STATIC)/istio-federation $(PACKAGE)/images/metadata-exporter
 	$(CARGO) test --locked --test package -- --ignored
 
 # Deckhouse's linter of modules, where there is one: DMT=/path/to/dmt.

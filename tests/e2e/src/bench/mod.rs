@@ -58,6 +58,12 @@ fn plan(index: usize, domain: Option<&str>, istio: Istio) -> Plan {
     Plan { name, domain, gateway, istio }
 }
 
+/// Whether there is time for everything: `make e2e-long`.
+#[must_use]
+pub fn is_long() -> bool {
+    std::env::var_os("E2E_LONG").is_some()
+}
+
 /// Runs a scenario on two fresh clusters whose operators have not started. Where it fails, logs, values and objects stay.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper::body::Bytes;
@@ -13,25 +14,19 @@ use crate::bench::Room;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Status and body.
-pub(super) async fn get(room: &Room, port: u16, path: &str) -> anyhow::Result<(u16, String)> {
-    send(room, port, Request::get(path)).await
-}
-
-/// Status and body of a POST without content.
-pub(super) async fn post(room: &Room, port: u16, path: &str) -> anyhow::Result<(u16, String)> {
-    send(room, port, Request::post(path)).await
-}
-
-async fn send(room: &Room, port: u16, request: hyper::http::request::Builder) -> anyhow::Result<(u16, String)> {
+/// The body; any status but 200 is an error.
+pub(super) async fn get(room: &Room, port: u16, path: &str) -> anyhow::Result<String> {
     let exchange = async {
         let stream = TokioIo::new(room.connect(port).await?);
         let (mut sender, connection) = http1::handshake(stream).await?;
         tokio::spawn(connection);
-        let response = sender.send_request(request.header("host", "localhost").body(Empty::<Bytes>::new())?).await?;
+        let request = Request::get(path).header("host", "localhost").body(Empty::<Bytes>::new())?;
+        let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await?.to_bytes();
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        let body = String::from_utf8_lossy(&body).into_owned();
+        ensure!(status == 200, "{path}: {status} {body}");
+        Ok(body)
     };
     timeout(PATIENCE, exchange).await?
 }

@@ -99,7 +99,7 @@ impl<'a> Side<'a> {
 
     /// How many services its exporter offers at the moment.
     pub async fn exported(&self) -> anyhow::Result<usize> {
-        let (_, metrics) = http::get(&self.cluster.kubelet.room, EXPORTER_METRICS, "/metrics").await?;
+        let metrics = http::get(&self.cluster.kubelet.room, EXPORTER_METRICS, "/metrics").await?;
         let line = metrics.lines().find_map(|line| line.strip_prefix("d8_istio_metadata_exporter_exported_services "));
         Ok(line.context("no such metric")?.parse()?)
     }

@@ -129,7 +129,7 @@ pub struct Load {
 
 impl Load {
     /// How many calls ended since the last time that somebody asked, and what was said of those that failed.
-    pub fn ended(&mut self) -> anyhow::Result<(usize, Vec<String>)> {
+    fn ended(&mut self) -> anyhow::Result<(usize, Vec<String>)> {
         self.component.check()?;
         let log = self.component.log()?;
         let new: Vec<&str> = log.lines().skip(self.read).collect();

@@ -5,9 +5,7 @@ use istio_federation_e2e::mesh::{Mesh, Workload, scenario};
 use istio_federation_e2e::until;
 use serde_json::json;
 
-use crate::given::{PATIENCE, answers, federated};
-
-const BAR: &str = "bar.xyz.svc.cluster-b.local";
+use crate::given::{BAR, PATIENCE, answers, federated};
 
 #[tokio::test]
 async fn policies_admit_and_refuse_as_written() -> Result<()> {

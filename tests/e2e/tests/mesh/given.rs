@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-use istio_federation_e2e::mesh::{Mesh, Workload};
+use anyhow::{Result, bail, ensure};
+use istio_federation_e2e::mesh::{Load, Mesh, Workload};
 use istio_federation_e2e::until;
 use serde_json::{Value, json};
 
@@ -12,6 +12,13 @@ use serde_json::{Value, json};
 pub(crate) const LABEL: &str = "federation.istio.deckhouse.io/public-service";
 /// How long it may take from a change in one cluster to what follows in the other's proxies.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Calls between two disturbances.
+pub(crate) const CALLS: usize = 100;
+/// What A calls of B.
+pub(crate) const BAR: &str = "bar.xyz.svc.cluster-b.local";
+/// What B calls of A.
+pub(crate) const CART: &str = "cart.shop.svc.cluster-a.local";
 
 /// A Service with the ports of the app.
 pub(crate) fn service(namespace: &str, name: &str, is_exported: bool) -> Value {
@@ -68,4 +75,15 @@ pub(crate) async fn answers(from: &Workload, call: &[&str], what: &str) -> Resul
         Ok::<_, anyhow::Error>(answer)
     })
     .await
+}
+
+/// Waits for 100 more calls of each load, of which none may fail; says how many there were.
+pub(crate) async fn unharmed(loads: &mut [Load]) -> Result<String> {
+    let mut all = 0;
+    for load in loads {
+        let (ended, failed) = load.next(CALLS).await?;
+        ensure!(failed.is_empty(), "{} of {ended} calls failed: {failed:?}", failed.len());
+        all += ended;
+    }
+    Ok(format!("{all} calls, all answered"))
 }

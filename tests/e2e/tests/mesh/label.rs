@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use istio_federation_e2e::bench::is_long;
 use istio_federation_e2e::mesh::{Mesh, scenario};
 use istio_federation_e2e::until;
 
@@ -28,7 +29,7 @@ async fn a_label_becomes_a_request() -> Result<()> {
         let before = b.exported().await?;
 
         let mut rounds = Vec::new();
-        for round in 1..=if std::env::var_os("E2E_LONG").is_some() { 50 } else { 10 } {
+        for round in 1..=if is_long() { 50 } else { 10 } {
             let name = format!("new-{round:02}");
             let (host, count) = (format!("{name}.xyz.svc.cluster-b.local"), before + round);
             let mut added = service("xyz", &name, true);

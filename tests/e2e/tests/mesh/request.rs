@@ -4,10 +4,7 @@
 use anyhow::{Result, ensure};
 use istio_federation_e2e::mesh::{Mesh, scenario};
 
-use crate::given::{Apps, answers, federated};
-
-const BAR: &str = "bar.xyz.svc.cluster-b.local";
-const CART: &str = "cart.shop.svc.cluster-a.local";
+use crate::given::{Apps, BAR, CART, answers, federated};
 
 #[tokio::test]
 async fn an_app_calls_one_of_the_other_cluster() -> Result<()> {

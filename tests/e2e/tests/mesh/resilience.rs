@@ -5,15 +5,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use istio_federation_e2e::mesh::{Load, Mesh, scenario};
+use istio_federation_e2e::mesh::{Mesh, scenario};
 use istio_federation_e2e::until;
 use serde_json::Value;
 
-use crate::given::{PATIENCE, answers, federated};
-
-const BAR: &str = "bar.xyz.svc.cluster-b.local";
-/// Calls between two disturbances.
-const CALLS: usize = 100;
+use crate::given::{BAR, CALLS, PATIENCE, answers, federated, unharmed};
 
 #[tokio::test]
 async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
@@ -21,7 +17,7 @@ async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
         let apps = federated(mesh).await?;
         let Mesh { a, b, timeline } = mesh;
         answers(&apps.cart, &["get", &format!("{BAR}:80")], "200 ").await?;
-        let mut load = apps.cart.load(&format!("{BAR}:80"))?;
+        let mut load = [apps.cart.load(&format!("{BAR}:80"))?];
         unharmed(&mut load).await?;
 
         timeline.cause("B's exporter is killed");
@@ -72,23 +68,16 @@ async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
         timeline.seen(unharmed(&mut load).await?);
         timeline.cause("one of them is killed");
         b.gateways[0].proxy.kill();
-        let (ended, failed) = load.next(5 * CALLS).await?;
+        let (ended, failed) = load[0].next(5 * CALLS).await?;
         timeline.seen(format!("{ended} calls, {} failed {:?}", failed.len(), failed.first()));
         // Envoy tries another gateway where it cannot connect; only what was under way may be lost.
         ensure!(failed.len() <= 5, "{} of {ended} calls failed: {failed:?}", failed.len());
-        let (ended, failed) = load.next(CALLS).await?;
+        let (ended, failed) = load[0].next(CALLS).await?;
         ensure!(failed.is_empty(), "it still costs {} of {ended} calls: {failed:?}", failed.len());
         timeline.seen("and nothing afterwards");
         Ok(())
     })
     .await
-}
-
-/// Waits for more calls, of which none may fail.
-async fn unharmed(load: &mut Load) -> Result<String> {
-    let (ended, failed) = load.next(CALLS).await?;
-    ensure!(failed.is_empty(), "{} of {ended} calls failed: {failed:?}", failed.len());
-    Ok(format!("{ended} calls, all answered"))
 }
 
 fn endpoints(entries: &BTreeMap<String, Value>) -> Result<Vec<String>> {

@@ -4,14 +4,12 @@ use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
 use istio_federation_e2e::bench::MODULE_NAMESPACE;
-use istio_federation_e2e::mesh::{Authority, Client, Key, Load, Mesh, Name, Side, Workload, scenario};
+use istio_federation_e2e::mesh::{Authority, Client, Key, Mesh, Name, Side, Workload, scenario};
 use istio_federation_e2e::until;
 use serde_json::Value;
 
-use crate::given::{PATIENCE, answers, federated};
+use crate::given::{BAR, CART, PATIENCE, answers, federated, unharmed};
 
-const CART: &str = "cart.shop.svc.cluster-a.local";
-const BAR: &str = "bar.xyz.svc.cluster-b.local";
 /// Organization of the new root, which stands as issuer in what it signs.
 const NEW: &str = "cluster-b.local, the new one";
 
@@ -80,14 +78,4 @@ async fn anchors(app: &Workload) -> Result<usize> {
     let said: Value = serde_json::from_str(&app.sidecar.admin("/certs").await?)?;
     let used = said["certificates"].as_array().into_iter().flatten();
     Ok(used.map(|used| used["ca_cert"].as_array().map_or(0, Vec::len)).max().unwrap_or(0))
-}
-
-async fn unharmed(loads: &mut [Load]) -> Result<String> {
-    let mut all = 0;
-    for load in loads {
-        let (ended, failed) = load.next(100).await?;
-        ensure!(failed.is_empty(), "{} of {ended} calls failed: {failed:?}", failed.len());
-        all += ended;
-    }
-    Ok(format!("{all} calls in both directions, all answered"))
 }

@@ -2,12 +2,8 @@
 
 use anyhow::Result;
 use istio_federation_e2e::bench::Bench;
+pub(crate) use istio_federation_e2e::bench::is_long;
 use serde_json::{Value, json};
-
-/// Whether there is time for everything: `make e2e-long`.
-pub(crate) fn is_long() -> bool {
-    std::env::var_os("E2E_LONG").is_some()
-}
 
 /// A namespace.
 pub(crate) fn namespace(name: &str) -> Value {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use istio_federation_e2e::bench::{Cluster, MODULE_NAMESPACE, Manner, Peer, Reader};
-use istio_federation_e2e::mesh::{Load, Mesh, scenario};
+use istio_federation_e2e::mesh::{Mesh, scenario};
 use istio_federation_e2e::until;
 use serde_json::{Value, json};
 
 use self::roots::{Expected, Root};
-use crate::given::{PATIENCE, answers, federated, service};
+use crate::given::{PATIENCE, answers, federated, service, unharmed};
 
 const CART: &str = "cart.shop.svc.cluster-a.local:80";
 const BAR: &str = "bar.xyz.svc.cluster-b.local:80";
@@ -101,14 +101,4 @@ async fn judged(a: &Cluster, roots: &BTreeMap<String, Root>) -> Result<Vec<(Stri
         told.push((root.title.clone(), what));
     }
     Ok(told)
-}
-
-async fn unharmed(loads: &mut [Load]) -> Result<String> {
-    let mut all = 0;
-    for load in loads {
-        let (ended, failed) = load.next(100).await?;
-        ensure!(failed.is_empty(), "{} of {ended} calls failed: {failed:?}", failed.len());
-        all += ended;
-    }
-    Ok(format!("{all} calls inside A, from A to B and from B to A, all answered"))
 }
