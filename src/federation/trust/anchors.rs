@@ -139,7 +139,8 @@ fn told_apart<'a>(offers: Vec<Offer<'a>>, refused: &mut BTreeSet<(String, Refusa
     let judged = offers.into_iter().zip(shadows).filter_map(|(offer, shadow)| match shadow {
         None => Some(offer),
         Some(federation) => {
-            refused.insert(offer.refuse(&Fault::SharedSubject(federation.to_owned())));
+            let whose = format!("IstioFederation/{federation}");
+            refused.insert(offer.refuse(&Fault::SharedSubject(whose)));
             None
         }
     });

@@ -82,9 +82,9 @@ pub enum Fault {
         "it has the subject of a CA of our own, and our own chain lacks key identifiers, so our certificates could not be told from theirs: issue our CA again with subject and authority key identifiers, or rename one of the two"
     )]
     OwnSubject,
-    /// Another peer's subject, while what it signs does not say by which key.
+    /// Our own or another peer's subject, while what it signs does not say by which key.
     #[error(
-        "it lacks a subject key identifier and shares its subject with a CA of IstioFederation/{0}, so a proxy may take that for the issuer of its certificates: issue it again with an identifier, or under another name"
+        "it lacks a subject key identifier and shares its subject with a CA of {0}, so a proxy may take that for the issuer of its certificates: issue it again with an identifier, or under another name"
     )]
     SharedSubject(String),
     /// Too many of one peer.

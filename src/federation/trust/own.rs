@@ -87,10 +87,14 @@ impl OwnChain {
         if self.has_key(&certificate.key.identity()) {
             return Err(Fault::OwnKey);
         }
-        if self.found_by_name && self.subjects.contains(certificate.subject.canonical()) {
+        if !self.subjects.contains(certificate.subject.canonical()) {
+            return Ok(());
+        }
+        if self.found_by_name {
             return Err(Fault::OwnSubject);
         }
-        Ok(())
+        // What it signs is found by name: by the order of a proxy's list it would be taken for ours.
+        certificate.names_its_key.then_some(()).ok_or_else(|| Fault::SharedSubject("our own".to_owned()))
     }
 }
 

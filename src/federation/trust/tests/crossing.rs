@@ -67,9 +67,16 @@ fn a_root_that_copies_our_names_and_identifiers_breaks_nothing() {
         assert!(breaks_unconfined(&[&ours, &with], &chain), "the attack works");
         assert!(breaks_unconfined(&[&ours, &without], &chain), "the attack works");
         let made = anchors_of(&[Peer::new("b", "b.local", &[&with.der, &without.der], &[])], &own_chain);
-        assert_eq!((made.entries.len(), made.refused.len()), (1, 1));
-        assert!(made.refused[0].1.reason.contains("not a hash of its key"));
+        assert_eq!((made.entries.len(), made.refused.len()), (0, 2));
+        let is_said = |part: &str| made.refused.iter().any(|(_, refusal)| refusal.reason.contains(part));
+        assert!(is_said("not a hash of its key"));
+        // In an anchor it would have an identifier, but what it signs names none: ours could be taken for its issuer.
+        assert!(is_said("shares its subject with a CA of our own"));
+        let other = Ca::root_with(Key::p256(), std::str::from_utf8(&copied.subject[13..]).unwrap(), true);
+        let made = anchors_of(&[Peer::new("b", "b.local", &[&other.der], &[])], &own_chain);
+        assert_eq!(made.refused, [], "a name alone is nobody's");
         assert_eq!(verdict(&[&ours], &ders(&made), &chain), Ok(()));
+        assert_eq!(verdict(&[&ours], &ders(&made), &[other.workload("b.local")]), Ok(()));
     }
 }
 
