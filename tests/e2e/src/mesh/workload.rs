@@ -138,14 +138,15 @@ impl Load {
         Ok((new.len(), failed.collect()))
     }
 
-    /// Waits until `count` more calls have ended: how many, and those that failed.
+    /// Waits until `count` more calls have ended from now on: how many since the last time, and those that failed.
     pub async fn next(&mut self, count: usize) -> anyhow::Result<(usize, Vec<String>)> {
-        let (mut ended, mut failed) = (0, Vec::new());
+        let (before, mut failed) = self.ended()?;
+        let mut ended = before;
         crate::until(&format!("{count} more calls have ended"), PATIENCE * 4, async || {
             let (more, new) = self.ended()?;
             ended += more;
             failed.extend(new);
-            ensure!(ended >= count, "{ended} so far");
+            ensure!(ended >= before + count, "{} so far", ended - before);
             Ok::<_, anyhow::Error>(())
         })
         .await?;
