@@ -6,12 +6,17 @@ use anyhow::ensure;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, SanType,
+    KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+/// Year in which what was renewed ends; rcgen lets all else end in 4096.
+pub const RENEWED: i32 = 4100;
+
 /// A CA with its key.
 pub struct Authority {
+    /// Its subject has this and nothing else.
+    pub organization: String,
     issuer: CertifiedIssuer<'static, KeyPair>,
     /// What a leaf's chain holds besides the leaf.
     chain: Vec<CertificateDer<'static>>,
@@ -30,7 +35,7 @@ impl Authority {
     /// A root.
     pub fn root(organization: &str, key: Key) -> anyhow::Result<Self> {
         let issuer = CertifiedIssuer::self_signed(authority(organization), generate(key)?)?;
-        Ok(Self { issuer, chain: Vec::new() })
+        Ok(Self { organization: organization.to_owned(), issuer, chain: Vec::new() })
     }
 
     /// An intermediate CA that it signs.
@@ -38,7 +43,16 @@ impl Authority {
         let issuer = CertifiedIssuer::signed_by(authority(organization), KeyPair::generate()?, &self.issuer)?;
         let mut chain = vec![issuer.der().clone()];
         chain.extend(self.chain.iter().cloned());
-        Ok(Self { issuer, chain })
+        Ok(Self { organization: organization.to_owned(), issuer, chain })
+    }
+
+    /// The root again: the same key and subject, a later end.
+    pub fn renewed(&self) -> anyhow::Result<Self> {
+        let mut params = authority(&self.organization);
+        params.not_after = date_time_ymd(RENEWED, 1, 1);
+        params.serial_number = Some(2.into());
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::from_pem(&self.key_pem())?)?;
+        Ok(Self { organization: self.organization.clone(), issuer, chain: Vec::new() })
     }
 
     /// Its certificate.

@@ -13,7 +13,7 @@ mod workload;
 
 use std::rc::Rc;
 
-pub use self::ca::{Authority, Identity, Key, Name};
+pub use self::ca::{Authority, Identity, Key, Name, RENEWED};
 pub use self::istiod::Istiod;
 pub use self::network::Host;
 use self::network::Network;

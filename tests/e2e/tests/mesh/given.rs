@@ -87,3 +87,10 @@ pub(crate) async fn unharmed(loads: &mut [Load]) -> Result<String> {
     }
     Ok(format!("{all} calls, all answered"))
 }
+
+/// What the app's proxy accepts of its callers and of whom it calls: CA certificates as Envoy shows them.
+pub(crate) async fn anchors(app: &Workload) -> Result<Vec<Value>> {
+    let said: Value = serde_json::from_str(&app.sidecar.admin("/certs").await?)?;
+    let used = said["certificates"].as_array().into_iter().flatten();
+    Ok(used.filter_map(|used| used["ca_cert"].as_array()).max_by_key(|list| list.len()).cloned().unwrap_or_default())
+}
