@@ -93,7 +93,7 @@ impl Istiod {
     }
 }
 
-/// The files of a plugged-in CA that is a root.
+/// The files of a plugged-in CA: a root, or an intermediate right below one.
 fn write(folder: &Path, authority: &Authority, roots: &str) -> anyhow::Result<()> {
     let folder = folder.join("etc/cacerts");
     fs::create_dir_all(&folder)?;

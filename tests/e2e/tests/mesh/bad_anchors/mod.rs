@@ -1,36 +1,49 @@
 //! Peers whose roots are bad, all at once: istiod keeps running, and starts again; our own and the other peer's traffic is untouched.
 
+mod alike;
+mod make;
+mod outcome;
 mod roots;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use istio_federation_e2e::bench::{Cluster, MODULE_NAMESPACE, Manner, Peer, Reader};
-use istio_federation_e2e::mesh::{Mesh, scenario};
-use istio_federation_e2e::until;
-use serde_json::{Value, json};
+use istio_federation_e2e::bench::{MODULE_NAMESPACE, Manner, Peer, Reader};
+use istio_federation_e2e::mesh::{Authority, Mesh, Side, scenario};
+use serde_json::json;
 
-use self::roots::{Expected, Root};
-use crate::given::{PATIENCE, answers, federated, service, unharmed};
+use self::alike::Chain;
+use self::outcome::{MESH_CONFIG, delivered, judged, mesh_config};
+use crate::given::{answers, federated, service, unharmed};
 
-const CART: &str = "cart.shop.svc.cluster-a.local:80";
-const BAR: &str = "bar.xyz.svc.cluster-b.local:80";
+const CART: &str = "cart.shop.svc.cluster-a.local:5000";
+const BAR: &str = "bar.xyz.svc.cluster-b.local:5000";
+/// Organizations of the intermediates that istiod signs with.
+const BELOW: [&str; 2] = ["cluster-a.local, intermediate", "cluster-b.local, intermediate"];
+/// Until one of B's roots ends.
+const END: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn bad_roots_harm_nobody() -> Result<()> {
     scenario("bad-anchors", async |mesh| {
+        let [below_a, below_b] = [mesh.a.root.intermediate(BELOW[0])?, mesh.b.root.intermediate(BELOW[1])?];
+        plug_in(&mut mesh.a, &below_a).await?;
+        plug_in(&mut mesh.b, &below_b).await?;
         let apps = federated(mesh).await?;
         let Mesh { a, b, timeline } = mesh;
         let till = a.run("shop", "till").await?;
         a.cluster.apply(&[service("shop", "till", false)]).await?;
         for (from, to) in [(&till, CART), (&apps.cart, BAR), (&apps.bar, CART)] {
-            answers(from, &["get", to], "200 ").await?;
+            answers(from, &["tcp", to, "hello"], "heard").await?;
         }
-        let mut loads = [till.load(CART)?, apps.cart.load(BAR)?, apps.bar.load(CART)?];
+        let mut loads = [till.load_tcp(CART)?, apps.cart.load_tcp(BAR)?, apps.bar.load_tcp(CART)?];
         unharmed(&mut loads).await?;
 
-        let roots = roots::by_name(roots::all(&a.root, &b.root)?);
+        let ours = Chain { root: &a.root, intermediate: &below_a };
+        let theirs = Chain { root: &b.root, intermediate: &below_b };
+        let begin = Instant::now();
+        let roots = roots::all(&ours, &theirs, END)?;
         timeline.cause(format!("{} peers with bad roots", roots.len()));
         let reader = Reader::of(a.cluster).await?;
         let mut peers = Vec::new();
@@ -50,10 +63,15 @@ async fn bad_roots_harm_nobody() -> Result<()> {
         for (title, what) in told {
             timeline.seen(format!("{title:55} {what}"));
         }
+        timeline.seen(delivered(a.cluster, &roots, &[&till, &apps.cart]).await?);
         timeline.seen(unharmed(&mut loads).await?);
         a.istiod.check()?;
         let log = a.istiod.log()?;
         ensure!(!log.contains("failed to update meshConfig PEM trustAnchors"), "istiod refuses the list of anchors");
+
+        timeline.cause("one of B's roots, as another peer publishes it, comes to its end");
+        tokio::time::sleep(END.saturating_sub(begin.elapsed())).await;
+        timeline.seen(unharmed(&mut loads).await?);
 
         timeline.cause("istiod of A is started again");
         a.istiod.kill();
@@ -61,19 +79,17 @@ async fn bad_roots_harm_nobody() -> Result<()> {
         timeline.seen(unharmed(&mut loads).await?);
         let late = a.run("shop", "late").await?;
         for to in [CART, BAR] {
-            answers(&late, &["get", to], "200 ").await?;
+            answers(&late, &["tcp", to, "hello"], "heard").await?;
         }
         timeline.seen("a new app of A calls A's and B's");
 
         timeline
             .cause("negative control: garbage is put into the mesh configuration by hand, and istiod started again");
         a.cluster.operator.kill();
-        let id = ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-mesh");
-        let config_map = a.cluster.get(id).await?.context("no mesh configuration")?;
-        let mut mesh: Value = serde_json::from_str(config_map["data"]["mesh"].as_str().context("no mesh")?)?;
+        let mut mesh = mesh_config(a.cluster).await?;
         let garbage = json!({"pem": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"});
         mesh["caCertificates"].as_array_mut().context("no anchors")?.push(garbage);
-        a.cluster.patch(id, &json!({"data": {"mesh": mesh.to_string()}})).await?;
+        a.cluster.patch(MESH_CONFIG, &json!({"data": {"mesh": mesh.to_string()}})).await?;
         a.istiod.kill();
         ensure!(a.istiod.start_again().await.is_err(), "istiod starts with garbage: nothing was shown");
         timeline.seen("istiod does not start");
@@ -82,23 +98,13 @@ async fn bad_roots_harm_nobody() -> Result<()> {
     .await
 }
 
-/// Waits until every root has come to what it should, and says of each to what.
-async fn judged(a: &Cluster, roots: &BTreeMap<String, Root>) -> Result<Vec<(String, String)>> {
-    let mut told = Vec::new();
-    for (name, root) in roots {
-        let what = until(&format!("{} is {:?}", root.title, root.expected), PATIENCE, async || {
-            let status = a.federation(name).await?.status.context("no status")?;
-            let condition = |type_: &str| status.conditions.iter().find(|condition| condition.type_ == type_);
-            let document = condition("PublicMetadataExchangeReady").context("no condition on the document")?;
-            // A document that is refused as a whole brings no root.
-            let anchors = if document.status == "False" { Some(document) } else { condition("TrustAnchorsReady") };
-            let anchors = anchors.context("no condition TrustAnchorsReady")?;
-            let is_anchored = anchors.status == "True";
-            ensure!(is_anchored == (root.expected == Expected::Anchored), "{}: {}", anchors.reason, anchors.message);
-            Ok::<_, anyhow::Error>(format!("{}: {}", anchors.reason, anchors.message))
-        })
-        .await?;
-        told.push((root.title.clone(), what));
-    }
-    Ok(told)
+/// Lets istiod sign with an intermediate below its root, as Istio's documentation has it.
+async fn plug_in(side: &mut Side<'_>, intermediate: &Authority) -> Result<()> {
+    let (root, pem) = (side.root.pem(), intermediate.pem());
+    side.istiod.change(intermediate, &root).await?;
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cacerts", "namespace": MODULE_NAMESPACE},
+        "stringData": {"ca-cert.pem": pem, "cert-chain.pem": pem, "root-cert.pem": root},
+    });
+    side.cluster.apply(&[secret]).await
 }

@@ -1,0 +1,71 @@
+//! What became of bad roots: in status, in the mesh's configuration, and in the proxies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, ensure};
+use istio_federation_e2e::bench::{Cluster, Id, MODULE_NAMESPACE};
+use istio_federation_e2e::mesh::Workload;
+use istio_federation_e2e::until;
+use serde_json::Value;
+
+use super::roots::{Expected, Root};
+use crate::given::{PATIENCE, anchors};
+
+/// What istiod reads of the module.
+pub(super) const MESH_CONFIG: Id<'_> = ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-mesh");
+
+/// Waits until every root has come to what it should, and says of each to what.
+pub(super) async fn judged(a: &Cluster, roots: &BTreeMap<String, Root>) -> Result<Vec<(String, String)>> {
+    let mut told = Vec::new();
+    for (name, root) in roots {
+        let what = until(&format!("{} is {:?}", root.title, root.expected), PATIENCE, async || {
+            let status = a.federation(name).await?.status.context("no status")?;
+            let condition = |type_: &str| status.conditions.iter().find(|condition| condition.type_ == type_);
+            let document = condition("PublicMetadataExchangeReady").context("no condition on the document")?;
+            // A document that is refused as a whole brings no root.
+            let anchors = if document.status == "False" { Some(document) } else { condition("TrustAnchorsReady") };
+            let anchors = anchors.context("no condition TrustAnchorsReady")?;
+            let is_as_expected = match root.expected {
+                Expected::Anchored => anchors.status == "True",
+                Expected::Refused(why) => anchors.status == "False" && anchors.message.contains(why),
+            };
+            let what = format!("{}: {}", anchors.reason, anchors.message);
+            ensure!(is_as_expected, "{what}");
+            Ok::<_, anyhow::Error>(what)
+        })
+        .await?;
+        told.push((root.title.clone(), what));
+    }
+    Ok(told)
+}
+
+/// Waits until the mesh has anchors for exactly the peers that should have one, and these proxies have all of them.
+pub(super) async fn delivered(a: &Cluster, roots: &BTreeMap<String, Root>, apps: &[&Workload]) -> Result<String> {
+    let anchored = roots.iter().filter(|(_, root)| root.expected == Expected::Anchored);
+    let mut expected: BTreeSet<String> = anchored.map(|(name, _)| format!("{name}.example")).collect();
+    expected.insert("cluster-b.local".to_owned());
+    let count = until("the mesh has an anchor for each of these peers", PATIENCE, async || {
+        let mesh = mesh_config(a).await?;
+        let entries = mesh["caCertificates"].as_array().context("no anchors")?;
+        let domains = entries.iter().filter_map(|entry| entry["trustDomains"].as_array()).flatten();
+        let domains: BTreeSet<_> = domains.filter_map(Value::as_str).map(str::to_owned).collect();
+        ensure!(domains == expected, "{:?}", domains.symmetric_difference(&expected));
+        Ok::<_, anyhow::Error>(entries.len())
+    })
+    .await?;
+    for app in apps {
+        until("the proxy has these anchors and its own root", PATIENCE, async || {
+            let anchors = anchors(app).await?.len();
+            ensure!(anchors == count + 1, "{anchors} of {}", count + 1);
+            Ok::<_, anyhow::Error>(())
+        })
+        .await?;
+    }
+    Ok(format!("{count} anchors for {} trust domains, in every proxy of A", expected.len()))
+}
+
+/// What the module tells istiod.
+pub(super) async fn mesh_config(a: &Cluster) -> Result<Value> {
+    let config_map = a.get(MESH_CONFIG).await?.context("no mesh configuration")?;
+    Ok(serde_json::from_str(config_map["data"]["mesh"].as_str().context("no mesh")?)?)
+}
