@@ -1,11 +1,14 @@
 //! An imported TCP port takes nothing but its own host's traffic.
 
-use anyhow::{Result, ensure};
-use istio_federation_e2e::bench::MODULE_NAMESPACE;
-use istio_federation_e2e::mesh::{Mesh, scenario};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use istio_federation_e2e::bench::{MODULE_NAMESPACE, Manner, Peer, Reader};
+use istio_federation_e2e::mesh::{Mesh, Workload, scenario};
+use istio_federation_e2e::until;
 use serde_json::json;
 
-use crate::given::{answers, federated, service};
+use crate::given::{PATIENCE, answers, federated, service};
 
 #[tokio::test]
 async fn an_imported_port_takes_its_own_hosts_traffic_alone() -> Result<()> {
@@ -30,6 +33,36 @@ async fn an_imported_port_takes_its_own_hosts_traffic_alone() -> Result<()> {
             let answer = answers(&apps.cart, &call, wanted).await?;
             timeline.seen(format!("{}: {answer}", call.join(" ")));
         }
+        timeline.cause("a third cluster exports a host with the same port of TCP, and A federates with it");
+        let (gateway, _nobody) = a.run_outside("gateway-of-c")?;
+        let gateway = gateway.address.to_string();
+        let reader = Reader::of(a.cluster).await?;
+        let c = Peer::start(a.cluster, &reader, 0, 1).await?;
+        let address = gateway.clone();
+        c.front.set(Manner::Changes(Arc::new(move |path, document| {
+            if path.ends_with("federation.json") {
+                document["ingressGateways"] = json!([{"address": address, "port": 15443}]);
+                document["publicServices"][0]["ports"] = json!([{"name": "tcp", "port": 5000}]);
+            }
+        })));
+        a.cluster.apply(&[c.federation()]).await?;
+        let of_c = c.hosts().next().context("no host")?;
+        until("the app's proxy has the host of C", PATIENCE, async || {
+            connections(&apps.cart, &of_c, &gateway).await?.context("not yet")
+        })
+        .await?;
+        // Nobody there speaks TLS: what matters is who is asked.
+        let theirs = apps.cart.call(&["tcp", &format!("{of_c}:5000"), "hello"]).await;
+        ensure!(theirs.is_err(), "C's host is answered: {theirs:?}");
+        let asked = connections(&apps.cart, &of_c, &gateway).await?;
+        ensure!(asked.is_some_and(|count| count > 0), "C's gateway was not asked: {asked:?}");
+        timeline.seen(format!("tcp {of_c}:5000 hello: asks C's gateway alone"));
+        let answer =
+            answers(&apps.cart, &["tcp", "bar.xyz.svc.cluster-b.local:5000", "hello"], "bar heard hello").await?;
+        timeline.seen(format!("tcp bar.xyz.svc.cluster-b.local:5000 hello: {answer}"));
+        let after = connections(&apps.cart, &of_c, &gateway).await?;
+        ensure!(after == asked, "a call of B's host asked C's gateway");
+
         timeline.cause("the app in A calls something outside of the mesh, on the same ports");
         for (call, wanted) in [
             (["tcp", &format!("{outside}:5000"), "hello"], "outside heard hello"),
@@ -52,4 +85,11 @@ async fn an_imported_port_takes_its_own_hosts_traffic_alone() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// How many connections the app's proxy has tried to a gateway for a host; `None` where it does not know it.
+async fn connections(app: &Workload, host: &str, gateway: &str) -> Result<Option<u64>> {
+    let prefix = format!("outbound|5000||{host}::{gateway}:15443::cx_total::");
+    let clusters = app.sidecar.admin("/clusters").await?;
+    Ok(clusters.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::parse).transpose()?)
 }
