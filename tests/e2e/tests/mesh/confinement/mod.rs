@@ -76,6 +76,14 @@ async fn confined(name: &str, key: Key) -> Result<()> {
             }
             ensure!(came_in > 0, "{anchor:?} lets nothing in");
             timeline.seen(format!("{came_in} forgeries came in"));
+            if anchor == Anchor::Plain {
+                timeline.seen("and what becomes of each:");
+                for case in &cases {
+                    for line in table(case, &attacker.tries(case, &[("root", &b.root)]).await?) {
+                        timeline.seen(line);
+                    }
+                }
+            }
         }
         Ok(())
     })
