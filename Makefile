@@ -43,10 +43,12 @@ scenarios: e2e-tools e2e-tools-operators
 	$(CARGO) test $(E2E) --test scenarios -- --test-threads=$(AT_ONCE) --nocapture $(SCENARIO)
 
 # Requests between two real meshes: istiod, pilot-agent and Envoy on top of that. SCENARIO=name runs one file of tests/e2e/tests/mesh.
+# MESHES=2 runs two at once, where nothing else runs.
+MESHES = 1
 mesh: e2e-tools e2e-tools-mesh
 	$(CARGO) build --locked --package istio-federation-hooks
 	$(CARGO) build $(E2E) --bins --test mesh
-	$(CARGO) test $(E2E) --test mesh -- --test-threads=1 --nocapture $(SCENARIO)
+	$(CARGO) test $(E2E) --test mesh -- --test-threads=$(MESHES) --nocapture $(SCENARIO)
 
 # The same with 50 rounds in place of 10, 30 quiet minutes in place of 2, and every way in which a peer can be broken.
 e2e-long: export E2E_LONG = 1

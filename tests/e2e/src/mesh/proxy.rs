@@ -191,8 +191,8 @@ fn environment(cluster: &Cluster, istiod: &str, host: &Host, kind: Kind, pod: &P
         ("PROXY_CONFIG", config.to_string()),
         // What the module asks of proxies.
         ("PROXY_CONFIG_XDS_AGENT", "true".to_owned()),
-        // So short that a run sees certificates renewed.
-        ("SECRET_TTL", "90s".to_owned()),
+        // So short that a run sees certificates renewed, which is done after half of it; istiod may be away for the other half.
+        ("SECRET_TTL", "2m".to_owned()),
     ];
     match kind {
         Kind::Sidecar => environment.push(("ISTIO_META_DNS_CAPTURE", "true".to_owned())),

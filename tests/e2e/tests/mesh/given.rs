@@ -1,5 +1,6 @@
 //! What scenarios begin with.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -82,7 +83,7 @@ pub(crate) async fn unharmed(loads: &mut [Load]) -> Result<String> {
     let mut all = 0;
     for load in loads {
         let (ended, failed) = load.next(CALLS).await?;
-        ensure!(failed.is_empty(), "{} of {ended} calls failed: {failed:?}", failed.len());
+        ensure!(failed.is_empty(), "{} of {ended} calls failed: {}", failed.len(), tally(&failed));
         all += ended;
     }
     Ok(format!("{all} calls, all answered"))
@@ -93,4 +94,14 @@ pub(crate) async fn anchors(app: &Workload) -> Result<Vec<Value>> {
     let said: Value = serde_json::from_str(&app.sidecar.admin("/certs").await?)?;
     let used = said["certificates"].as_array().into_iter().flatten();
     Ok(used.filter_map(|used| used["ca_cert"].as_array()).max_by_key(|list| list.len()).cloned().unwrap_or_default())
+}
+
+/// What failed calls said, each once with how often.
+pub(crate) fn tally(failed: &[String]) -> String {
+    let mut counts = BTreeMap::new();
+    for why in failed {
+        *counts.entry(why).or_insert(0) += 1;
+    }
+    let told: Vec<_> = counts.iter().map(|(why, count)| format!("{count} x {why}")).collect();
+    told.join(", ")
 }

@@ -10,7 +10,7 @@ use istio_federation_e2e::mesh::{Load, Mesh, Workload, scenario};
 use istio_federation_e2e::until;
 use serde_json::Value;
 
-use crate::given::{BAR, CALLS, PATIENCE, answers, federated, unharmed};
+use crate::given::{BAR, CALLS, PATIENCE, answers, federated, tally, unharmed};
 
 /// Less than a gateway is passed over.
 const AT_ONCE: Duration = Duration::from_secs(15);
@@ -70,8 +70,8 @@ async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
         // workers hear so within a second (`update_merge_window`), which is 50 calls.
         for (at, what, most) in [(0, "HTTP", 5), (1, "TCP", CALLS)] {
             let (ended, failed) = load[at].next(5 * CALLS).await?;
-            timeline.seen(format!("{ended} calls of {what}, {} failed {:?}", failed.len(), failed.first()));
-            ensure!(failed.len() <= most, "{} of {ended} calls failed: {failed:?}", failed.len());
+            timeline.seen(format!("{ended} calls of {what}, {} failed {}", failed.len(), tally(&failed)));
+            ensure!(failed.len() <= most, "{} of {ended} calls failed: {}", failed.len(), tally(&failed));
         }
         timeline.seen(unharmed(&mut load).await?);
 
@@ -86,7 +86,7 @@ async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
         for (load, what) in load.iter_mut().zip(["HTTP", "TCP"]) {
             // Longer than a call can take, so that all that began before the gateway was passed over have ended.
             let (ended, failed) = load.next(10 * CALLS).await?;
-            timeline.seen(format!("{ended} calls of {what}, {} failed {:?}", failed.len(), failed.first()));
+            timeline.seen(format!("{ended} calls of {what}, {} failed {}", failed.len(), tally(&failed)));
         }
         timeline.seen(recovered(&mut load).await?);
 
