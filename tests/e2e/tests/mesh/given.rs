@@ -15,7 +15,7 @@ pub(crate) const LABEL: &str = "federation.istio.deckhouse.io/public-service";
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Calls between two disturbances.
-pub(crate) const CALLS: usize = 100;
+pub(crate) const CALLS: usize = 50;
 /// What A calls of B.
 pub(crate) const BAR: &str = "bar.xyz.svc.cluster-b.local";
 /// What B calls of A.
@@ -78,7 +78,7 @@ pub(crate) async fn answers(from: &Workload, call: &[&str], what: &str) -> Resul
     .await
 }
 
-/// Waits for 100 more calls of each load, of which none may fail; says how many there were.
+/// Waits for [`CALLS`] more calls of each load, of which none may fail; says how many there were.
 pub(crate) async fn unharmed(loads: &mut [Load]) -> Result<String> {
     let mut all = 0;
     for load in loads {

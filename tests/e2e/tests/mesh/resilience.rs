@@ -67,7 +67,7 @@ async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
         timeline.cause("one of them is killed");
         b.gateways[0].proxy.kill();
         // HTTP is tried again elsewhere, but for what was under way. Nobody tries TCP again, but the gateway is passed over: Envoy's
-        // workers hear so within a second (`update_merge_window`), which is 50 calls.
+        // workers hear so within a second (`update_merge_window`), which is 25 calls.
         for (at, what, most) in [(0, "HTTP", 5), (1, "TCP", CALLS)] {
             let (ended, failed) = load[at].next(5 * CALLS).await?;
             timeline.seen(format!("{ended} calls of {what}, {} failed {}", failed.len(), tally(&failed)));
@@ -132,12 +132,12 @@ async fn reached(app: &Workload, gateways: &[Ipv4Addr]) -> Result<()> {
     .await
 }
 
-/// Waits until a hundred calls of each load in a row are answered; says how many failed before.
+/// Waits until fifty calls of each load in a row are answered; says how many failed before.
 async fn recovered(loads: &mut [Load]) -> Result<String> {
     let mut told = Vec::new();
     for (load, what) in loads.iter_mut().zip(["HTTP", "TCP"]) {
         let (mut all, mut lost) = (0, 0);
-        until("a hundred calls in a row are answered", PATIENCE, async || {
+        until("fifty calls in a row are answered", PATIENCE, async || {
             let (ended, failed) = load.next(CALLS).await?;
             all += ended;
             lost += failed.len();

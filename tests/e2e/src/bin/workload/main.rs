@@ -44,7 +44,7 @@ enum Command {
         /// `host:port`.
         address: String,
         /// Milliseconds between two.
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 40)]
         every: u64,
         /// Lines over TCP instead: the proxies open a connection for each.
         #[arg(long)]
