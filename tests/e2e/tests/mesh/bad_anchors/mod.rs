@@ -22,7 +22,7 @@ const BAR: &str = "bar.xyz.svc.cluster-b.local:5000";
 /// Organizations of the intermediates that istiod signs with.
 const BELOW: [&str; 2] = ["cluster-a.local, intermediate", "cluster-b.local, intermediate"];
 /// Until one of B's roots ends.
-const END: Duration = Duration::from_mins(1);
+const END: Duration = Duration::from_mins(2);
 
 #[tokio::test]
 async fn bad_roots_harm_nobody() -> Result<()> {
