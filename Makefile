@@ -65,6 +65,7 @@ lint: deny
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 	$(CARGO) clippy --locked --package istio-federation-hooks --all-targets -- -D warnings
 	$(CARGO) clippy --locked --package istio-federation-e2e --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --locked --package istio-federation-e2e --all-features --test scenarios --test mesh -- -D warnings
 
 deny:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check bans licenses sources; \

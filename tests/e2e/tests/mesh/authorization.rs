@@ -1,4 +1,4 @@
-//! AuthorizationPolicies in B that name A's clients, by principal and by namespace, admit and refuse as written.
+//! Policies in B that name A's clients, by principal and by namespace, admit and refuse as written.
 
 use anyhow::{Result, bail, ensure};
 use istio_federation_e2e::mesh::{Mesh, Workload, scenario};

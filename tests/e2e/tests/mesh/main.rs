@@ -1,5 +1,7 @@
 //! Requests between two real meshes: one file per scenario. `make mesh` runs them; `tests/e2e/src/mesh` is the bench.
 
+#![allow(clippy::large_futures, reason = "a scenario is one future, made once")]
+
 mod given;
 
 mod authorization;

@@ -1,5 +1,7 @@
 //! The module under an operator on two real clusters: one file per scenario. `make scenarios` runs them; `tests/e2e/src/bench` is the bench.
 
+#![allow(clippy::large_futures, reason = "a scenario is one future, made once")]
+
 mod given;
 mod harm;
 

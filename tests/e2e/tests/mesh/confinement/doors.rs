@@ -1,4 +1,4 @@
-//! What A's app `shop/cart` opens to whom: AuthorizationPolicies of every kind, each for a path of its own.
+//! What A's app `shop/cart` opens to whom: policies of every kind, each for a path of its own.
 
 use std::net::SocketAddr;
 
