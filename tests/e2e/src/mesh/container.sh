@@ -5,7 +5,7 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mount -t proc proc /proc
 
 # Nobody is at this address: the sidecar answers.
-printf 'nameserver 10.255.0.10\noptions ndots:1 timeout:1 attempts:2\n' >/run/resolv.conf
+printf 'nameserver 10.255.0.10\noptions ndots:1 timeout:5 attempts:2\n' >/run/resolv.conf
 dns=$(readlink -m /etc/resolv.conf)
 mkdir -p "$(dirname "$dns")"
 [ -e "$dns" ] || : >"$dns"
