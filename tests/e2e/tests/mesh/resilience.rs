@@ -68,8 +68,8 @@ async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
         b.gateways[0].proxy.kill();
         // HTTP is tried again elsewhere, but for what was under way. Nobody tries TCP again, but the gateway is passed over: Envoy's
         // workers hear so within a second (`update_merge_window`), which is 25 calls.
-        for (at, what, most) in [(0, "HTTP", 5), (1, "TCP", CALLS)] {
-            let (ended, failed) = load[at].next(5 * CALLS).await?;
+        for (at, what, count, most) in [(0, "HTTP", 5 * CALLS, 5), (1, "TCP", 1, CALLS)] {
+            let (ended, failed) = load[at].next(count).await?;
             timeline.seen(format!("{ended} calls of {what}, {} failed {}", failed.len(), tally(&failed)));
             ensure!(failed.len() <= most, "{} of {ended} calls failed: {}", failed.len(), tally(&failed));
         }
@@ -83,9 +83,9 @@ async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
         timeline.seen(recovered(&mut load).await?);
         timeline.cause("it falls silent");
         b.gateways[2].host.plug(false)?;
-        for (load, what) in load.iter_mut().zip(["HTTP", "TCP"]) {
+        for ((load, what), count) in load.iter_mut().zip(["HTTP", "TCP"]).zip([10 * CALLS, 1]) {
             // Longer than a call can take, so that all that began before the gateway was passed over have ended.
-            let (ended, failed) = load.next(10 * CALLS).await?;
+            let (ended, failed) = load.next(count).await?;
             timeline.seen(format!("{ended} calls of {what}, {} failed {}", failed.len(), tally(&failed)));
         }
         timeline.seen(recovered(&mut load).await?);
