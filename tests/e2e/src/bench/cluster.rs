@@ -27,6 +27,9 @@ const HTTP: u16 = 8080;
 /// How long anything may take that is not said to take longer: several ticks of discovery, on a slow machine.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
+/// What the module tells istiod.
+pub const MESH_CONFIG: Id<'_> = ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-mesh");
+
 /// One cluster.
 pub struct Cluster {
     /// Its name, one letter.
@@ -206,6 +209,17 @@ impl Cluster {
             Ok::<_, anyhow::Error>(format!("{}: {}", found.reason, found.message))
         })
         .await
+    }
+
+    /// The mesh configuration of the module: JSON, which YAML holds.
+    pub async fn mesh_config(&self) -> anyhow::Result<Value> {
+        let config_map = self.get(MESH_CONFIG).await?.context("no mesh configuration")?;
+        Ok(serde_json::from_str(config_map["data"]["mesh"].as_str().context("no mesh")?)?)
+    }
+
+    /// Replaces it, as somebody does by hand.
+    pub async fn set_mesh_config(&self, mesh: &Value) -> anyhow::Result<()> {
+        self.patch(MESH_CONFIG, &json!({"data": {"mesh": mesh.to_string()}})).await
     }
 
     /// Waits until exactly these hosts are imported.

@@ -17,7 +17,7 @@ pub use self::addon_operator::{AddonOperator, NAMESPACE as OPERATOR_NAMESPACE};
 pub use self::cloud::root;
 pub(crate) use self::cluster::Istio;
 use self::cluster::Plan;
-pub use self::cluster::{Cluster, Id, MODULE_NAMESPACE, PATIENCE};
+pub use self::cluster::{Cluster, Id, MESH_CONFIG, MODULE_NAMESPACE, PATIENCE};
 pub use self::front::{Front, Manner, Rewrite};
 pub use self::module::Module;
 pub(crate) use self::module::program;

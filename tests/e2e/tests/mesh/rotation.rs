@@ -1,11 +1,12 @@
-//! B changes its root: old and new, then the new one signs, then the new one alone; then it renews that one, with the same key. Under constant new connections no call fails.
+//! B changes its root: old and new, then the new one signs, then the new one alone; then it renews that one, with the same key. Under
+//! constant new connections no call fails.
 
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use istio_federation::federation::trust::to_pem;
 use istio_federation_e2e::bench::MODULE_NAMESPACE;
-use istio_federation_e2e::mesh::{Authority, Client, Key, Mesh, Name, RENEWED, Side, scenario};
+use istio_federation_e2e::mesh::{Authority, Client, Key, Mesh, Name, RENEWED, Side, Workload, scenario};
 use istio_federation_e2e::until;
 use serde_json::Value;
 
@@ -29,9 +30,7 @@ async fn a_root_is_changed_without_a_failed_request() -> Result<()> {
         timeline.cause("B publishes its new root beside the old one, which still signs");
         b.istiod.change(&b.root, &both).await?;
         published(b, &both).await?;
-        for proxy in [&apps.bar.sidecar, &b.gateways[0].proxy] {
-            proxy.bring_roots(&both)?;
-        }
+        bring(b, &apps.bar, &both)?;
         until("A's sidecar accepts both, and its own", PATIENCE, async || {
             let anchors = anchors(&apps.cart).await?;
             ensure!(anchors.len() == 3, "{anchors:?}");
@@ -66,9 +65,7 @@ async fn a_root_is_changed_without_a_failed_request() -> Result<()> {
         timeline.cause("B publishes that root beside a renewed one: the same key and subject, a later end");
         b.istiod.change(&new, &both).await?;
         published(b, &both).await?;
-        for proxy in [&apps.bar.sidecar, &b.gateways[0].proxy] {
-            proxy.bring_roots(&both)?;
-        }
+        bring(b, &apps.bar, &both)?;
         until("A's sidecar accepts the renewed one in place of that root", PATIENCE, async || {
             let anchors = anchors(&apps.cart).await?;
             let is_renewed = |anchor: &&Value| anchor.to_string().contains(&format!("{RENEWED}-"));
@@ -83,9 +80,7 @@ async fn a_root_is_changed_without_a_failed_request() -> Result<()> {
         timeline.cause("B publishes the renewed root alone, and signs with it");
         b.istiod.change(&renewed, &renewed.pem()).await?;
         published(b, &renewed.pem()).await?;
-        for proxy in [&apps.bar.sidecar, &b.gateways[0].proxy] {
-            proxy.bring_roots(&renewed.pem())?;
-        }
+        bring(b, &apps.bar, &renewed.pem())?;
         missed(a, &new).await?;
         timeline.seen(unharmed(&mut loads).await?);
         let anchors = anchors(&apps.cart).await?;
@@ -103,6 +98,14 @@ async fn published(b: &Side<'_>, roots: &str) -> Result<()> {
         Ok::<_, anyhow::Error>(())
     })
     .await
+}
+
+/// Brings the roots to B's proxies.
+fn bring(b: &Side<'_>, bar: &Workload, roots: &str) -> Result<()> {
+    for proxy in [&bar.sidecar, &b.gateways[0].proxy] {
+        proxy.bring_roots(roots)?;
+    }
+    Ok(())
 }
 
 /// Waits until A has seen that B no longer publishes this root.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use istio_federation_e2e::bench::{Bench, Cluster, MODULE_NAMESPACE, PATIENCE, scenario};
 use istio_federation_e2e::until;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::given::{OF_A, OF_B, federated};
 
@@ -67,10 +67,7 @@ async fn uids(cluster: &Cluster) -> Result<Vec<String>> {
 /// Waits until these are the trust domains that the mesh accepts anchors for.
 async fn anchors(cluster: &Cluster, wanted: &[&str]) -> Result<()> {
     until(&format!("anchors for {wanted:?}"), PATIENCE, async || {
-        let id = ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-mesh");
-        let config_map = cluster.get(id).await?.context("no mesh configuration")?;
-        // JSON, which YAML holds.
-        let mesh: Value = serde_json::from_str(config_map["data"]["mesh"].as_str().context("no mesh")?)?;
+        let mesh = cluster.mesh_config().await?;
         let anchors = mesh["caCertificates"].as_array().context("no anchors")?;
         let domains: Vec<_> = anchors.iter().filter_map(|anchor| anchor["trustDomains"].as_array()).flatten().collect();
         ensure!(domains == wanted, "{domains:?}");

@@ -59,9 +59,7 @@ fn gateway_of(cluster: &Cluster) -> &'static str {
 /// The mesh of `cluster` accepts a confined anchor for `peer`, and calls its hosts with mutual TLS.
 async fn trusts(cluster: &Cluster, peer: &Cluster) -> Result<()> {
     until("the anchor is in the mesh's configuration", PATIENCE, async || {
-        let id = ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-mesh");
-        let config_map = cluster.get(id).await?.context("no ConfigMap")?;
-        let mesh = config_map["data"]["mesh"].as_str().context("no mesh")?;
+        let mesh = cluster.mesh_config().await?.to_string();
         ensure!(mesh.contains("BEGIN CERTIFICATE") && mesh.contains(&peer.domain), "{mesh}");
         let rule = ("networking.istio.io/v1", "DestinationRule", MODULE_NAMESPACE, &*peer.domain);
         let rule = cluster.get(rule).await?.context("no DestinationRule")?;

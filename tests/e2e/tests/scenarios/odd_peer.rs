@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use istio_federation::peer::SigningKey;
-use istio_federation_e2e::bench::{Bench, Cluster, MODULE_NAMESPACE, Manner, PATIENCE, root, scenario};
+use istio_federation_e2e::bench::{Bench, Cluster, Manner, PATIENCE, root, scenario};
 use istio_federation_e2e::until;
 use serde_json::{Value, json};
 
@@ -152,9 +152,7 @@ async fn odd_documents_cost_nothing() -> Result<()> {
 
 /// What A has of B: ServiceEntries, and the trust anchors.
 async fn state(a: &Cluster) -> Result<(Value, Value)> {
-    let id = ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-mesh");
-    let config_map = a.get(id).await?.context("no mesh configuration")?;
-    let mesh: Value = serde_json::from_str(config_map["data"]["mesh"].as_str().context("no mesh")?)?;
+    let mesh = a.mesh_config().await?;
     let anchors = mesh["caCertificates"].as_array().into_iter().flatten();
     let of_b = anchors.filter(|anchor| anchor["trustDomains"] == json!(["cluster-b.local"])).cloned().collect();
     Ok((imports(a).await?, of_b))

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use istio_federation_e2e::bench::{Bench, Cluster, MODULE_NAMESPACE, OPERATOR_NAMESPACE, PATIENCE, scenario};
+use istio_federation_e2e::bench::{
+    Bench, Cluster, MESH_CONFIG, MODULE_NAMESPACE, OPERATOR_NAMESPACE, PATIENCE, scenario,
+};
 use istio_federation_e2e::until;
 use serde_json::json;
 
@@ -22,7 +24,7 @@ const PARTS: [(&str, &str, &str, &str); 9] = [
     ("networking.k8s.io/v1", "Ingress", MODULE_NAMESPACE, "metadata-exporter"),
     ("rbac.authorization.k8s.io/v1", "ClusterRole", "", "d8:istio:metadata-exporter"),
     ("security.istio.io/v1", "AuthorizationPolicy", MODULE_NAMESPACE, "istio-federation-ambiguous-identities"),
-    ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-mesh"),
+    MESH_CONFIG,
     ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-owner-a"),
     ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-owner-b"),
 ];

@@ -14,7 +14,7 @@ use istio_federation_e2e::mesh::{Authority, Mesh, Side, scenario};
 use serde_json::json;
 
 use self::alike::Chain;
-use self::outcome::{MESH_CONFIG, delivered, judged, mesh_config};
+use self::outcome::{delivered, judged};
 use crate::given::{answers, federated, service, unharmed};
 
 const CART: &str = "cart.shop.svc.cluster-a.local:5000";
@@ -86,10 +86,10 @@ async fn bad_roots_harm_nobody() -> Result<()> {
         timeline
             .cause("negative control: garbage is put into the mesh configuration by hand, and istiod started again");
         a.cluster.operator.kill();
-        let mut mesh = mesh_config(a.cluster).await?;
+        let mut mesh = a.cluster.mesh_config().await?;
         let garbage = json!({"pem": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"});
         mesh["caCertificates"].as_array_mut().context("no anchors")?.push(garbage);
-        a.cluster.patch(MESH_CONFIG, &json!({"data": {"mesh": mesh.to_string()}})).await?;
+        a.cluster.set_mesh_config(&mesh).await?;
         a.istiod.kill();
         ensure!(a.istiod.start_again().await.is_err(), "istiod starts with garbage: nothing was shown");
         timeline.seen("istiod does not start");

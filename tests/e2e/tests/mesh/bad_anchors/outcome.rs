@@ -3,16 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
-use istio_federation_e2e::bench::{Cluster, Id, MODULE_NAMESPACE};
+use istio_federation_e2e::bench::Cluster;
 use istio_federation_e2e::mesh::Workload;
 use istio_federation_e2e::until;
 use serde_json::Value;
 
 use super::roots::{Expected, Root};
 use crate::given::{PATIENCE, anchors};
-
-/// What istiod reads of the module.
-pub(super) const MESH_CONFIG: Id<'_> = ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-mesh");
 
 /// Waits until every root has come to what it should, and says of each to what.
 pub(super) async fn judged(a: &Cluster, roots: &BTreeMap<String, Root>) -> Result<Vec<(String, String)>> {
@@ -45,7 +42,7 @@ pub(super) async fn delivered(a: &Cluster, roots: &BTreeMap<String, Root>, apps:
     let mut expected: BTreeSet<String> = anchored.map(|(name, _)| format!("{name}.example")).collect();
     expected.insert("cluster-b.local".to_owned());
     let count = until("the mesh has an anchor for each of these peers", PATIENCE, async || {
-        let mesh = mesh_config(a).await?;
+        let mesh = a.mesh_config().await?;
         let entries = mesh["caCertificates"].as_array().context("no anchors")?;
         let domains = entries.iter().filter_map(|entry| entry["trustDomains"].as_array()).flatten();
         let domains: BTreeSet<_> = domains.filter_map(Value::as_str).map(str::to_owned).collect();
@@ -62,10 +59,4 @@ pub(super) async fn delivered(a: &Cluster, roots: &BTreeMap<String, Root>, apps:
         .await?;
     }
     Ok(format!("{count} anchors for {} trust domains, in every proxy of A", expected.len()))
-}
-
-/// What the module tells istiod.
-pub(super) async fn mesh_config(a: &Cluster) -> Result<Value> {
-    let config_map = a.get(MESH_CONFIG).await?.context("no mesh configuration")?;
-    Ok(serde_json::from_str(config_map["data"]["mesh"].as_str().context("no mesh")?)?)
 }

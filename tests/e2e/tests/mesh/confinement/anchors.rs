@@ -1,7 +1,6 @@
 //! Negative controls: anchors for B's root that lack a part, put where the module's stands. With them, what has to be refused comes in.
 
 use anyhow::{Context, Result, ensure};
-use istio_federation_e2e::bench::MODULE_NAMESPACE;
 use istio_federation_e2e::mesh::{Proxy, Side};
 use istio_federation_e2e::until;
 use rcgen::{
@@ -42,11 +41,9 @@ impl Anchor {
 /// Puts it into A's mesh, whose operator has to be away, and waits until these proxies use it.
 pub(crate) async fn put(a: &Side<'_>, b: &Side<'_>, anchor: Anchor, number: u8, proxies: &[&Proxy]) -> Result<()> {
     let (pem, serial) = (make(b, anchor, number)?, format!("{number:02x}"));
-    let id = ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-mesh");
-    let config_map = a.cluster.get(id).await?.context("no mesh configuration")?;
-    let mut mesh: Value = serde_json::from_str(config_map["data"]["mesh"].as_str().context("no mesh")?)?;
+    let mut mesh = a.cluster.mesh_config().await?;
     mesh["caCertificates"] = json!([{"pem": pem, "trustDomains": ["cluster-b.local"]}]);
-    a.cluster.patch(id, &json!({"data": {"mesh": mesh.to_string()}})).await?;
+    a.cluster.set_mesh_config(&mesh).await?;
     for proxy in proxies {
         until("the proxy uses the other anchor", PATIENCE, async || {
             let said: Value = serde_json::from_str(&proxy.admin("/certs").await?)?;
