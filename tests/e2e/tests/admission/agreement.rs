@@ -68,8 +68,11 @@ fn near_an_endpoint() -> impl Strategy<Value = String> {
         "\\[([0-9a-f]{1,4}:){7}[0-9a-f]{1,5}\\]",
         "\\[[0-9a-f:]{2,12}\\]",
     ];
-    let path = prop_oneof!["(/[a-z._-]{0,5}){0,3}", "/[a-z]{1990,2020}/?"];
-    (host, "(:[0-9]{1,5})?", path).prop_map(|(host, port, path)| format!("https://{host}{port}{path}"))
+    let short = (host, "(:[0-9]{1,5})?", "(/[a-z._-]{0,5}){0,3}")
+        .prop_map(|(host, port, path)| format!("https://{host}{port}{path}"));
+    let long = (2020..2030_usize, "/{0,2}")
+        .prop_map(|(length, slashes)| format!("{:x<length$}{slashes}", "https://a.example/"));
+    prop_oneof![4 => short, 1 => long]
 }
 
 fn near_an_exported_service() -> impl Strategy<Value = Value> {
