@@ -1,6 +1,6 @@
 //! The custom resource `IstioFederation` (`deckhouse.io/v1alpha1`, cluster scope): one remote cluster.
 //!
-//! Whatever is valid for Deckhouse's CRD is valid here; members it does not know are marked *additive*.
+//! An object that is valid for Deckhouse's CRD is valid here. Members that Deckhouse's CRD lacks are marked *additive*.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,25 +13,25 @@ pub const API_VERSION: &str = "deckhouse.io/v1alpha1";
 /// Kind of the custom resource.
 pub const KIND: &str = "IstioFederation";
 
-/// One remote cluster that we federate with.
+/// One remote cluster (peer) that we federate with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IstioFederation {
     /// Name, generation and creation time.
     pub metadata: ObjectMeta,
-    /// What the user wants.
+    /// Desired state, set by the user.
     pub spec: IstioFederationSpec,
-    /// What is known of the peer.
+    /// Observed state of the peer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<IstioFederationStatus>,
 }
 
-/// What the user wants: whom to federate with and where its metadata is.
+/// The peer to federate with, and the address of its metadata.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "program", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct IstioFederationSpec {
-    /// Trust domain of the remote mesh, which is also its cluster domain.
+    /// Trust domain of the peer's mesh, which is also its cluster domain.
     #[cfg_attr(feature = "program", schemars(regex(pattern = r"^[0-9a-zA-Z._-]+$")))]
     pub trust_domain: String,
     /// HTTPS address of the peer's metadata exporter; `/public/public.json` and `/private/federation.json` are appended.
@@ -45,12 +45,12 @@ pub struct IstioFederationSpec {
     /// How to verify the endpoint's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataTls>,
-    /// UUID that the remote cluster must announce. Additive. Needed only to accept a peer whose UUID changed, or that
-    /// another IstioFederation claims too.
+    /// Cluster UUID that the peer must publish. Needed only to accept a peer whose UUID has changed, or a UUID that
+    /// another IstioFederation claims too. Additive.
     #[serde(rename = "clusterUUID", default, skip_serializing_if = "Option::is_none")]
     pub cluster_uuid: Option<String>,
-    /// Says that another IstioFederation has the same trust domain on purpose (a highly available pair): then endpoints
-    /// of both are united. Has to be set on both. Additive.
+    /// Allows another IstioFederation to have the same trust domain (two clusters that back each other up). A service
+    /// that both offer with the same ports gets the gateways of both. Must be set on both. Additive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_trust_domain: Option<bool>,
 }
@@ -60,15 +60,15 @@ pub struct IstioFederationSpec {
 #[cfg_attr(feature = "program", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MetadataTls {
-    /// PEM certificates that are trusted for this endpoint instead of the system's: CAs, or the server's own certificate.
+    /// PEM certificates to trust for this endpoint instead of the system's CAs: CA certificates, or the server's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
-    /// Accept any certificate. Whoever is on the path can then pose as the peer; a condition shows it.
+    /// Accept any certificate. Anybody on the network path can then pose as the peer; a condition warns about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insecure_skip_verify: Option<bool>,
 }
 
-/// What is known of the peer. Written by the discovery hook alone; conditions of other types belong to others.
+/// Observed state of the peer. The discovery hook writes it, and leaves conditions of types other than its own alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "program", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
@@ -76,24 +76,26 @@ pub struct IstioFederationStatus {
     /// The peer's last good metadata.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata_cache: Option<MetadataCache>,
-    /// State of the exchange: `PublicMetadataExchangeReady`, `PrivateMetadataExchangeReady`, and what others add.
+    /// State of the exchange and of what was fetched: `PublicMetadataExchangeReady`, `PrivateMetadataExchangeReady` and
+    /// others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// What the peer offers and we do not take, each with its reason; the first 64. Additive.
+    /// Items of the peer that we refuse, each with its reason; the first 64. Additive.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused>,
-    /// How many items are refused in all. Additive.
+    /// Number of all refused items. Additive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused_total: Option<u32>,
-    /// How many of the peer's services are imported. Additive.
+    /// Number of imported services of the peer. Additive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imported_services: Option<u32>,
-    /// When the cache last changed. When it was last confirmed is a metric, so that confirming costs no write. Additive.
+    /// When the cache last changed. The time of the last successful fetch is a metric, which saves a write per fetch.
+    /// Additive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_change_time: Option<Timestamp>,
 }
 
-/// The peer's last good metadata, and what is needed to judge the next.
+/// The peer's last good metadata, with the records that the next fetch is compared with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "program", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
@@ -110,7 +112,7 @@ pub struct MetadataCache {
     /// Written by old Deckhouse releases; kept readable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub private_last_fetch_timestamp: Option<String>,
-    /// The spec that this cache was fetched for. For another spec it is not used. Additive.
+    /// The part of the spec that this cache was fetched for. The cache is unused after that part changes. Additive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<CacheSource>,
     /// Entity tag of the public document, for conditional requests. Additive.
@@ -119,13 +121,13 @@ pub struct MetadataCache {
     /// Entity tag of the private document. Additive.
     #[serde(rename = "privateETag", skip_serializing_if = "Option::is_none")]
     pub private_etag: Option<String>,
-    /// The CA certificates of the peer that were admitted as trust anchors. Additive.
+    /// CA certificates of the peer that were admitted as trust anchors. Additive.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub anchors: Vec<AdmittedCertificate>,
-    /// When `anchors` last gained a certificate: the next change is accepted ten minutes later. Additive.
+    /// When `anchors` last gained a certificate. The next one is accepted ten minutes later. Additive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anchors_change_time: Option<Timestamp>,
-    /// Hosts and gateways that the peer has stopped to list, but not yet for long enough to withdraw them. Additive.
+    /// Hosts and gateways that the peer no longer lists, and that are not withdrawn yet. Additive.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<Absence>,
 }
@@ -141,7 +143,7 @@ pub struct CacheSource {
     pub trust_domain: String,
 }
 
-/// The private document as it is kept: sorted, every port with its protocol, gateway names with the addresses they resolved to.
+/// The cached private document: sorted, every port with its protocol, every gateway name with its resolved addresses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "program", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
@@ -152,20 +154,20 @@ pub struct CachedPrivateMetadata {
     pub public_services: Vec<PublicService>,
 }
 
-/// A gateway of the peer and, where its address is a DNS name, what that resolved to.
+/// A gateway of the peer. If its address is a DNS name, also the addresses that the name resolved to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "program", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct CachedIngressGateway {
-    /// As the peer published it.
+    /// Address and port, as the peer published them.
     #[serde(flatten)]
     pub gateway: IngressGateway,
-    /// IP addresses of the name, sorted; empty for an IP address. Additive.
+    /// IP addresses that the name resolved to, sorted; empty if `address` is an IP address. Additive.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resolved: Vec<String>,
 }
 
-/// A CA certificate of the peer that was admitted.
+/// An admitted CA certificate of the peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "program", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -174,12 +176,12 @@ pub struct AdmittedCertificate {
     pub certificate: String,
     /// Root or intermediate.
     pub role: CertificateRole,
-    /// When the peer's document first came without it; it is kept for 48 hours more.
+    /// Time of the first document that lacks it. It is kept for 48 hours after that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<Timestamp>,
 }
 
-/// Where a CA certificate stands in the peer's chain.
+/// Position of a CA certificate in the peer's chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "program", derive(schemars::JsonSchema))]
 pub enum CertificateRole {
@@ -189,7 +191,7 @@ pub enum CertificateRole {
     Intermediate,
 }
 
-/// What kind of thing an [`Absence`] or a refusal is about.
+/// Kind of an item in [`Absence`] or [`Refused`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "program", derive(schemars::JsonSchema))]
 pub enum ItemKind {
@@ -199,32 +201,32 @@ pub enum ItemKind {
     IngressGateway,
     /// A service, or one of its ports.
     PublicService,
-    /// An admitted CA certificate, where its anchor cannot stand beside others'.
+    /// An admitted CA certificate whose anchor conflicts with another anchor.
     TrustAnchor,
 }
 
-/// A listed thing that the peer's newer documents lack.
+/// An item that the peer listed before and no longer lists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "program", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Absence {
-    /// What it is: an `IngressGateway` or a `PublicService`.
+    /// `IngressGateway` or `PublicService`.
     pub kind: ItemKind,
     /// Host name, or `address:port` of a gateway.
     pub name: String,
-    /// The first document without it.
+    /// Time of the first document that lacks it.
     pub since: Timestamp,
 }
 
-/// Something that the peer offers and we do not take.
+/// An item of the peer that we refuse.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "program", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Refused {
-    /// What it is.
+    /// Kind of the item.
     pub kind: ItemKind,
     /// Host name, `address:port` of a gateway, or subject of a certificate; printable and at most 128 characters.
     pub name: String,
-    /// Why, as a sentence for people.
+    /// Reason, in a sentence.
     pub reason: String,
 }

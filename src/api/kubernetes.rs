@@ -34,12 +34,12 @@ pub struct ObjectMeta {
     /// Annotations.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Objects whose end ends this one.
+    /// Owners: Kubernetes deletes this object after all of them are gone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub owner_references: Vec<OwnerReference>,
 }
 
-/// Reference to an object in the same namespace whose end ends this one.
+/// Reference to an owner, which is in the same namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OwnerReference {
@@ -63,9 +63,9 @@ pub struct Condition {
     pub type_: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// One word for programs.
+    /// Reason in one word, for programs.
     pub reason: String,
-    /// A sentence for people.
+    /// Explanation for people.
     pub message: String,
     /// When `status` last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,7 +73,7 @@ pub struct Condition {
     /// Written by Deckhouse; kept readable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_probe_time: Option<Timestamp>,
-    /// The `metadata.generation` that this was found for.
+    /// The `metadata.generation` that the condition is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }

@@ -23,7 +23,7 @@ pub struct PublicMetadata {
     /// UUID of the cluster.
     #[serde(rename = "clusterUUID", deserialize_with = "or_default")]
     pub cluster_uuid: String,
-    /// Ed25519 public key (PEM around a SubjectPublicKeyInfo) that the cluster's tokens verify with.
+    /// Ed25519 public key (PEM, SubjectPublicKeyInfo) that verifies the cluster's tokens.
     #[serde(deserialize_with = "or_default")]
     pub authn_key_pub: String,
     /// Root CA certificates of the mesh, one or more PEM blocks.
@@ -75,7 +75,7 @@ pub struct PublicService {
     /// `<service>.<namespace>.svc.<cluster domain>`.
     #[serde(deserialize_with = "or_default")]
     pub hostname: String,
-    /// Its ports.
+    /// Ports of the service.
     #[serde(deserialize_with = "list_or_default")]
     pub ports: Vec<PublicServicePort>,
     /// Written by the first Deckhouse releases; kept readable.
@@ -95,7 +95,7 @@ pub struct PublicServicePort {
     #[serde(deserialize_with = "any_number")]
     #[cfg_attr(feature = "program", schemars(with = "i64"))]
     pub port: u32,
-    /// Istio's protocol name (HTTP, HTTP2, GRPC, TLS, TCP, ...). Deckhouse does not publish it; always there in the cache.
+    /// Istio's protocol name (HTTP, HTTP2, GRPC, TLS, TCP, ...). Deckhouse does not publish it; the cache always has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
 }
@@ -117,7 +117,7 @@ fn list_or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     list(deserializer).map(Option::unwrap_or_default)
 }
 
-/// Reads a port that is no number of 32 bits (negative, fractional, huge) as `u32::MAX`, which no vet takes for a port.
+/// Reads a port that does not fit into 32 bits (negative, fractional, huge) as `u32::MAX`, which vetting refuses.
 fn any_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let number: serde_json::Number = Option::deserialize(deserializer)?.unwrap_or_else(|| 0.into());
     Ok(number.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(u32::MAX))

@@ -102,7 +102,7 @@ fn printer_columns() -> Value {
 
 fn object_schema() -> Result<Value, CrdError> {
     let mut schema = json!({
-        "description": "One remote cluster that this cluster federates with.",
+        "description": "One remote cluster (peer) that this cluster federates with.",
         "type": "object",
         "required": ["spec"],
         "properties": {
