@@ -1,11 +1,11 @@
-{{- /* What templates share: how values are written, and the facts about this cluster. */ -}}
+{{- /* Shared by templates: safe output of values, and facts about this cluster. */ -}}
 
-{{- /* "true" where federation is on. */ -}}
+{{- /* "true" if federation is on, else empty. */ -}}
 {{- define "istio-federation.enabled" -}}
 {{- if dig "federation" "enabled" false (.Values.istio | default dict) }}true{{ end -}}
 {{- end -}}
 
-{{- /* JSON text, with what YAML would read as something else, or not at all, written as JSON may write it. */ -}}
+{{- /* JSON text with escapes for characters that YAML reads differently or not at all. */ -}}
 {{- define "istio-federation.escaped" -}}
 {{- $text := . -}}
 {{- if regexMatch "[\\x7f-\\x9f\\x{feff}\\x{fffe}\\x{ffff}]" $text -}}
@@ -16,23 +16,23 @@
 {{- $text -}}
 {{- end -}}
 
-{{- /* Any value, so that nothing in it can end its place. */ -}}
+{{- /* Any value as JSON, so that no text in it can change the YAML around it. */ -}}
 {{- define "istio-federation.json" -}}
 {{- include "istio-federation.escaped" (toJson .) -}}
 {{- end -}}
 
-{{- /* Labels of an object of the component that is named. */ -}}
+{{- /* Labels of an object; the argument is the component. */ -}}
 {{- define "istio-federation.labels" -}}
 {{- dict "heritage" "deckhouse" "module" "istio" "app" . | toJson -}}
 {{- end -}}
 
-{{- /* Facts about this cluster as a JSON object; fails where one is not known, so that nothing is rendered without it. */ -}}
+{{- /* Facts about this cluster as a JSON object. Fails if one is missing, so that nothing is rendered without it. */ -}}
 {{- define "istio-federation.facts" -}}
 {{- $global := .Values.global | default dict -}}
 {{- $istio := .Values.istio -}}
 {{- range $name := list "clusterUUID" "remoteAuthnKeypair" "federations" "remotePublicMetadata" "federationTrustAnchors" -}}
 {{- if not (hasKey $istio.internal $name) -}}
-{{- fail (printf "istio.internal.%s is not computed yet: nothing is rendered without it. The module's hooks say why; after a restart of the operator it takes until they have run" $name) -}}
+{{- fail (printf "istio.internal.%s is not computed yet, and nothing is rendered without it. After a restart of the operator, wait until the module's hooks have run; if it stays, look for their errors in the operator's log" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- $discovery := $global.discovery | default dict -}}

@@ -1,5 +1,5 @@
-{{- /* Metadata exporter: its image, and what it is pulled with, as a JSON object. A setting comes first; else the platform says
-       where the images of modules are: those of a module with a registry of its own, or its own. */ -}}
+{{- /* Metadata exporter: image and pull secrets, as a JSON object. The setting comes first, then the module's own registry, then the
+       platform's. */ -}}
 {{- define "istio-federation.exporter-image" -}}
 {{- $settings := .Values.istio.federation.metadataExporter -}}
 {{- $registry := .Values.istio.registry | default dict -}}

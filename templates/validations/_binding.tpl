@@ -1,4 +1,4 @@
-{{- /* Binding of the admission policy that is named to all that it matches; `action` is Deny or Warn. */ -}}
+{{- /* Binding of the admission policy `name`, everywhere it matches; `action` is Deny or Warn. */ -}}
 {{- define "istio-federation.policy-binding" -}}
 ---
 apiVersion: admissionregistration.k8s.io/v1
@@ -11,7 +11,7 @@ spec:
   validationActions: [{{ .action }}]
 {{- end -}}
 
-{{- /* Any value as a CEL literal, in the place of a whole CEL expression in YAML: JSON is both. */ -}}
+{{- /* Any value as a CEL literal, for use as a whole CEL expression in YAML: JSON is valid in both. */ -}}
 {{- define "istio-federation.cel" -}}
 {{- include "istio-federation.json" (include "istio-federation.json" .) -}}
 {{- end -}}

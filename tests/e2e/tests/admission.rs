@@ -1,4 +1,4 @@
-//! The admission policies, as Helm renders them, on a real API server: what is accepted, what is refused, and what the user reads.
+//! The admission policies, rendered by Helm, on a real API server: accepted and refused requests, and the messages for the user.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy knows tests, but not what they call")]
 
 #[path = "admission/agreement.rs"]

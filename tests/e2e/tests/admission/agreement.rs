@@ -1,4 +1,4 @@
-//! Policies and hooks judge alike: what one takes, the other does not refuse. For random objects near what is allowed.
+//! Policies and hooks agree: random objects near the limits are accepted by both or refused by both.
 
 use anyhow::{Context, Result, ensure};
 use istio_federation::api::kubernetes::Service;
@@ -16,10 +16,10 @@ use super::policies::{Cluster, try_out};
 
 /// Objects of each kind.
 const OBJECTS: usize = 250;
-/// How many of them have to be accepted, and refused, at the least: else they prove nothing.
+/// Least number of accepted objects and of refused objects; with fewer, the test would prove nothing.
 const OF_EACH: usize = 20;
 
-/// Tries out objects, and holds what the policies say to what the hooks would.
+/// Sends random objects, and compares the policies' answers with the hooks'.
 async fn agree<T: std::fmt::Debug>(
     cluster: &Cluster<'_>,
     values: impl Strategy<Value = T>,
@@ -34,7 +34,7 @@ async fn agree<T: std::fmt::Debug>(
         let answer = try_out(&cluster.admin, Attempt { method: "POST", path: collection(&body)?, body }).await?;
         let taken = match &answer {
             Answer::Refused(why) if why.starts_with("ValidatingAdmissionPolicy") => false,
-            // The CRD, or Kubernetes itself: no hook ever sees it.
+            // Refused by the CRD or Kubernetes itself, so no hook ever sees it.
             Answer::Refused(_) => continue,
             Answer::Accepted | Answer::Warned(_) => true,
         };

@@ -1,4 +1,4 @@
-//! The tables in this folder.
+//! Reads the tables of cases in this folder.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,24 +7,23 @@ use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// A cluster, and what is tried in it.
+/// A cluster, and the requests to try in it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Table {
-    /// Of the file.
+    /// File name without its extension.
     #[serde(skip)]
     pub(crate) name: String,
-    /// Values of the operator.
+    /// `global` values of the operator.
     #[serde(default)]
     pub(crate) global: Value,
-    /// Settings: `istio.federation`.
+    /// `istio.federation` of the settings.
     pub(crate) federation: Value,
-    /// Who may ask.
+    /// Users that cases name in `as`.
     #[serde(default)]
     pub(crate) users: BTreeMap<String, User>,
     /// Objects that are older than the policies.
     pub(crate) given: Vec<Value>,
-    /// What is tried.
     pub(crate) cases: Vec<Case>,
 }
 
@@ -41,24 +40,24 @@ pub(crate) struct User {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Case {
     pub(crate) it: String,
-    /// One of the users; with all rights where there is none.
+    /// Name in `users`; a user with all rights by default.
     #[serde(rename = "as")]
     pub(crate) by: Option<String>,
-    /// What is different in the spec of a good IstioFederation.
+    /// Members to replace in the spec of a good IstioFederation.
     pub(crate) federation: Option<Value>,
     pub(crate) service: Option<Service>,
-    /// `Kind/name` or `Kind/namespace/name`; without a name, all of the namespace.
+    /// `Kind/name` or `Kind/namespace/name`; all of the namespace if the name is empty.
     pub(crate) patch: Option<String>,
     /// The merge patch.
     pub(crate) with: Value,
-    /// Of the sub-resource.
+    /// Patches the status sub-resource.
     pub(crate) status: bool,
     pub(crate) delete: Option<String>,
-    /// First part of a policy's name.
+    /// First label of the policy's name.
     pub(crate) refused_by: Option<String>,
     pub(crate) warned_by: Option<String>,
-    /// What the policy says.
-    pub(crate) told: Option<String>,
+    /// The policy's message.
+    pub(crate) message: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,17 +72,17 @@ pub(crate) struct Service {
     spec: Value,
 }
 
-/// What the API server made of a request.
+/// The API server's answer to a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Accepted,
     /// With the texts of all warnings.
     Warned(Vec<String>),
-    /// With the end of the message, from the policy's name on.
+    /// With the message, from the policy's name on.
     Refused(String),
 }
 
-/// A request: a method, a path, and what is sent.
+/// A request: method, path and body.
 pub(crate) struct Attempt {
     pub(crate) method: &'static str,
     pub(crate) path: String,
@@ -101,26 +100,26 @@ impl Table {
 
 impl Case {
     pub(crate) fn expected(&self) -> Answer {
-        let told = self.told.clone().unwrap_or_default();
+        let message = self.message.clone().unwrap_or_default();
         let policy = |name: &String| {
             let name = format!("{name}.federation.istio.deckhouse.io");
             format!("ValidatingAdmissionPolicy '{name}' with binding '{name}'")
         };
         match (&self.refused_by, &self.warned_by) {
-            (Some(name), _) => Answer::Refused(format!("{} denied request: {told}", policy(name))),
-            (None, Some(name)) => Answer::Warned(vec![format!("Validation failed for {}: {told}", policy(name))]),
+            (Some(name), _) => Answer::Refused(format!("{} denied request: {message}", policy(name))),
+            (None, Some(name)) => Answer::Warned(vec![format!("Validation failed for {}: {message}", policy(name))]),
             (None, None) => Answer::Accepted,
         }
     }
 
     pub(crate) fn attempt(&self) -> Result<Attempt> {
-        let made = |body: Value| Ok(Attempt { method: "POST", path: collection(&body)?, body });
+        let create = |body: Value| Ok(Attempt { method: "POST", path: collection(&body)?, body });
         let (object, method) = match (&self.federation, &self.service, &self.patch, &self.delete) {
-            (Some(spec), None, None, None) => return made(federation(spec)),
-            (None, Some(service), None, None) => return made(service.object()),
+            (Some(spec), None, None, None) => return create(federation(spec)),
+            (None, Some(service), None, None) => return create(service.object()),
             (None, None, Some(object), None) => (object, "PATCH"),
             (None, None, None, Some(object)) => (object, "DELETE"),
-            _ => return Err(anyhow!("{}: not one of federation, service, patch and delete", self.it)),
+            _ => return Err(anyhow!("{}: needs exactly one of federation, service, patch and delete", self.it)),
         };
         let (kind, name) = object.split_once('/').context("no name")?;
         let (namespace, name) = name.split_once('/').map_or((None, name), |(namespace, name)| (Some(namespace), name));
@@ -151,19 +150,19 @@ impl Service {
     }
 }
 
-/// A good IstioFederation, with these members of its spec instead.
-pub(crate) fn federation(instead: &Value) -> Value {
+/// A good IstioFederation, with these members of its spec replaced.
+pub(crate) fn federation(changes: &Value) -> Value {
     let mut spec = json!({
         "trustDomain": "cluster-b.local",
         "metadataEndpoint": "https://istio-metadata.cluster-b.example/metadata",
     });
-    for (name, value) in instead.as_object().into_iter().flatten() {
+    for (name, value) in changes.as_object().into_iter().flatten() {
         spec[name] = value.clone();
     }
     json!({"apiVersion": "deckhouse.io/v1alpha1", "kind": "IstioFederation", "metadata": {"name": "tried"}, "spec": spec})
 }
 
-/// Path of the objects beside one.
+/// Path of the collection that an object belongs to.
 pub(crate) fn collection(object: &Value) -> Result<String> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let version = text("/apiVersion").context("no apiVersion")?;

@@ -27,7 +27,7 @@ pub(crate) struct Cluster<'a> {
 }
 
 impl<'a> Cluster<'a> {
-    /// With what the table gives, and then the policies.
+    /// Applies the table's objects, then the policies.
     pub(crate) async fn with(table: &'a Table) -> Result<Self> {
         let server = ApiServer::start(&format!("admission-{}", table.name)).await?;
         let admin = server.client().await?;
@@ -39,7 +39,7 @@ impl<'a> Cluster<'a> {
         Ok(cluster)
     }
 
-    /// Dry run of a case.
+    /// Sends a case as a dry run.
     pub(crate) async fn try_out(&self, case: &Case) -> Result<Answer> {
         let client = match &case.by {
             None => self.admin.clone(),
@@ -52,7 +52,7 @@ impl<'a> Cluster<'a> {
         try_out(&client, case.attempt()?).await.with_context(|| case.it.clone())
     }
 
-    /// Each policy has stopped the first case that it has to stop, and none has an expression that the API server warns of.
+    /// Waits until each policy stops the first of its cases; fails if the API server warns of an expression.
     async fn policies_are_active(&self) -> Result<()> {
         let stops = |case: &&Case| case.refused_by.is_some() || case.warned_by.is_some();
         let mut seen = BTreeSet::new();
@@ -67,11 +67,11 @@ impl<'a> Cluster<'a> {
             }
         }
         let policies: Api<ValidatingAdmissionPolicy> = Api::all(self.admin.clone());
-        let policies = until("all policies have been checked for types", PATIENCE, async || {
+        let policies = until("all policies are type-checked", PATIENCE, async || {
             let policies = policies.list(&ListParams::default()).await?.items;
             for policy in &policies {
                 let observed = policy.status.as_ref().and_then(|status| status.observed_generation);
-                ensure!(observed == policy.metadata.generation, "{} has not", policy.name_any());
+                ensure!(observed == policy.metadata.generation, "{} is not type-checked yet", policy.name_any());
             }
             Ok(policies)
         })
@@ -85,7 +85,7 @@ impl<'a> Cluster<'a> {
     }
 }
 
-/// First parts of the names of all policies that the chart has.
+/// First labels of the names of all policies of the chart.
 pub(crate) fn names() -> Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for file in std::fs::read_dir(chart().join("templates/validations"))? {
@@ -95,7 +95,7 @@ pub(crate) fn names() -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// Asks for something, without it being done.
+/// Sends a request as a dry run.
 pub(crate) async fn try_out(client: &Client, attempt: Attempt) -> Result<Answer> {
     let Attempt { method, path, body } = attempt;
     let mut request = Request::new(path.as_str()).list(&ListParams::default())?.map(Body::from);
@@ -121,11 +121,11 @@ pub(crate) async fn try_out(client: &Client, attempt: Attempt) -> Result<Answer>
 
 /// The text of a header `299 - "text"`.
 fn warning<E: std::error::Error + Send + Sync + 'static>(header: std::result::Result<&str, E>) -> Result<String> {
-    let quoted = header?.strip_prefix("299 - ").context("no warning of Kubernetes")?;
+    let quoted = header?.strip_prefix("299 - ").context("not a Kubernetes warning")?;
     Ok(serde_json::from_str(quoted)?)
 }
 
-/// The policies, of all that Helm renders.
+/// The policies and their bindings, rendered by Helm.
 async fn rendered(table: &Table) -> Result<Vec<Value>> {
     let mut federation = table.federation.clone();
     federation["metadataExporter"] = json!({"image": "registry.example.com/istio-federation:v0.1.0"});
