@@ -19,15 +19,14 @@ use crate::{AuditEvent, Component, Scratch, Tools, audit, free_port};
 const PATIENCE: Duration = Duration::from_secs(90);
 const AUDIENCES: &str = "https://kubernetes.default.svc,istio-ca";
 
-/// Controllers that need nodes, or would act because there are none.
+/// Controllers that need nodes, or would react to their absence.
 const NOT_WITHOUT_NODES: &str = "*,-node-ipam-controller,-node-lifecycle-controller,-node-route-controller,-cloud-node-lifecycle-controller,\
     -service-lb-controller,-taint-eviction-controller,-pod-garbage-collector-controller";
 
-/// A running control plane on 127.0.0.1. Dropped, it is gone with its data; its logs stay unless [`ApiServer::stop`] said that all
-/// went well.
+/// A running control plane on 127.0.0.1. Dropping it ends it and removes its data. Its logs stay, unless [`ApiServer::stop`] was called.
 #[derive(Debug)]
 pub struct ApiServer {
-    // In the order in which they are dropped.
+    // Fields are dropped in this order.
     controllers: Component,
     server: Component,
     etcd: Component,
@@ -48,7 +47,7 @@ pub enum Part {
 }
 
 impl ApiServer {
-    /// Starts one and waits until it serves and its controllers work. `name` goes into the names of its folder and its logs.
+    /// Starts a control plane, and waits until it serves and its controllers work. `name` is part of the names of its folder and logs.
     pub async fn start(name: &str) -> anyhow::Result<Self> {
         let tools = Tools::find()?;
         let scratch = Scratch::new(name)?;
@@ -66,7 +65,7 @@ impl ApiServer {
         let server =
             Component::start("kube-apiserver", &scratch.logs(), kube_apiserver(&tools, &data, port, etcd_port))?;
         let controllers = kube_controller_manager(&tools, &data, controllers_port);
-        // Not before the server serves: it would end and wait.
+        // Started after the server serves: before, it would exit and be restarted with a delay.
         let idle = Component::start("kube-controller-manager", &scratch.logs(), Command::new("true"))?;
         let mut cluster = Self { controllers: idle, server, etcd, port, token: identity.admin, scratch };
         cluster.serves().await?;
@@ -75,20 +74,20 @@ impl ApiServer {
         Ok(cluster)
     }
 
-    /// Ends all and removes the folder with the logs: for the end of a test that passed.
+    /// Ends all components and removes the folder with the logs. Called at the end of a test that passed.
     pub fn stop(self) {
         let Self { controllers, server, etcd, scratch, .. } = self;
         drop((controllers, server, etcd));
         scratch.remove();
     }
 
-    /// A client with all rights. Each has connections of its own; take one per test, because it lives in the test's runtime.
+    /// A client with all rights. Use one per test: its connections live in the test's runtime.
     pub async fn client(&self) -> anyhow::Result<Client> {
         Ok(Client::try_from(self.config().await?)?)
     }
 
-    /// A client that acts as a user, say `system:serviceaccount:d8-istio:exporter`, by impersonation. A service account's groups have
-    /// to be named too.
+    /// A client that impersonates a user, such as `system:serviceaccount:d8-istio:exporter`. `groups` must include a service account's
+    /// groups.
     pub async fn client_as(&self, user: &str, groups: &[&str]) -> anyhow::Result<Client> {
         let mut config = self.config().await?;
         config.auth_info.impersonate = Some(user.to_owned());
@@ -96,24 +95,24 @@ impl ApiServer {
         Ok(Client::try_from(config)?)
     }
 
-    /// What a client with all rights is made from.
+    /// Configuration of a client with all rights.
     pub async fn config(&self) -> anyhow::Result<Config> {
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
         Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
     }
 
-    /// The file for programs that act with all rights.
+    /// Kubeconfig for programs that act with all rights.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.scratch.data().join("admin.kubeconfig")
     }
 
-    /// A file for programs that act as a service account, with a token of its own that is good for an hour.
+    /// Kubeconfig for programs that act as a service account. Its token is valid for an hour.
     pub async fn kubeconfig_of(&self, namespace: &str, service_account: &str) -> anyhow::Result<PathBuf> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, namespace);
         let request = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
         let answer = accounts.create_token_request(service_account, &PostParams::default(), &request).await?;
-        let token = answer.status.context("the API server made no token")?.token;
+        let token = answer.status.context("the API server returned no token")?.token;
         let file = self.scratch.data().join(format!("{namespace}.{service_account}.kubeconfig"));
         fs::write(&file, kubeconfig(&self.scratch.data(), self.port, &json!({"token": token})))?;
         Ok(file)
@@ -131,31 +130,30 @@ impl ApiServer {
         &self.token
     }
 
-    /// The certificate that the server's own is signed with: PEM.
+    /// CA certificate of the server (PEM).
     #[must_use]
     pub fn ca_file(&self) -> PathBuf {
         self.scratch.data().join("ca.crt")
     }
 
-    /// Where the components log, for further ones of the same test.
+    /// Folder of data and logs, for further components of the same test.
     #[must_use]
     pub fn scratch(&self) -> &Scratch {
         &self.scratch
     }
 
-    /// Every write that was asked for so far, granted or not, in the order of the answers.
+    /// Every write request so far, granted or not, in the order of the responses.
     pub fn audit(&self) -> anyhow::Result<Vec<AuditEvent>> {
         audit::read(&self.scratch.data().join("audit.log"))
     }
 
-    /// Ends kube-apiserver as a kubelet does and starts it again, on the same port with the same data. Watches break, as they do in
-    /// an upgrade.
+    /// Restarts kube-apiserver with SIGTERM, on the same port with the same data. Watches break, as in an upgrade.
     pub async fn restart_api_server(&mut self) -> anyhow::Result<()> {
         self.server.stop(Duration::from_secs(10)).await?;
         self.start_again(Part::Server).await
     }
 
-    /// SIGKILL for one part, which stays away until [`ApiServer::start_again`].
+    /// Kills one part with SIGKILL. It stays down until [`ApiServer::start_again`].
     pub fn kill(&mut self, part: Part) {
         self.part(part).kill();
     }
@@ -166,7 +164,7 @@ impl ApiServer {
         self.serves().await
     }
 
-    /// The process of a part, for figures.
+    /// Process ID of a part, for measurements.
     #[must_use]
     pub fn process(&self, part: Part) -> u32 {
         match part {
@@ -253,7 +251,7 @@ fn kube_apiserver(tools: &Tools, data: &Path, port: u16, etcd_port: u16) -> Comm
         "--service-cluster-ip-range=10.255.0.0/16".to_owned(),
         "--authorization-mode=RBAC".to_owned(),
         format!("--token-auth-file={}", file("tokens.csv")),
-        // Pods and Deployments are made without the accounts that they name.
+        // Tests create Pods and Deployments whose service accounts do not exist.
         "--disable-admission-plugins=ServiceAccount".to_owned(),
         format!("--audit-policy-file={}", file("audit-policy.json")),
         format!("--audit-log-path={}", file("audit.log")),

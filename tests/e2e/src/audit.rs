@@ -1,4 +1,4 @@
-//! What the API server says was written to it.
+//! Write requests, from the API server's audit log.
 
 use std::fs;
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Deserialize;
 
-/// Who writes without being asked: the API server's lease and defaults, and the controllers.
+/// Users of the control plane's own writes: the API server's lease and defaults, and the controllers.
 const OWN: [&str; 2] = ["system:apiserver", "system:kube-controller-manager"];
 
-/// Logs writes only, each once, when it was answered.
+/// Audit policy: writes only, each once, when it is answered.
 pub(crate) const POLICY: &str = r#"{
   "apiVersion": "audit.k8s.io/v1",
   "kind": "Policy",
@@ -17,29 +17,29 @@ pub(crate) const POLICY: &str = r#"{
   "rules": [{"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"]}]
 }"#;
 
-/// A write that was asked for, granted or not.
+/// A write request, granted or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEvent {
     /// `create`, `update`, `patch`, `delete` or `deletecollection`.
     pub verb: String,
-    /// Who: the impersonated user where there is one.
+    /// The user; the impersonated one if there is one.
     pub user: String,
     /// API group, empty for the core group.
     pub group: String,
     /// `services`, or with a sub-resource `services/status`.
     pub resource: String,
-    /// Empty for what has none.
+    /// Empty for cluster scope.
     pub namespace: String,
-    /// Empty for a collection, and where the server made the name.
+    /// Empty for a collection, and if the server generated the name.
     pub name: String,
     /// The HTTP status of the answer.
     pub code: u16,
-    /// When it came in: RFC 3339.
+    /// Time of the request: RFC 3339.
     pub at: String,
 }
 
 impl AuditEvent {
-    /// Whether a component of the API server's own wrote: its lease, namespaces' defaults, garbage collection.
+    /// Whether the control plane itself wrote: its lease, defaults of namespaces, garbage collection.
     #[must_use]
     pub fn is_own(&self) -> bool {
         OWN.contains(&self.user.as_str())
@@ -48,7 +48,7 @@ impl AuditEvent {
 
 pub(crate) fn read(log: &Path) -> anyhow::Result<Vec<AuditEvent>> {
     let text = fs::read_to_string(log).with_context(|| log.display().to_string())?;
-    // The last line may be half written.
+    // The last line may be incomplete.
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole.lines().map(|line| Ok(serde_json::from_str::<Logged>(line)?.into())).collect()
 }

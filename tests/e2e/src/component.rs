@@ -1,4 +1,4 @@
-//! A component: a child process that never outlives this one, with its output in a file.
+//! A component: a child process that never outlives this process, with its output in a file.
 
 use std::fs::File;
 use std::io;
@@ -14,12 +14,12 @@ use nix::unistd::Pid;
 
 use crate::until;
 
-/// How many lines of a component's log an error quotes.
+/// Number of log lines that an error quotes.
 const TAIL: usize = 15;
 
 type Order = (Command, Sender<io::Result<Child>>);
 
-/// Linux ties a child's death signal to the thread that started it: this one lives as long as the process.
+/// Thread that starts children: Linux ties a child's death signal to its starting thread, and this thread lives as long as the process.
 static STARTER: LazyLock<Sender<Order>> = LazyLock::new(|| {
     let (sender, orders) = mpsc::channel::<Order>();
     std::thread::spawn(move || {
@@ -30,7 +30,7 @@ static STARTER: LazyLock<Sender<Order>> = LazyLock::new(|| {
     sender
 });
 
-/// A running process. Killed when dropped, and by Linux when this process ends in whatever way.
+/// A running process. It is killed when dropped, and by Linux when this process ends for any reason.
 #[derive(Debug)]
 pub struct Component {
     name: String,
@@ -55,13 +55,13 @@ impl Component {
         Ok(())
     }
 
-    /// Fails with the end of the log if the process is no more.
+    /// Fails with the end of the log if the process has ended.
     pub fn check(&mut self) -> anyhow::Result<()> {
         let Some(status) = self.child.try_wait()? else { return Ok(()) };
         bail!("{} ended with {status}; the end of {}:\n{}", self.name, self.log.display(), self.tail())
     }
 
-    /// Waits until `ready` holds, but not on a process that is no more.
+    /// Waits until `ready` succeeds; fails at once if the process has ended.
     pub async fn ready<T>(
         &mut self,
         deadline: Duration,
@@ -83,7 +83,7 @@ impl Component {
         }
         kill(self.pid()?, Signal::SIGTERM)?;
         let ended = until("ended by SIGTERM", patience, async || {
-            self.child.try_wait().map_err(|why| why.to_string())?.ok_or("still runs".to_owned())
+            self.child.try_wait().map_err(|why| why.to_string())?.ok_or("still running".to_owned())
         });
         if ended.await.is_err() {
             self.kill();
@@ -103,7 +103,7 @@ impl Component {
         self.child.id()
     }
 
-    /// Everything that it wrote so far.
+    /// Its output so far.
     pub fn log(&self) -> anyhow::Result<String> {
         Ok(String::from_utf8_lossy(&std::fs::read(&self.log)?).into_owned())
     }

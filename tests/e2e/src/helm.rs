@@ -1,4 +1,4 @@
-//! Helm, without anything of the user's own configuration.
+//! Helm, isolated from the user's own configuration.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::objects::parse_yaml;
 use crate::{ApiServer, Tools};
 
-/// Real Helm on one API server, or on none.
+/// Real Helm, with or without an API server.
 #[derive(Debug, Clone)]
 pub struct Helm {
     program: PathBuf,
@@ -30,7 +30,7 @@ impl Helm {
         Ok(Self { program: Tools::find()?.helm, kubeconfig: "/dev/null".into() })
     }
 
-    /// What the chart renders, where the server has the API versions of Kubernetes and `api_versions` (`group/version` or
+    /// Renders the chart for a server with the API versions of Kubernetes and `api_versions` (`group/version` or
     /// `group/version/Kind`).
     pub async fn template(
         &self,
@@ -42,10 +42,10 @@ impl Helm {
     ) -> anyhow::Result<Vec<Value>> {
         let mut args = vec!["template", release, "--namespace", namespace];
         args.extend(api_versions.iter().flat_map(|version| ["--api-versions", version]));
-        parse_yaml(&self.run(&args, Some((chart, values))).await?).context("what Helm rendered is not YAML")
+        parse_yaml(&self.run(&args, Some((chart, values))).await?).context("Helm's output is not YAML")
     }
 
-    /// Installs or upgrades the release. Helm's own word on it.
+    /// Installs or upgrades the release. Returns Helm's output.
     pub async fn upgrade(
         &self,
         release: &str,
@@ -53,7 +53,7 @@ impl Helm {
         chart: &Path,
         values: &Value,
     ) -> anyhow::Result<String> {
-        // The server judges; reading its schemas would take Helm half of its time.
+        // The server validates; reading its schemas would take half of Helm's time.
         let args = ["upgrade", release, "--install", "--disable-openapi-validation", "--namespace", namespace];
         self.run(&args, Some((chart, values))).await
     }
@@ -63,7 +63,7 @@ impl Helm {
         self.run(&["uninstall", release, "--namespace", namespace], None).await
     }
 
-    /// Helm's own check; a warning is an error.
+    /// `helm lint`; a warning is an error.
     pub async fn lint(&self, namespace: &str, chart: &Path, values: &Value) -> anyhow::Result<String> {
         self.run(&["lint", "--strict", "--namespace", namespace], Some((chart, values))).await
     }
@@ -90,13 +90,13 @@ impl Helm {
         let output = child.wait_with_output().await?;
         let (stdout, stderr) =
             (String::from_utf8(output.stdout)?, String::from_utf8_lossy(&output.stderr).into_owned());
-        // lint says what is wrong on stdout.
+        // lint reports errors on stdout.
         ensure!(output.status.success(), "helm {}: {}\n{stderr}{stdout}", args[0].as_ref().display(), output.status);
         Ok(stdout)
     }
 }
 
-/// As JSON that Helm can read as YAML, which some characters have no place in.
+/// JSON that Helm can read as YAML: escapes characters that YAML does not allow.
 fn readable(values: &Value) -> String {
     let escaped = |c: char| match u32::from(c) {
         code @ 0x7f..=0xffff => format!("\\u{code:04x}"),

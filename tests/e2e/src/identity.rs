@@ -1,4 +1,4 @@
-//! Keys, certificates and tokens that an API server starts with.
+//! Keys, certificates and tokens of an API server.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -7,11 +7,11 @@ use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-/// Fresh ones for one server.
+/// Fresh tokens for one server; keys and certificates are files.
 pub(crate) struct Identity {
-    /// Of the user `admin`, group `system:masters`.
+    /// Token of the user `admin`, group `system:masters`.
     pub(crate) admin: String,
-    /// Of kube-controller-manager.
+    /// Token of kube-controller-manager.
     pub(crate) controllers: String,
 }
 

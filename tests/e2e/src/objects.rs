@@ -1,4 +1,4 @@
-//! Arbitrary objects: read from YAML, and sent to an API server that is told to be strict.
+//! Arbitrary objects: read from YAML, and sent to an API server with strict validation.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,14 +16,14 @@ use serde_json::{Value, json};
 
 use crate::{Tools, tools, until};
 
-/// How many requests are under way at once, where order does not matter.
+/// Number of concurrent requests, where order does not matter.
 const AT_ONCE: usize = 16;
 
-/// Server-side apply of each object in order, by the manager `e2e`, taking fields from others, with `fieldValidation=Strict`.
-/// A namespaced object has to say its namespace.
+/// Server-side apply of each object in order, by the manager `e2e` (forced), with `fieldValidation=Strict`. A namespaced object must
+/// have a namespace.
 ///
 /// # Errors
-/// The first that was refused, with its kind and name and what the API server said.
+/// The first refused object: its kind, its name and the API server's message.
 pub async fn apply(client: &Client, objects: &[Value]) -> anyhow::Result<Vec<DynamicObject>> {
     let params = PatchParams::apply("e2e").force().validation_strict();
     let mut kinds = Kinds::default();
@@ -36,10 +36,10 @@ pub async fn apply(client: &Client, objects: &[Value]) -> anyhow::Result<Vec<Dyn
     Ok(applied)
 }
 
-/// Whether the server would [`apply`] these: nothing is stored. Many at once, for thousands of them.
+/// Dry run of [`apply`], with concurrent requests for thousands of objects. Returns their number.
 ///
 /// # Errors
-/// One that it would refuse, with what it said, and the object.
+/// An object that the server would refuse, with its message.
 pub async fn accepts(client: &Client, objects: &[Value]) -> anyhow::Result<usize> {
     let params = PatchParams::apply("e2e").force().validation_strict().dry_run();
     let mut kinds = Kinds::default();
@@ -54,10 +54,10 @@ pub async fn accepts(client: &Client, objects: &[Value]) -> anyhow::Result<usize
     all(tries).await
 }
 
-/// The same for the statuses of objects that are there.
+/// The same for the statuses of existing objects.
 ///
 /// # Errors
-/// One that it would refuse, with what it said, and the object.
+/// An object that the server would refuse, with its message.
 pub async fn accepts_status(client: &Client, objects: &[Value]) -> anyhow::Result<usize> {
     let params = PatchParams { dry_run: true, ..PatchParams::default() }.validation_strict();
     let mut kinds = Kinds::default();
@@ -73,13 +73,13 @@ pub async fn accepts_status(client: &Client, objects: &[Value]) -> anyhow::Resul
     all(tries).await
 }
 
-/// Awaits all, some at once. How many there were.
+/// Awaits all, some concurrently. Returns their number.
 async fn all(tries: impl Iterator<Item = impl Future<Output = anyhow::Result<()>>>) -> anyhow::Result<usize> {
     let done: Vec<()> = stream::iter(tries).buffer_unordered(AT_ONCE).try_collect().await?;
     Ok(done.len())
 }
 
-/// As an admission policy for creation sees it: a POST with `fieldValidation=Strict`.
+/// Creates an object: a POST with `fieldValidation=Strict`, so that admission sees a creation.
 pub async fn create(client: &Client, object: &Value) -> anyhow::Result<DynamicObject> {
     let target = Kinds::default().target(client, object).await?;
     let mut request =
@@ -89,13 +89,13 @@ pub async fn create(client: &Client, object: &Value) -> anyhow::Result<DynamicOb
     client.request(request).await.with_context(|| format!("{} was refused", target.title))
 }
 
-/// The CRDs of `make e2e-tools` and of this module, until the server serves them.
+/// Installs the CRDs of `make e2e-tools` and of this module, and waits until the server serves them.
 pub async fn install_crds(client: &Client) -> anyhow::Result<()> {
     install_crds_of_others(client).await?;
     install(client, tools::yaml_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds"))?).await
 }
 
-/// The CRDs of `make e2e-tools`, until the server serves them.
+/// Installs the CRDs of `make e2e-tools`, and waits until the server serves them.
 pub async fn install_crds_of_others(client: &Client) -> anyhow::Result<()> {
     install(client, Tools::find()?.crds).await
 }
@@ -145,7 +145,7 @@ struct Target {
     title: String,
 }
 
-/// What the server said about kinds, asked once each.
+/// Discovery of kinds, each requested once.
 #[derive(Default)]
 struct Kinds(HashMap<GroupVersionKind, (ApiResource, ApiCapabilities)>);
 
@@ -169,7 +169,9 @@ impl Kinds {
         let api = match (&capabilities.scope, namespace) {
             (Scope::Cluster, None) => Api::all_with(client.clone(), resource),
             (Scope::Namespaced, Some(namespace)) => Api::namespaced_with(client.clone(), namespace, resource),
-            (Scope::Cluster, Some(_)) => return Err(anyhow!("{title} has a namespace, and its kind none")),
+            (Scope::Cluster, Some(_)) => {
+                return Err(anyhow!("{title} has a namespace, but its kind has cluster scope"));
+            }
             (Scope::Namespaced, None) => return Err(anyhow!("{title} has no namespace")),
         };
         Ok(Target { api, name: name.to_owned(), title })

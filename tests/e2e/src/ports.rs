@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::Context;
 
-/// Below the ports that Linux gives to outgoing connections: a component that is down keeps its port.
+/// Below the range of Linux's outgoing connections, so that a component that is down keeps its port.
 const FIRST: u16 = 15_000;
 const COUNT: u16 = 17_000;
-/// Processes with neighbouring ids begin that far apart.
+/// Distance between the first ports of processes with neighbouring IDs.
 const STRIDE: u32 = 16;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// A port that nobody listens on; this process gets it once.
+/// A free port; this process gets each port only once.
 pub fn free_port() -> anyhow::Result<u16> {
     let start = u16::try_from(std::process::id().wrapping_mul(STRIDE) % u32::from(COUNT))?;
     (0..COUNT)

@@ -1,4 +1,4 @@
-//! The folder of a run: data that goes, and logs that stay when it failed.
+//! The folder of a run: temporary data, and logs that stay after a failure.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -9,15 +9,15 @@ use anyhow::Context;
 
 static RUNS: AtomicU32 = AtomicU32::new(0);
 
-/// `target/e2e/<name>-<process>-<number>` with `data` and `logs`. Dropped without [`Scratch::remove`], which is what a failed test
-/// does, it keeps the logs and says where they are; the next run of the same name removes them.
+/// `target/e2e/<name>-<process>-<number>` with `data` and `logs`. A test that passed calls [`Scratch::remove`]. Otherwise, dropping it
+/// keeps the logs and prints their path, and the next run with the same name removes them.
 #[derive(Debug)]
 pub struct Scratch {
     folder: PathBuf,
 }
 
 impl Scratch {
-    /// Makes the folder, and removes what processes that are no more left under this name.
+    /// Makes the folder, and removes folders of this name that ended processes left behind.
     pub fn new(name: &str) -> anyhow::Result<Self> {
         let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/e2e");
         fs::create_dir_all(&all).with_context(|| all.display().to_string())?;
@@ -35,26 +35,26 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// For the components' data, keys and configuration.
+    /// Folder for the components' data, keys and configuration.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
 
-    /// One file per component.
+    /// Folder for logs, one file per component.
     #[must_use]
     pub fn logs(&self) -> PathBuf {
         self.folder.join("logs")
     }
 
-    /// Removes all: the test passed.
+    /// Removes everything, after a test that passed.
     pub fn remove(self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
 impl Drop for Scratch {
-    #[expect(clippy::print_stderr, reason = "whoever looks at the failed test wants the logs")]
+    #[expect(clippy::print_stderr, reason = "the path of the logs belongs in the output of a failed test")]
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(self.data());
         if self.folder.exists() {

@@ -1,4 +1,4 @@
-//! shell-operator, which runs hooks in their plain form: without values and Helm.
+//! shell-operator, which runs hooks without values and without Helm.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,13 +15,13 @@ pub struct ShellOperator {
 }
 
 impl ShellOperator {
-    /// Starts it with the executables of a folder as its hooks; it passes over hidden folders, such as temporary ones. When it is ready shows in what they do: wait for that with
-    /// [`Component::ready`].
+    /// Starts it with the executables of a folder as its hooks. It ignores hidden folders, such as temporary ones. It has no signal of
+    /// readiness: wait for an effect of the hooks with [`Component::ready`].
     pub fn start(server: &ApiServer, hooks: &Path) -> anyhow::Result<Self> {
         Self::start_with(server, hooks, &[])
     }
 
-    /// As [`ShellOperator::start`], with variables that hooks find in their environment.
+    /// As [`ShellOperator::start`], with variables for the hooks' environment.
     pub fn start_with(server: &ApiServer, hooks: &Path, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let port = free_port()?;
         let own = server.scratch().data().join("shell-operator");
@@ -36,12 +36,12 @@ impl ShellOperator {
         Ok(Self { component, port })
     }
 
-    /// The process, to wait for, to kill, and to start again.
+    /// The process, to wait for, kill and restart.
     pub fn component(&mut self) -> &mut Component {
         &mut self.component
     }
 
-    /// The port of 127.0.0.1 that serves its metrics as `/metrics`, and its hooks' as `/metrics/hooks`.
+    /// Port on 127.0.0.1 with its metrics at `/metrics`, and those of its hooks at `/metrics/hooks`.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

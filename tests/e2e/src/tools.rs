@@ -1,4 +1,4 @@
-//! Where `make e2e-tools` put the components.
+//! Paths of the components that `make e2e-tools` installs.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ impl Tools {
     /// The default set.
     ///
     /// # Errors
-    /// One is missing; the error says which, and how to get it.
+    /// A component is missing. The error names it, and the command that installs it.
     pub fn find() -> anyhow::Result<Self> {
         let kubernetes = folder("kubernetes", "KUBERNETES")?;
         let mut crds = Vec::new();
@@ -73,7 +73,7 @@ pub(crate) fn folder(name: &str, version: &str) -> anyhow::Result<PathBuf> {
         None => Path::new(&std::env::var_os("HOME").context("HOME is not set")?).join(".cache"),
     };
     let folder = cache.join("istio-federation/tools").join(format!("{name}-{version}"));
-    ensure!(folder.is_dir(), "{} is not there: run make e2e-tools", folder.display());
+    ensure!(folder.is_dir(), "{} does not exist: run make e2e-tools", folder.display());
     Ok(folder)
 }
 

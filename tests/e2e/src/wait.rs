@@ -1,4 +1,4 @@
-//! Waiting on a condition, never for a time.
+//! Waiting for a condition, never for a fixed time.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use anyhow::bail;
 
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Asks `condition` again and again until it is met. What it says while it is not met, stands in the error after `deadline`: let it
-/// say what was seen.
+/// Calls `condition` until it succeeds. After `deadline`, the error quotes the last error of `condition`, so that should describe what
+/// it found.
 ///
 /// # Errors
-/// The condition was not met in time, with what it said last.
+/// The condition was not met in time; the error has its last error.
 pub async fn until<T, E: Display>(
     what: &str,
     deadline: Duration,
@@ -26,7 +26,7 @@ pub async fn until<T, E: Display>(
             Ok(Err(why)) => seen = Some(format!("{why:#}")),
             Err(_) => {}
         }
-        // Not by the timeout alone, which lets through what answers at once.
+        // The timeout alone is not enough: it never fires if `condition` returns at once.
         if Instant::now() >= end {
             let seen = seen.as_deref().unwrap_or("no answer at all");
             bail!("not within {} s: {what}; last seen: {seen}", deadline.as_secs_f32());

@@ -1,4 +1,4 @@
-//! Plays the cloud, which gives load balancers their addresses, and istiod, which publishes the root of its mesh.
+//! Stand-ins for the cloud, which assigns addresses to load balancers, and for istiod, which publishes the mesh's root.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use tokio::task::JoinHandle;
 
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Gives `address` to every load balancer in `namespace` that has none.
+/// Assigns `address` to every load balancer in `namespace` without an address.
 pub(super) fn start(client: Client, namespace: &str, address: &str) -> JoinHandle<()> {
     let services: Api<Service> = Api::namespaced(client, namespace);
     let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": address}]}}});
     tokio::spawn(async move {
         loop {
-            // While the API server is away, there is nothing to do.
+            // The API server may be down; try again later.
             let found = services.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
             for service in found.iter().filter(|service| waits(service)) {
                 let patch = Patch::Merge(&status);
@@ -34,7 +34,7 @@ fn waits(service: &Service) -> bool {
     is_load_balancer && ingress.is_none_or(Vec::is_empty)
 }
 
-/// A root as istiod makes one: PEM.
+/// A root like istiod's own (PEM).
 pub fn root(organization: &str) -> anyhow::Result<String> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,4 +1,4 @@
-//! What peers reach the exporter through: ends TLS, as an ingress does. It can also be odd, as peers can.
+//! The exporter's ingress: terminates TLS in front of it. It can also misbehave like a broken peer.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,28 +17,28 @@ use tokio_rustls::TlsAcceptor;
 
 use super::room::Room;
 
-/// Longest head of a request.
+/// Longest head of a request, in bytes.
 const HEAD: usize = 64 * 1024;
 /// Pause between two bytes of a slow answer.
 const DRIP: Duration = Duration::from_millis(200);
 
-/// Changes a document on its way: its path, and the document.
+/// Changes a document in transit; the arguments are its path and the document.
 pub type Rewrite = Arc<dyn Fn(&str, &mut Value) + Send + Sync>;
 
-/// How the front answers.
+/// The front's behaviour.
 #[derive(Clone)]
 pub enum Manner {
-    /// Passes on, unread.
+    /// Forwards unchanged.
     Plain,
     /// Closes every connection.
     Closed,
-    /// Answers TLS with something else.
+    /// Answers a TLS handshake with plain HTTP.
     BrokenTls,
     /// Answers with this status line and body.
     Says(&'static str, &'static str),
-    /// Answers, a byte at a time, and never comes to an end.
+    /// Answers one byte at a time, forever.
     Drips,
-    /// Passes on, and changes every document; each answer has an entity tag of its own.
+    /// Forwards with a change to every document; each answer has another entity tag.
     Changes(Rewrite),
 }
 
@@ -51,7 +51,7 @@ pub struct Front {
 }
 
 impl Front {
-    /// Before the port `port` of `room`.
+    /// Starts in front of port `port` of `room`.
     pub(super) async fn start(room: Room, port: u16) -> anyhow::Result<Self> {
         let (ca, config) = tls()?;
         let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -64,7 +64,7 @@ impl Front {
                 asked.fetch_add(1, Ordering::Relaxed);
                 let manner = manner.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let (acceptor, room) = (acceptor.clone(), room.clone());
-                // Whoever asked sees how it ends.
+                // The client sees the failure.
                 tokio::spawn(async move { serve(stream, manner, acceptor, room, port).await.ok() });
             }
         });
@@ -83,13 +83,13 @@ impl Front {
         &self.ca
     }
 
-    /// How often somebody connected.
+    /// Number of connections so far.
     #[must_use]
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// From the next connection on.
+    /// Changes the behaviour, from the next connection on.
     pub fn set(&self, manner: Manner) {
         *self.manner.lock().unwrap_or_else(PoisonError::into_inner) = manner;
     }
@@ -166,13 +166,13 @@ async fn serve(
 async fn head(stream: &mut (impl AsyncRead + Unpin)) -> anyhow::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        ensure!(head.len() < HEAD, "the head of the request does not end");
+        ensure!(head.len() < HEAD, "the head of the request is too long");
         head.push(stream.read_u8().await?);
     }
     Ok(String::from_utf8(head)?)
 }
 
-/// The whole answer, whatever the asker has already.
+/// The whole answer, even to a conditional request.
 async fn ask(mut inner: TcpStream, request: &str) -> anyhow::Result<(String, Vec<u8>)> {
     let keep = |line: &&str| {
         let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
@@ -183,7 +183,7 @@ async fn ask(mut inner: TcpStream, request: &str) -> anyhow::Result<(String, Vec
     inner.write_all(asked.join("\r\n").as_bytes()).await?;
     let mut answer = Vec::new();
     inner.read_to_end(&mut answer).await?;
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("half an answer")?;
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("the answer is cut off")?;
     let status = String::from_utf8_lossy(&answer[..end]).lines().next().unwrap_or_default().to_owned();
     let status = status.split_once(' ').context("no status line")?.1.to_owned();
     Ok((status, answer.split_off(end + 4)))

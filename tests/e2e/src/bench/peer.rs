@@ -1,4 +1,4 @@
-//! A peer that is no cluster: the real exporter, which reads a folder of manifests, behind a front of its own. There can be hundreds.
+//! A peer without a cluster: the real exporter reads a folder of manifests, behind a front. A test can have hundreds of them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,20 +27,20 @@ pub struct Peer {
     pub name: String,
     /// Its trust domain.
     pub domain: String,
-    /// What it is reached through.
+    /// Its ingress.
     pub front: Front,
     services: usize,
     exporter: Component,
 }
 
-/// Who may read a peer's private document.
+/// The cluster that may read the peers' private documents.
 pub struct Reader {
     uuid: String,
     key: String,
 }
 
 impl Reader {
-    /// A cluster whose operator has made its key.
+    /// Reads UUID and key of a cluster whose module has made its key.
     pub async fn of(cluster: &Cluster) -> anyhow::Result<Self> {
         let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
         let uuid = namespaces.get("kube-system").await?.metadata.uid.context("kube-system has no UID")?;
@@ -52,7 +52,7 @@ impl Reader {
 }
 
 impl Peer {
-    /// Starts the peer of that number, which exports `services` Services to `reader` and has its files beside those of `cluster`.
+    /// Starts peer `number`, which exports `services` Services to `reader`. Its files are next to those of `cluster`.
     pub async fn start(cluster: &Cluster, reader: &Reader, number: usize, services: usize) -> anyhow::Result<Self> {
         let (name, domain) = (format!("peer-{number:03}"), format!("peer-{number:03}.example"));
         let folder = cluster.server.scratch().data().join(&name);
@@ -90,7 +90,7 @@ impl Peer {
         self.exporter.kill();
     }
 
-    /// The process of its exporter, for figures.
+    /// Process ID of its exporter, for measurements.
     #[must_use]
     pub fn process(&self) -> u32 {
         self.exporter.id()
@@ -101,7 +101,7 @@ fn service_name(number: usize) -> String {
     format!("service-{number:05}")
 }
 
-/// What its exporter finds.
+/// Manifests for its exporter.
 fn objects(reader: &Reader, number: usize, services: usize) -> anyhow::Result<Vec<Value>> {
     let readers = json!({&reader.uuid: {"clusterUUID": reader.uuid, "authnKeyPub": reader.key}}).to_string();
     let gateway = json!({

@@ -1,4 +1,4 @@
-//! What a Pod has of its cluster: where its API server is, and the token of its service account where programs look for it.
+//! Environment of a Pod: the API server's address, and the service account's token in the usual place.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use kube::api::{Api, PostParams};
 
 use crate::ApiServer;
 
-/// Below `/run`, which `/var/run` is.
+/// Below `/run`, which `/var/run` links to.
 const CREDENTIALS: &str = "secrets/kubernetes.io/serviceaccount";
 
 /// The variables that name the API server.
@@ -35,16 +35,16 @@ pub(super) async fn write_credentials(
     let request = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
     let answer = accounts.create_token_request(account, &PostParams::default(), &request).await?;
     fs::create_dir_all(folder)?;
-    fs::write(folder.join("token"), answer.status.context("the API server made no token")?.token)?;
+    fs::write(folder.join("token"), answer.status.context("the API server returned no token")?.token)?;
     fs::write(folder.join("namespace"), namespace)?;
     fs::copy(ca, folder.join("ca.crt"))?;
     Ok(())
 }
 
-/// Where a program is in its mount namespace, so that any user can start it.
+/// Path of the program in its mount namespace, where any user can start it.
 pub(super) const PROGRAM: &str = "/run/program";
 
-/// A command that runs what is appended to it, in a mount namespace with a `/run` of its own: there are the files of `credentials`, and
+/// A command that runs its further arguments in a mount namespace with its own `/run`, which has the files of `credentials`, and
 /// `program` as [`PROGRAM`].
 pub(super) fn command(credentials: &Path, program: &Path) -> Command {
     let mut command = Command::new("unshare");

@@ -1,5 +1,5 @@
-//! A network namespace of its own for one container: its ports collide with nobody's, and the machine's network stays as it is.
-//! Sockets keep the namespace that they were made in, so they are made by a thread that lives there.
+//! A network namespace for one container: no conflicts of ports, and no change to the machine's network. A thread in the namespace
+//! creates sockets, because a socket keeps the namespace that it was created in.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -16,12 +16,12 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// How long a connection may take that leaves no machine.
+/// Time limit for a connection within this machine.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A network namespace with nothing but a loopback. Gone when dropped, and when the process ends.
+/// A network namespace with only a loopback device. It ends when dropped, and with the process.
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
     jobs: Sender<Job>,
@@ -51,18 +51,18 @@ impl Room {
         &self.file
     }
 
-    /// Connects from there to a port of its loopback.
+    /// Connects from inside to a port of its loopback.
     pub(crate) async fn connect(&self, port: u16) -> anyhow::Result<TcpStream> {
         self.connect_to((Ipv4Addr::LOCALHOST, port).into()).await
     }
 
-    /// Connects from there.
+    /// Connects from inside.
     pub(crate) async fn connect_to(&self, address: SocketAddr) -> anyhow::Result<TcpStream> {
         let socket = self.inside(TcpSocket::new_v4).await??;
-        Ok(timeout(PATIENCE, socket.connect(address)).await.with_context(|| format!("no answer of {address}"))??)
+        Ok(timeout(PATIENCE, socket.connect(address)).await.with_context(|| format!("no answer from {address}"))??)
     }
 
-    /// Makes a port of our loopback the same port of its own, as long as the runtime lives.
+    /// Forwards a port of its loopback to the same port of ours, for the life of the runtime.
     pub(crate) async fn show(&self, port: u16) -> anyhow::Result<()> {
         let listener = self.inside(move || TcpListener::bind((Ipv4Addr::LOCALHOST, port))).await??;
         listener.set_nonblocking(true)?;
@@ -70,7 +70,7 @@ impl Room {
         tokio::spawn(async move {
             while let Ok((mut inner, _)) = listener.accept().await {
                 tokio::spawn(async move {
-                    // One that cannot be made is closed, as by a machine that is down.
+                    // On failure the connection is closed, as if the machine were down.
                     if let Ok(mut outer) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
                         copy_bidirectional(&mut inner, &mut outer).await.ok();
                     }
