@@ -6,6 +6,7 @@ pub mod bench;
 mod component;
 mod helm;
 mod identity;
+mod install;
 pub mod mesh;
 mod objects;
 pub mod operator;
@@ -19,6 +20,7 @@ pub use api_server::{ApiServer, Part};
 pub use audit::AuditEvent;
 pub use component::Component;
 pub use helm::Helm;
+pub use install::Install;
 pub use objects::{
     accepts, accepts_status, apply, create, install_crds, install_crds_of_others, parse_yaml, read_yaml,
 };

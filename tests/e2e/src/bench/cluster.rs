@@ -311,7 +311,7 @@ pub(super) fn federation(name: &str, domain: &str, front: &Front, more: &Value) 
 }
 
 /// A JSON Merge Patch.
-fn merge(target: &mut Value, patch: &Value) {
+pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         target.clone_from(patch);
         return;

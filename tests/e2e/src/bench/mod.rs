@@ -17,6 +17,7 @@ pub use self::addon_operator::{AddonOperator, NAMESPACE as OPERATOR_NAMESPACE};
 pub use self::cloud::root;
 pub(crate) use self::cluster::Istio;
 use self::cluster::Plan;
+pub(crate) use self::cluster::merge;
 pub use self::cluster::{Cluster, Id, MESH_CONFIG, MODULE_NAMESPACE, PATIENCE};
 pub use self::front::{Front, Manner, Rewrite};
 pub use self::module::Module;

@@ -17,7 +17,7 @@ pub(super) struct Container<'a> {
     pub(super) home: &'a Path,
     /// Files and folders that it sees below `/run`, and by which names.
     pub(super) sees: &'a [(&'a str, PathBuf)],
-    pub(super) environment: &'a [(&'a str, String)],
+    pub(super) environment: &'a [(String, String)],
 }
 
 impl Container<'_> {

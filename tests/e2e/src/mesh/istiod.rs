@@ -11,6 +11,7 @@ use super::ca::Authority;
 use super::container::within;
 use super::http;
 use super::network::Host;
+use super::settings;
 use crate::bench::{Cluster, MODULE_NAMESPACE};
 use crate::{Component, Tools};
 
@@ -26,14 +27,9 @@ pub struct Istiod {
 }
 
 impl Istiod {
-    /// What istiod's chart would make: its mesh configuration. Nothing in it is about federation.
+    /// Writes the mesh configuration, as istiod's chart does.
     pub(super) async fn prepare(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
-        let mesh = json!({
-            "trustDomain": cluster.domain, "rootNamespace": MODULE_NAMESPACE,
-            // Telemetry is by filters that are Istio's, and Envoy as its makers build it has not.
-            "defaultProviders": {}, "accessLogFile": "",
-            "defaultConfig": {"discoveryAddress": format!("{}:15012", host.address)},
-        });
+        let mesh = settings::mesh_config(&cluster.domain, &format!("{}:15012", host.address))?;
         let config_map = json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": MODULE_NAMESPACE},
             "data": {"mesh": mesh.to_string()},
@@ -48,7 +44,7 @@ impl Istiod {
         command.arg(Tools::istio()?.join("bin/pilot-discovery")).arg("discovery").current_dir(&folder);
         command.arg("--kubeconfig").arg(cluster.server.kubeconfig()).args(["--domain", &cluster.domain]);
         command.args(["--monitoringAddr", ":15014", "--ctrlz_port", "0"]);
-        environment(&mut command, cluster, &host);
+        environment(&mut command, cluster, &host)?;
         let component = Component::start("istiod", &cluster.server.scratch().logs(), command)?;
         Ok(Self { component, host, folder })
     }
@@ -108,15 +104,10 @@ fn write(folder: &Path, authority: &Authority, roots: &str) -> anyhow::Result<()
     Ok(())
 }
 
-fn environment(command: &mut Command, cluster: &Cluster, host: &Host) {
+fn environment(command: &mut Command, cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     command.env("POD_NAMESPACE", MODULE_NAMESPACE).env("POD_NAME", "istiod").env("REVISION", "default");
     command.env("CLUSTER_ID", cluster.name).env("ISTIOD_CUSTOM_HOST", host.address.to_string());
-    // What the module asks of istiod.
-    command.env("SHARED_MESH_CONFIG", "istio-federation-mesh").env("ISTIO_MULTIROOT_MESH", "true");
-    // These filters are Istio's own as well.
-    command.env("PILOT_ENABLE_ALPN_FILTER", "false").env("PILOT_ENABLE_METADATA_EXCHANGE", "false");
-    // Nobody injects here, or looks at other clusters.
-    command.env("INJECTION_WEBHOOK_CONFIG_NAME", "").env("VALIDATION_WEBHOOK_CONFIG_NAME", "");
-    command.env("LOCAL_CLUSTER_SECRET_WATCHER", "false");
+    command.envs(settings::istiod_environment()?);
+    Ok(())
 }

@@ -9,11 +9,12 @@ use anyhow::{Context, ensure};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use kube::api::{Api, PostParams};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::container::Container;
 use super::http;
 use super::network::Host;
+use super::settings;
 use crate::bench::Cluster;
 use crate::{Component, Tools, until};
 
@@ -66,11 +67,12 @@ impl Proxy {
         let sees = [("istio", Tools::istio()?), ("envoy", Tools::envoy()?)];
         let agent = "/run/istio/bin/pilot-agent";
         if kind == Kind::Sidecar {
-            let capture = Container { host: &host, user: 0, home: &home, sees: &sees, environment: &[] };
+            let environment = settings::capture_environment()?;
+            let capture = Container { host: &host, user: 0, home: &home, sees: &sees, environment: &environment };
             let output = capture.command(&[&[agent], &CAPTURE[..]].concat()).output()?;
             ensure!(output.status.success(), "istio-iptables: {}", String::from_utf8_lossy(&output.stderr));
         }
-        let environment = environment(cluster, istiod, &host, kind, pod);
+        let environment = environment(cluster, istiod, &host, kind, pod)?;
         let container = Container { host: &host, user: USER, home: &home, sees: &sees, environment: &environment };
         let domain = format!("{}.svc.{}", pod.namespace, cluster.domain);
         let role = if kind == Kind::Sidecar { "sidecar" } else { "router" };
@@ -112,8 +114,8 @@ impl Proxy {
     }
 }
 
-/// All TCP in both directions but the proxy's own, and DNS.
-const CAPTURE: [&str; 16] = [
+/// All TCP in both directions except the proxy's own, as istiod's injection has it. Whether DNS is captured, the environment says.
+const CAPTURE: [&str; 15] = [
     "istio-iptables",
     "-p",
     "15001",
@@ -129,7 +131,6 @@ const CAPTURE: [&str; 16] = [
     "*",
     "-d",
     "15090,15021,15020",
-    "--redirect-dns",
 ];
 
 /// Its working folder: token and root, as a kubelet mounts them.
@@ -170,33 +171,29 @@ fn own(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What istiod's injection would fill in.
-fn environment(cluster: &Cluster, istiod: &str, host: &Host, kind: Kind, pod: &Pod<'_>) -> Vec<(&'static str, String)> {
+/// The environment that istiod's injection would fill in.
+fn environment(
+    cluster: &Cluster,
+    istiod: &str,
+    host: &Host,
+    kind: Kind,
+    pod: &Pod<'_>,
+) -> anyhow::Result<Vec<(String, String)>> {
     let discovery = format!("{istiod}:15012");
-    let config = json!({
-        "discoveryAddress": discovery, "binaryPath": "/run/envoy/bin/envoy", "configPath": "./etc/istio/proxy",
-        "concurrency": 1,
-    });
-    let mut environment = vec![
+    let mesh = settings::mesh_config(&cluster.domain, &discovery)?;
+    let of_the_pod = [
         ("POD_NAME", pod.name.to_owned()),
         ("POD_NAMESPACE", pod.namespace.to_owned()),
         ("INSTANCE_IP", host.address.to_string()),
         ("SERVICE_ACCOUNT", pod.account.to_owned()),
         ("TRUST_DOMAIN", cluster.domain.clone()),
+        ("PROXY_CONFIG", settings::proxy_config(&mesh)?.to_string()),
         ("CA_ADDR", discovery),
         ("PILOT_CERT_PROVIDER", "istiod".to_owned()),
         ("ISTIO_META_CLUSTER_ID", cluster.name.to_owned()),
         ("ISTIO_META_MESH_ID", cluster.domain.clone()),
         ("ISTIO_METAJSON_LABELS", pod.labels.to_string()),
-        ("PROXY_CONFIG", config.to_string()),
-        // What the module asks of proxies.
-        ("PROXY_CONFIG_XDS_AGENT", "true".to_owned()),
-        // So short that a run sees certificates renewed, which is done after half of it; istiod may be away for the other half.
-        ("SECRET_TTL", "2m".to_owned()),
     ];
-    match kind {
-        Kind::Sidecar => environment.push(("ISTIO_META_DNS_CAPTURE", "true".to_owned())),
-        Kind::Gateway => environment.push(("ISTIO_META_ROUTER_MODE", "sni-dnat".to_owned())),
-    }
-    environment
+    let of_the_pod = of_the_pod.map(|(name, value)| (name.to_owned(), value));
+    Ok(of_the_pod.into_iter().chain(settings::proxy_environment(kind)?).collect())
 }

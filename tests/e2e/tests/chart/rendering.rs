@@ -332,7 +332,7 @@ fn settings_in(text: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn settings_that_people_are_shown_work() -> Result<()> {
-    for name in ["README.md", "docs/USAGE.md", "docs/USAGE.ru.md"] {
+    for name in ["docs/INSTALL.md", "docs/USAGE.md", "docs/USAGE.ru.md"] {
         let shown = settings_in(&fs::read_to_string(root().join(name))?);
         ensure!(!shown.is_empty(), "{name} shows no settings");
         for settings in shown {

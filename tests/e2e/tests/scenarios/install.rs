@@ -1,33 +1,27 @@
-//! What the README says of installing, word for word: its blocks are applied as they stand there, and the operator has no other rights.
-
-use std::fs;
-use std::path::Path;
+//! docs/INSTALL.md, word for word: its blocks are applied as they are, and the operator has no other rights.
 
 use anyhow::{Context, Result, ensure};
 use istio_federation_e2e::bench::{Bench, MODULE_NAMESPACE, OPERATOR_NAMESPACE, PATIENCE, scenario};
-use istio_federation_e2e::{parse_yaml, until};
+use istio_federation_e2e::{Install, until};
 use serde_json::{Value, json};
 
 use crate::given::{OF_B, namespace, service};
 
 #[tokio::test]
-async fn as_the_readme_says() -> Result<()> {
+async fn as_install_says() -> Result<()> {
     scenario("install", async |bench| {
         let Bench { a, b, timeline, .. } = bench;
-        let blocks = blocks()?;
-        let objects: Vec<Value> = blocks.iter().filter(|block| block.get("kind").is_some()).cloned().collect();
+        let install = Install::read()?;
         let (settings, rights): (Vec<Value>, Vec<Value>) =
-            objects.into_iter().partition(|object| object["metadata"]["name"] == "addon-operator");
+            install.objects().into_iter().partition(|object| object["metadata"]["name"] == "addon-operator");
         let [settings] = &settings[..] else { anyhow::bail!("{} ConfigMaps of the operator", settings.len()) };
 
-        timeline.cause("the operator has no rights but those of the README");
+        timeline.cause("the operator has no rights but those of INSTALL.md");
         a.apply(&[namespace("istio-system")]).await?;
         a.delete(("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "", "addon-operator")).await?;
         a.apply(&rights).await?;
-        let variables = blocks.iter().find_map(|block| block["env"].as_array()).context("no limits of the operator")?;
-        for variable in variables {
-            let text = |name: &str| variable[name].as_str().context("not a variable");
-            a.operator.set(text("name")?, text("value")?);
+        for (name, value) in install.operator_environment()? {
+            a.operator.set(&name, &value);
         }
         a.patch(("v1", "ConfigMap", OPERATOR_NAMESPACE, "addon-operator"), settings).await?;
         a.operator.start()?;
@@ -36,8 +30,9 @@ async fn as_the_readme_says() -> Result<()> {
         tokio::try_join!(a.operator.converged(), b.switch_on())?;
         timeline.seen("it has converged");
 
-        let istiod = blocks.iter().find(|block| block.get("pilot").is_some()).context("nothing about istiod")?;
-        let name = istiod["pilot"]["env"]["SHARED_MESH_CONFIG"].as_str().context("no SHARED_MESH_CONFIG")?;
+        let istiod = install.istiod_environment()?;
+        let shared = istiod.iter().find(|(name, _)| name == "SHARED_MESH_CONFIG");
+        let name = shared.map(|(_, value)| value.as_str()).context("no SHARED_MESH_CONFIG")?;
         until("istiod finds what it reads", PATIENCE, async || {
             let found = a.get(("v1", "ConfigMap", "istio-system", name)).await?.context("no ConfigMap")?;
             ensure!(found["data"]["mesh"].is_string(), "{found}");
@@ -69,19 +64,4 @@ async fn as_the_readme_says() -> Result<()> {
         Ok(())
     })
     .await
-}
-
-/// The documents of all YAML blocks in the README's section "Install".
-fn blocks() -> Result<Vec<Value>> {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md"))?;
-    let section =
-        readme.split("\n## ").find(|section| section.starts_with("Install\n")).context("no section Install")?;
-    let (mut blocks, mut lines) = (Vec::new(), section.lines());
-    while let Some(begin) = lines.find(|line| line.trim_start() == "```yaml") {
-        let indent = begin.len() - begin.trim_start().len();
-        let block = lines.by_ref().take_while(|line| line.trim_start() != "```");
-        let text: Vec<&str> = block.map(|line| line.get(indent..).unwrap_or_default()).collect();
-        blocks.extend(parse_yaml(&text.join("\n"))?);
-    }
-    Ok(blocks)
 }
