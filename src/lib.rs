@@ -10,3 +10,4 @@ pub mod exporter;
 pub mod federation;
 pub mod hook;
 pub mod peer;
+pub mod text;

@@ -13,7 +13,8 @@ use std::process::{Command, Stdio};
 
 use istio_federation::api::istio_federation::CertificateRole;
 use istio_federation::federation::names::TrustDomain;
-use istio_federation::federation::trust::{OwnChain, PeerCertificates, admit_document, anchors, to_pem};
+use istio_federation::federation::pem::encode_certificate as to_pem;
+use istio_federation::federation::trust::{OwnChain, PeerCertificates, admit_document, anchors};
 use maker::{CN, Ca, DC, IA5, Key, O, PRINTABLE, San, Template, UTF8, name, names_and_verdicts, organization};
 
 /// 2026-12-01.

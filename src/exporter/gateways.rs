@@ -14,7 +14,7 @@ use super::selection::Selection;
 use crate::api::kubernetes::{Condition, Node, Pod, Service};
 use crate::api::metadata::IngressGateway;
 use crate::federation::names::DnsName;
-use crate::federation::refusal::printable;
+use crate::text::printable;
 
 /// Name of the gateway's port for traffic between meshes.
 const GATEWAY_PORT: &str = "tls";

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::federation::refusal::printable;
 use crate::peer::keys::{KeyError, VerifyingKey};
+use crate::text::printable;
 
 /// Keys by cluster UUID, and what was left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

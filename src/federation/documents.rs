@@ -3,12 +3,11 @@
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use super::names::ClusterUuid;
 use super::protocol::Protocol;
 use crate::api::istio_federation::{CachedIngressGateway, CachedPrivateMetadata};
 use crate::api::metadata::{PrivateMetadata, PublicMetadata};
 
-/// Most characters of a cluster UUID.
-const UUID_LIMIT: usize = 128;
 /// Most bytes of the certificates or keys in a public document: they are small, and status is not a store.
 const PEM_LIMIT: usize = 64 * 1024;
 
@@ -58,11 +57,8 @@ pub fn read_public(body: &[u8]) -> Result<PublicMetadata, DocumentError> {
     if [document.authn_key_pub.as_str(), &document.root_ca, intermediates].iter().any(|text| text.len() > PEM_LIMIT) {
         return Err(DocumentError::TooLarge(format!("a key or certificate list of more than {PEM_LIMIT} bytes")));
     }
-    let uuid = &document.cluster_uuid;
-    if uuid.len() > UUID_LIMIT || !uuid.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
-        let wrong = "clusterUUID is not 1 to 128 letters, digits, dots, underscores and hyphens";
-        return Err(DocumentError::Public(wrong.to_owned()));
-    }
+    ClusterUuid::parse(&document.cluster_uuid)
+        .map_err(|error| DocumentError::Public(format!("clusterUUID: {error}")))?;
     Ok(document)
 }
 

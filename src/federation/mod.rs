@@ -13,6 +13,7 @@ pub mod names;
 pub mod objects;
 pub mod offer;
 pub mod ourselves;
+pub mod pem;
 pub mod protocol;
 pub mod refusal;
 pub mod roster;

@@ -1,7 +1,8 @@
-//! Names that a peer may carry: trust domains, host names, labels, port names.
+//! Names: trust domains and cluster UUIDs (ours and peers'), host names, labels, port names.
 
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use thiserror::Error;
 
@@ -9,8 +10,10 @@ use thiserror::Error;
 const LABEL_LIMIT: usize = 63;
 /// Most characters of a DNS name (RFC 1123).
 const NAME_LIMIT: usize = 253;
+/// Most characters of a cluster's UUID.
+const UUID_LIMIT: usize = 128;
 
-/// Why a name is not one.
+/// Why a text is not a DNS name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NameError {
     /// Nothing there.
@@ -112,10 +115,7 @@ pub enum TrustDomainError {
 impl TrustDomain {
     /// Vets a peer's trust domain against `ours` (our trust domain and its aliases).
     pub fn vet(text: &str, ours: &[DnsName]) -> Result<Self, TrustDomainError> {
-        let name = DnsName::parse(text)?;
-        if text.parse::<IpAddr>().is_ok() {
-            return Err(TrustDomainError::Address);
-        }
+        let name = spelled(text)?;
         for own in ours {
             let relation = if name == *own {
                 "the same as"
@@ -147,6 +147,102 @@ impl TrustDomain {
 impl fmt::Display for TrustDomain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// A name that may be a trust domain, whoever's it is.
+fn spelled(text: &str) -> Result<DnsName, TrustDomainError> {
+    let name = DnsName::parse(text)?;
+    if text.parse::<IpAddr>().is_ok() { Err(TrustDomainError::Address) } else { Ok(name) }
+}
+
+/// Our own trust domain, which is our cluster domain: spelled as [`TrustDomain::vet`] demands it of a peer's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnTrustDomain(DnsName);
+
+impl OwnTrustDomain {
+    /// Reads a name that peers accept.
+    pub fn parse(text: &str) -> Result<Self, TrustDomainError> {
+        spelled(text).map(Self)
+    }
+
+    /// A name that is in use already: peers may refuse it (an IP address), but the mesh runs with it.
+    pub fn in_use(text: &str) -> Result<Self, NameError> {
+        DnsName::parse(text).map(Self)
+    }
+
+    /// As a DNS name.
+    #[must_use]
+    pub fn name(&self) -> &DnsName {
+        &self.0
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl FromStr for OwnTrustDomain {
+    type Err = TrustDomainError;
+
+    fn from_str(text: &str) -> Result<Self, TrustDomainError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for OwnTrustDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// UUID of a cluster, ours or a peer's: 1 to 128 letters, digits, dots, underscores and hyphens (ASCII).
+///
+/// It stands in the claims of tokens and is a key in values; Deckhouse's are RFC 4122 UUIDs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClusterUuid(String);
+
+/// Why a text is no [`ClusterUuid`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a cluster UUID is 1 to 128 letters, digits, dots, underscores and hyphens")]
+pub struct ClusterUuidError;
+
+impl ClusterUuid {
+    /// Reads a UUID that peers accept.
+    pub fn parse(text: &str) -> Result<Self, ClusterUuidError> {
+        Self::checked(text, |b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    }
+
+    /// A UUID that is in use already: any printable ASCII without spaces, 1 to 128 characters. Peers may refuse it.
+    pub fn in_use(text: &str) -> Result<Self, ClusterUuidError> {
+        Self::checked(text, |b| b.is_ascii_graphic())
+    }
+
+    fn checked(text: &str, allows: impl Fn(u8) -> bool) -> Result<Self, ClusterUuidError> {
+        let fits = (1..=UUID_LIMIT).contains(&text.len()) && text.bytes().all(allows);
+        fits.then(|| Self(text.to_owned())).ok_or(ClusterUuidError)
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ClusterUuid {
+    type Err = ClusterUuidError;
+
+    fn from_str(text: &str) -> Result<Self, ClusterUuidError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for ClusterUuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -258,6 +354,31 @@ mod tests {
             assert!(matches!(TrustDomain::vet(bad, &ours()), Err(TrustDomainError::Name(_))), "{bad}");
         }
         assert_eq!(TrustDomain::vet("10.0.0.1", &ours()), Err(TrustDomainError::Address));
+    }
+
+    #[test]
+    fn one_rule_for_a_uuid_of_ours_and_of_a_peer() {
+        for good in ["deadbeef-mycluster", "6f9f0d5c-92f0-4c4b-8f7c-1a2b3c4d5e6f", "a_b.c", &"x".repeat(128)] {
+            assert_eq!(ClusterUuid::parse(good).unwrap().as_str(), good);
+            assert_eq!(ClusterUuid::in_use(good).unwrap().as_str(), good);
+        }
+        for bad in ["prod:eu", "a/b", "a@b"] {
+            assert_eq!(ClusterUuid::parse(bad), Err(ClusterUuidError), "{bad}");
+            assert_eq!(ClusterUuid::in_use(bad).unwrap().as_str(), bad);
+        }
+        for bad in ["", " ", "a b", "a\n", "ä", &"x".repeat(129)] {
+            assert_eq!(ClusterUuid::parse(bad), Err(ClusterUuidError), "{bad:?}");
+            assert_eq!(ClusterUuid::in_use(bad), Err(ClusterUuidError), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn our_trust_domain_is_spelled_as_a_peers() {
+        for text in ["cluster-a.local", "cluster.local", "10.0.0.1", "A.local", "", "a..b", "10.0.0"] {
+            assert_eq!(OwnTrustDomain::parse(text).is_ok(), TrustDomain::vet(text, &[]).is_ok(), "{text:?}");
+            assert_eq!(OwnTrustDomain::in_use(text).is_ok(), DnsName::parse(text).is_ok(), "{text:?}");
+        }
+        assert_eq!(OwnTrustDomain::parse("10.0.0.1"), Err(TrustDomainError::Address));
     }
 
     #[test]

@@ -6,9 +6,10 @@ use super::address;
 use super::names::{DnsName, ServiceHost, TrustDomain, is_port_name};
 use super::ourselves::Ourselves;
 use super::protocol::Protocol;
-use super::refusal::{Refusal, printable};
+use super::refusal::Refusal;
 use crate::api::istio_federation::{CachedIngressGateway, CachedPrivateMetadata, ItemKind};
 use crate::api::metadata::{PublicService, PublicServicePort};
+use crate::text::printable;
 
 /// Most gateway addresses of a peer: with 64 ports each, what a ServiceEntry may hold.
 pub const GATEWAY_LIMIT: usize = 32;

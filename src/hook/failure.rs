@@ -1,7 +1,6 @@
 //! What goes wrong, in words for the operator's log: one line, with the causes, without values that may be secret.
 
 use std::any::Any;
-use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
@@ -28,20 +27,6 @@ impl Failure {
         let end = message.floor_char_boundary(MESSAGE_LIMIT);
         Some(format!("{}\n", serde_json::json!({"message": &message[..end]})))
     }
-}
-
-/// An error with its causes, `: ` between; a cause that the text before tells already is left out.
-pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// What `serde_json` says, but for the value that it quotes: what failed to parse may be a key.
@@ -95,26 +80,6 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("outer")]
-    struct Outer(#[source] Inner);
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("inner: {0}")]
-    struct Inner(#[from] std::fmt::Error);
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("{0}. Do something")]
-    struct Advised(#[source] Inner);
-
-    #[test]
-    fn causes_are_told_once() {
-        let cause = std::fmt::Error.to_string();
-        let advised = Advised(Inner(std::fmt::Error));
-        assert_eq!(with_causes(&advised), format!("inner: {cause}. Do something"));
-        assert_eq!(with_causes(&Outer(Inner(std::fmt::Error))), format!("outer: inner: {cause}"));
-    }
 
     #[test]
     fn a_message_is_one_bounded_line() {

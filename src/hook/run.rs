@@ -13,9 +13,10 @@ use serde_json::Value;
 use super::config::HookConfig;
 use super::config_form::{batch_config, plain_config};
 use super::effects::Effects;
-use super::failure::{Failure, guarded, quiet_panics, with_causes};
+use super::failure::{Failure, guarded, quiet_panics};
 use super::input::Input;
 use super::log::{Level, Logger, Sink};
+use crate::text::error_chain;
 
 /// What a run comes to. Any error will do: its causes are told too, on one line.
 pub type HookResult = Result<Effects, Box<dyn Error + Send + Sync>>;
@@ -55,7 +56,7 @@ pub fn main(hooks: &[Hook]) -> ExitCode {
 #[must_use]
 pub fn main_of(work: impl FnOnce() -> Result<(), Box<dyn Error + Send + Sync>>) -> ExitCode {
     quiet_panics();
-    let ended = guarded(|| work().map_err(|error| Failure::Told(with_causes(error.as_ref()))));
+    let ended = guarded(|| work().map_err(|error| Failure::Told(error_chain(error.as_ref()))));
     exit(ended, &(Arc::new(Mutex::new(stderr())) as Sink))
 }
 
@@ -156,7 +157,7 @@ fn execute(process: &Process, hook: &Hook) -> Result<(), Failure> {
         let threshold = Level::from_env(process.env.get("LOG_LEVEL").map(String::as_str));
         let log = Logger::new(hook.name, threshold, Arc::clone(&process.stdout));
         let input = Input::load(process.env.clone()).map_err(Failure::told)?;
-        let effects = (hook.run)(&input, &log).map_err(|error| Failure::Told(with_causes(error.as_ref())))?;
+        let effects = (hook.run)(&input, &log).map_err(|error| Failure::Told(error_chain(error.as_ref())))?;
         let outputs = effects.render().map_err(Failure::told)?;
         outputs.write(&process.env).map_err(Failure::told)
     };

@@ -7,7 +7,7 @@ use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use crate::federation::refusal::printable;
+use crate::text::printable;
 
 /// Why a server's certificate is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

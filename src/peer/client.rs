@@ -12,7 +12,7 @@ use super::fault::{Fault, FetchError, Named};
 use super::resolve;
 use super::tls::{self, Trust, TrustError};
 use super::url::Target;
-use crate::federation::refusal::printable;
+use crate::text::printable;
 
 /// The header of an answer may be so long, in bytes.
 const HEADER_LIMIT: usize = 16 * 1024;

@@ -12,7 +12,7 @@ use super::certificate::CertificateFault;
 use super::resolve::ResolveError;
 use super::url::UrlError;
 use super::{FETCH_FAILED, NON_OK_RESPONSE};
-use crate::federation::refusal::printable;
+use crate::text::printable;
 
 /// A fetch that gave no document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Instant;
 
-use crate::federation::refusal::printable;
+use crate::text::printable;
 
 /// A name gives at most so many addresses; what is beyond is dropped.
 pub const ADDRESS_LIMIT: usize = 32;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{SigningKey, VerifyingKey};
 use crate::api::metadata::{TOKEN_ISSUER, TOKEN_SCOPE, TokenClaims};
-use crate::federation::refusal::printable;
+use crate::text::printable;
 
 /// How long our tokens are valid, in seconds. As Deckhouse's.
 pub const LIFETIME: i64 = 60;

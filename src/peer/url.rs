@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use rustls::pki_types::ServerName;
 
-use crate::federation::refusal::printable;
+use crate::text::printable;
 
 /// Longer URLs are refused, in bytes.
 pub const LENGTH_LIMIT: usize = 2048;

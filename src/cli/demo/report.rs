@@ -5,7 +5,7 @@ use comfy_table::{ContentArrangement, Table};
 
 use super::facts::Facts;
 use super::story::{endpoints, ports};
-use crate::federation::refusal::printable;
+use crate::text::printable;
 
 /// Status of the IstioFederations of a cluster.
 pub(super) fn federations(facts: &Facts) -> Table {

@@ -8,7 +8,7 @@ use super::facts::Facts;
 use crate::api::istio::ServiceEntry;
 use crate::api::istio_federation::{IstioFederation, MetadataCache};
 use crate::api::kubernetes::Condition;
-use crate::federation::refusal::printable;
+use crate::text::printable;
 
 /// The differences from `before` to `after`, one sentence each.
 pub(super) fn tell(before: &Facts, after: &Facts) -> Vec<String> {

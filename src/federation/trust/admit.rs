@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::api::istio_federation::{AdmittedCertificate, CertificateRole, ItemKind};
+use crate::federation::pem::{self, PemError};
 use crate::federation::refusal::Refusal;
 
+use super::PEM_LIMITS;
 use super::certificate::{CaCertificate, subject_text};
 use super::fault::Fault;
 use super::own::OwnChain;
-use super::pem::{PemError, certificates_of, to_pem};
 
 /// Most roots, and most intermediates, of one peer.
 pub const CERTIFICATE_LIMIT: usize = 3;
@@ -40,7 +41,7 @@ pub fn admit_document(
         offered.add(CertificateRole::Intermediate, "intermediateCAs", text);
     }
     let vetted = offered.vet(own, |certificate| {
-        let pem = to_pem(&certificate.der);
+        let pem = pem::encode_certificate(&certificate.der);
         if admitted.iter().any(|admitted| admitted.certificate == pem) {
             return Ok(Standing::Established);
         }
@@ -50,7 +51,7 @@ pub fn admit_document(
         .certificates
         .into_iter()
         .map(|(role, certificate)| AdmittedCertificate {
-            certificate: to_pem(&certificate.der),
+            certificate: pem::encode_certificate(&certificate.der),
             role,
             missing_since: None,
         })
@@ -92,20 +93,20 @@ fn name_of(der: &[u8]) -> String {
 /// The subject of a certificate (one PEM block), as people read it.
 #[must_use]
 pub fn subject_of(pem: &str) -> String {
-    name_of(&certificates_of(pem).into_iter().find_map(Result::ok).unwrap_or_default())
+    name_of(&pem::certificates(pem, PEM_LIMITS).into_iter().find_map(Result::ok).unwrap_or_default())
 }
 
 impl Offered {
     /// Adds the PEM blocks of a text; `member` names it in refusals of what cannot be read.
     pub(super) fn add(&mut self, role: CertificateRole, member: &str, text: &str) {
-        for (block, found) in (1..).zip(certificates_of(text)) {
+        for (block, found) in (1..).zip(pem::certificates(text, PEM_LIMITS)) {
             match found {
                 Ok(der) => {
                     self.certificates.insert((role, der));
                 }
                 Err(error) => {
                     let name = match error {
-                        PemError::TooLong | PemError::NoBlock | PemError::TooManyBlocks => member.to_owned(),
+                        PemError::TooLong(_) | PemError::NoBlock | PemError::TooManyBlocks(_) => member.to_owned(),
                         _ => format!("{member}, PEM block {block}"),
                     };
                     self.refused.push(Refusal::new(ItemKind::Certificate, &name, error));

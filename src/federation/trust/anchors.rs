@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::api::istio_federation::{AdmittedCertificate, ItemKind};
 use crate::api::values::TrustAnchorEntry;
 use crate::federation::names::TrustDomain;
+use crate::federation::pem::encode_certificate;
 use crate::federation::refusal::Refusal;
 
 use super::admit::{Offered, Standing, refuse};
@@ -12,7 +13,6 @@ use super::certificate::CaCertificate;
 use super::confine::Confined;
 use super::fault::Fault;
 use super::own::OwnChain;
-use super::pem::to_pem;
 
 /// Most bytes of the subjects of all anchors together. A TLS server lists them in its certificate request, which ends at
 /// 64 KiB; at 67 KB every inbound handshake failed. Half of it leaves room for our own roots.
@@ -204,7 +204,7 @@ fn confine_key(offers: &[&Offer<'_>]) -> Result<Vec<TrustAnchorEntry>, der::Erro
                 trust_domains: &trust_domains,
             };
             Ok(TrustAnchorEntry {
-                pem: to_pem(&confined.to_der()?),
+                pem: encode_certificate(&confined.to_der()?),
                 trust_domains: trust_domains.iter().map(ToString::to_string).collect(),
                 federations: federations.iter().map(ToString::to_string).collect(),
             })

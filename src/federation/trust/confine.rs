@@ -9,7 +9,7 @@ use der::oid::db::rfc5912::{
     ID_CE_SUBJECT_KEY_IDENTIFIER, SHA_256_WITH_RSA_ENCRYPTION,
 };
 use der::{Decode, Encode, Tag};
-use ring::digest;
+use sha2::{Digest as _, Sha256};
 use spki::AlgorithmIdentifierOwned;
 use x509_cert::Version;
 use x509_cert::ext::Extension;
@@ -149,10 +149,10 @@ fn time(seconds: u64) -> Result<Time, der::Error> {
 
 /// A serial number from the content: 20 bytes, positive, no leading zero.
 fn derived_serial(content: &[u8]) -> [u8; 20] {
-    let hash = digest::digest(&digest::SHA256, content);
+    let hash = Sha256::digest(content);
     let mut serial = [0; 20];
-    for (to, from) in serial.iter_mut().zip(hash.as_ref()) {
-        *to = *from;
+    for (to, from) in serial.iter_mut().zip(hash) {
+        *to = from;
     }
     serial[0] = serial[0] & 0x7f | 0x40;
     serial

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::pem::PemError;
+use crate::federation::pem::PemError;
 
 /// Why a CA certificate is refused; the text says what the peer can do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -5,7 +5,8 @@ use der::oid::ObjectIdentifier;
 use der::oid::db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1};
 use der::{Decode, Encode, Sequence};
 use num_bigint::BigUint;
-use ring::digest;
+use sha1::Sha1;
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
 use super::fault::Fault;
@@ -35,9 +36,9 @@ pub(super) struct PublicKey {
 
 /// `RSAPublicKey` (RFC 8017, appendix A.1.1).
 #[derive(Sequence)]
-struct RsaPublicKey<'a> {
-    modulus: UintRef<'a>,
-    exponent: UintRef<'a>,
+pub(super) struct RsaPublicKey<'a> {
+    pub(super) modulus: UintRef<'a>,
+    pub(super) exponent: UintRef<'a>,
 }
 
 impl PublicKey {
@@ -117,7 +118,7 @@ impl PublicKey {
 
     /// The identifier of the key by RFC 5280 4.2.1.2 method 1: SHA-1 of the key bits.
     pub(super) fn identifier(&self) -> Vec<u8> {
-        digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &self.bits).as_ref().to_vec()
+        Sha1::digest(&self.bits).to_vec()
     }
 
     /// Whether `identifier` was derived from this key in one of the ways that are in use.
@@ -128,12 +129,12 @@ impl PublicKey {
     /// and is not among them for that reason.
     pub(super) fn derives(&self, identifier: &[u8]) -> Result<bool, der::Error> {
         let spki = self.to_spki()?.to_der()?;
-        let algorithms = [&digest::SHA1_FOR_LEGACY_USE_ONLY, &digest::SHA256, &digest::SHA384, &digest::SHA512];
-        Ok(algorithms.into_iter().any(|algorithm| {
-            [self.bits.as_slice(), &spki].into_iter().any(|input| {
-                let hash = digest::digest(algorithm, input);
-                identifier == hash.as_ref() || hash.as_ref().get(..20) == Some(identifier)
-            })
+        let is_of = |hash: &[u8]| identifier == hash || hash.get(..20) == Some(identifier);
+        Ok([self.bits.as_slice(), &spki].into_iter().any(|input| {
+            is_of(&Sha1::digest(input))
+                || is_of(&Sha256::digest(input))
+                || is_of(&Sha384::digest(input))
+                || is_of(&Sha512::digest(input))
         }))
     }
 
@@ -276,7 +277,7 @@ mod tests {
         let [(kind, point), _] = base_points();
         let key = PublicKey::point(kind, &point).unwrap();
         let spki = key.to_spki().unwrap().to_der().unwrap();
-        let sha256 = |input: &[u8]| digest::digest(&digest::SHA256, input).as_ref().to_vec();
+        let sha256 = |input: &[u8]| Sha256::digest(input).to_vec();
         assert!(key.derives(&key.identifier()).unwrap());
         assert!(key.derives(&sha256(&point)[..20]).unwrap(), "Go since 1.25");
         assert!(key.derives(&sha256(&spki)[..20]).unwrap(), "rcgen");

@@ -11,9 +11,9 @@ mod anchors;
 mod certificate;
 mod confine;
 mod fault;
+mod info;
 mod key;
 mod own;
-mod pem;
 mod signature;
 mod structure;
 mod subject;
@@ -23,6 +23,11 @@ mod tests;
 pub use admit::{Admission, CERTIFICATE_LIMIT, admit_document, subject_of};
 pub use anchors::{Anchors, PeerCertificates, SUBJECTS_LIMIT, anchors};
 pub use fault::Fault;
+pub use info::{CertificateInfo, KeyNumbers, NotACertificate};
 pub use key::KeyIdentity;
 pub use own::{OwnChain, OwnChainError, intermediates_of};
-pub use pem::{PEM_BLOCK_LIMIT, PEM_TEXT_LIMIT, PemError, certificates_of, fingerprint, to_pem};
+
+use super::pem::Limits;
+
+/// How much of a list of CA certificates is read, a peer's and our own.
+const PEM_LIMITS: Limits = Limits { bytes: 64 * 1024, blocks: 16 };

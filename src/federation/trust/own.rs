@@ -8,10 +8,12 @@ use thiserror::Error;
 use x509_cert::ext::pkix::AuthorityKeyIdentifier;
 use x509_cert::name::Name;
 
+use crate::federation::pem::{self, PemError};
+
+use super::PEM_LIMITS;
 use super::certificate::CaCertificate;
 use super::fault::Fault;
 use super::key::KeyIdentity;
-use super::pem::{PemError, certificates_of, to_pem};
 use super::structure::{Certificate, Tbs, value};
 use super::subject::CanonicalName;
 
@@ -48,9 +50,9 @@ pub enum OwnChainError {
 
 impl OwnChain {
     /// Reads our root certificates and, where we have them, our intermediates: one or more PEM blocks.
-    pub fn read(pem: &str) -> Result<Self, OwnChainError> {
+    pub fn read(text: &str) -> Result<Self, OwnChainError> {
         let mut own = Self { keys: BTreeSet::new(), subjects: BTreeSet::new(), found_by_name: false };
-        for (block, der) in blocks_of(pem)? {
+        for (block, der) in blocks_of(text)? {
             own.add(&der).map_err(|error| OwnChainError::Malformed { block, reason: error.to_string() })?;
         }
         if own.keys.is_empty() {
@@ -100,9 +102,9 @@ impl OwnChain {
 
 /// The certificates of a plug-in CA's files that somebody else issued: each once, PEM, in their order. The roots are
 /// published elsewhere; what is no certificate (a key, say) is left out.
-pub fn intermediates_of(pem: &str) -> Result<String, OwnChainError> {
+pub fn intermediates_of(text: &str) -> Result<String, OwnChainError> {
     let mut found: Vec<Vec<u8>> = Vec::new();
-    for (block, der) in blocks_of(pem)? {
+    for (block, der) in blocks_of(text)? {
         let read = Certificate::from_der(&der).and_then(|certificate| {
             let tbs = Tbs::read(&certificate)?;
             Ok(tbs.subject != tbs.issuer)
@@ -112,17 +114,17 @@ pub fn intermediates_of(pem: &str) -> Result<String, OwnChainError> {
             found.push(der);
         }
     }
-    Ok(found.iter().map(|der| to_pem(der)).collect())
+    Ok(found.iter().map(|der| pem::encode_certificate(der)).collect())
 }
 
 /// The certificates of a PEM text with their places, from 1.
-fn blocks_of(pem: &str) -> Result<Vec<(usize, Vec<u8>)>, OwnChainError> {
+fn blocks_of(text: &str) -> Result<Vec<(usize, Vec<u8>)>, OwnChainError> {
     let mut blocks = Vec::new();
-    for (block, der) in (1..).zip(certificates_of(pem)) {
+    for (block, der) in (1..).zip(pem::certificates(text, PEM_LIMITS)) {
         match der {
             // A bundle may hold a key beside the certificates; it is no business of ours.
-            Err(PemError::Label) => {}
-            Err(PemError::NoBlock) if pem.trim().is_empty() => {}
+            Err(PemError::NotCertificate) => {}
+            Err(PemError::NoBlock) if text.trim().is_empty() => {}
             Err(source) => return Err(OwnChainError::Pem { block, source }),
             Ok(der) => blocks.push((block, der)),
         }

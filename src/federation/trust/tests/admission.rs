@@ -9,7 +9,8 @@ use super::maker::{
 use super::{admit, now, own, own_unrelated, pem_of, testdata};
 use crate::api::istio_federation::CertificateRole::{Intermediate, Root};
 use crate::api::istio_federation::{AdmittedCertificate, CertificateRole, ItemKind};
-use crate::federation::trust::{CERTIFICATE_LIMIT, OwnChain, OwnChainError, PemError, admit_document, to_pem};
+use crate::federation::pem::{PemError, encode_certificate as to_pem};
+use crate::federation::trust::{CERTIFICATE_LIMIT, OwnChain, OwnChainError, admit_document};
 
 /// Offers one root; `None` when it is admitted, else the reason.
 fn judge(root: &[u8]) -> Option<String> {

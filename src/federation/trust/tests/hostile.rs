@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::certificates_of;
 use super::maker::{CN, Ca, DC, IA5, Key, O, PRINTABLE, Template, UTF8, name};
 use super::{Peer, admit, anchors_of, ders, own_unrelated};
-use crate::federation::trust::certificates_of;
 
 /// Judges a certificate; where it is admitted, its anchor must be well-formed for an independent parser, carry the same
 /// key, and depend on nothing else of the certificate's bytes. Says whether it was admitted.

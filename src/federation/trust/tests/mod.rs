@@ -4,13 +4,21 @@ mod admission;
 mod confinement;
 mod crossing;
 mod hostile;
+mod info;
 mod maker;
 mod verifier;
 
 use crate::api::istio_federation::{AdmittedCertificate, CertificateRole};
 use crate::federation::names::{DnsName, TrustDomain};
+use crate::federation::pem::PemError;
 
-use super::{Admission, Anchors, OwnChain, PeerCertificates, admit_document, anchors, certificates_of, to_pem};
+use super::{Admission, Anchors, OwnChain, PeerCertificates, admit_document, anchors};
+use crate::federation::pem::encode_certificate as to_pem;
+
+/// The certificates of a PEM text.
+fn certificates_of(text: &str) -> Vec<Result<Vec<u8>, PemError>> {
+    crate::federation::pem::certificates(text, super::PEM_LIMITS)
+}
 
 /// 2026-12-01, within the validity of all that is made here.
 fn now() -> jiff::Timestamp {
@@ -79,7 +87,7 @@ fn ders(anchors: &Anchors) -> Vec<Vec<u8>> {
 /// A certificate of `testdata/`.
 macro_rules! testdata {
     ($name:literal) => {
-        $crate::federation::trust::certificates_of(include_str!(concat!("../testdata/", $name, ".pem")))
+        $crate::federation::trust::tests::certificates_of(include_str!(concat!("../testdata/", $name, ".pem")))
             .remove(0)
             .unwrap()
     };

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
-use istio_federation::federation::trust::to_pem;
+use istio_federation::federation::pem::encode_certificate as to_pem;
 use istio_federation_e2e::bench::MODULE_NAMESPACE;
 use istio_federation_e2e::mesh::{Authority, Client, Key, Mesh, Name, RENEWED, Side, Workload, scenario};
 use istio_federation_e2e::until;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use istio_federation::federation::trust::to_pem;
+use istio_federation::federation::pem::encode_certificate as to_pem;
 use istio_federation_e2e::mesh::Authority;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue, IsCa, KeyIdMethod,
