@@ -1,4 +1,4 @@
-//! What the user configured: the ConfigMap with the settings.
+//! The user's settings, from the operator's ConfigMap.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 pub(super) struct Configured {
     /// Whether the user switches the module on; absent means off.
     pub(super) enabled: bool,
-    /// `global` and the module's section, each null where there is none.
+    /// `global` and the module's section; null if absent.
     pub(super) sections: Value,
 }
 

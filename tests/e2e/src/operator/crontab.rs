@@ -1,4 +1,4 @@
-//! When schedules fire: crontabs of five fields, or six with seconds in front; in UTC.
+//! Schedules: crontabs with five fields, or six with seconds in front; in UTC.
 
 use anyhow::{Context, bail, ensure};
 use jiff::civil::DateTime;
@@ -6,7 +6,7 @@ use jiff::civil::DateTime;
 /// Seconds, minutes, hours, days of month, months, days of week: least and greatest number of each.
 const RANGES: [(u8, u8); 6] = [(0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6)];
 
-/// A crontab: which numbers of each field fire, one bit each.
+/// A crontab: the numbers of each field at which it fires, one bit each.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Crontab([u64; 6]);
 
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_crontab_is_refused() {
+    fn invalid_crontabs_are_refused() {
         for bad in ["* * *", "60 * * * * *", "*/0 * * * * *", "@hourly", "a * * * * *", "5-1 * * * * *"] {
             assert!(Crontab::parse(bad).is_err(), "{bad}");
         }

@@ -1,4 +1,4 @@
-//! The module as it lies in the modules folder: schemas, CRDs, the script `enabled`, the hook executable, the chart.
+//! The module in the modules folder: schemas, CRDs, the script `enabled`, the hook executable, the chart.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,12 +10,12 @@ use serde_json::Value;
 use super::schemas::Schemas;
 use crate::read_yaml;
 
-/// Prefixes of files in `crds/` that are no CRDs: translations, and parts that others include.
+/// Prefixes of files in `crds/` that are not CRDs: translations, and parts that other files include.
 const NO_CRDS: [&str; 2] = ["doc-", "_"];
 
 /// A module.
 pub(super) struct Folder {
-    /// Its name, which is that of its Helm release.
+    /// Its name, also of its Helm release.
     pub(super) name: String,
     /// Its key in values.
     pub(super) key: String,
@@ -61,12 +61,12 @@ impl Folder {
         Ok(crds)
     }
 
-    /// The script `enabled`, where there is one.
+    /// The script `enabled`, if it exists.
     pub(super) fn enabled_script(&self) -> Option<PathBuf> {
         Some(self.path.join("enabled")).filter(|path| is_executable(path))
     }
 
-    /// The one executable in `hooks/`; a name with a dot is none.
+    /// The one executable in `hooks/`; files with a dot in their name do not count.
     pub(super) fn executable(&self) -> anyhow::Result<PathBuf> {
         let mut found = Vec::new();
         collect(&self.path.join("hooks"), &mut found)?;
@@ -76,7 +76,7 @@ impl Folder {
         Ok(executable.clone())
     }
 
-    /// Whether there is something for Helm.
+    /// Whether the module has a Helm chart.
     pub(super) fn has_chart(&self) -> bool {
         self.path.join("Chart.yaml").exists()
     }

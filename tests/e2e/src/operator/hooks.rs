@@ -1,4 +1,4 @@
-//! The hooks of a module that is on: their informers and schedules, and what a run of one does.
+//! The hooks of an enabled module: their informers and schedules, and their runs.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use super::informer::{self, Store};
 use super::queues::{HookRun, Task};
 use super::{Operator, log};
 
-/// The hooks of a module that is on. Dropped, its informers and schedules end.
+/// The hooks of an enabled module. Dropping them ends their informers and schedules.
 pub(super) struct Hooks {
     executable: Executable,
     all: Vec<Rc<Hook>>,
@@ -68,7 +68,7 @@ impl Hooks {
         Ok(())
     }
 
-    /// Asks for each binding's first run, on what there is.
+    /// Queues each binding's first run, on the existing objects.
     pub(super) fn synchronize(&self, operator: &Rc<Operator>) {
         for hook in &self.all {
             for binding in hook.bindings.iter().filter(|binding| binding.on_synchronization) {
@@ -103,7 +103,7 @@ impl Hooks {
         Ok(())
     }
 
-    /// Runs a hook for a kubernetes or schedule binding. True if the values are others then.
+    /// Runs a hook for a kubernetes or schedule binding. Returns whether the values changed.
     pub(super) async fn run_group(&self, operator: &Operator, run: &HookRun) -> anyhow::Result<bool> {
         let changed =
             self.run(operator, run.hook, &run.binding, context::group(&run.binding, self.snapshots(run.hook))).await?;
@@ -111,7 +111,7 @@ impl Hooks {
         Ok(changed)
     }
 
-    /// Runs the hooks of a lifecycle binding, one after the other. True if the values are others then.
+    /// Runs the hooks of a lifecycle binding, one after the other. Returns whether the values changed.
     pub(super) async fn run_lifecycle(
         &self,
         operator: &Operator,
@@ -138,7 +138,7 @@ impl Hooks {
 
     async fn run(&self, operator: &Operator, hook: usize, cause: &str, context: Value) -> anyhow::Result<bool> {
         let hook = &self.all[hook];
-        // The files of the last run for each cause stay.
+        // The files of the last run for each cause stay, for debugging.
         let files = operator.settings.tmp_dir.join(format!("{}.{}", hook.name, cause).replace('/', "-"));
         let (values, config_values) = {
             let values = operator.values.borrow();

@@ -1,4 +1,4 @@
-//! What the operator serves: whether it has converged, and the metrics of hooks.
+//! The operator's HTTP server: readiness, and the metrics of hooks.
 
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use tokio::task::spawn_local;
 
 use super::Operator;
 
-/// Longest request that is read.
+/// Longest request, in bytes.
 const REQUEST: usize = 4096;
 
 /// Serves `/readyz` and `/metrics/hooks`.
@@ -21,7 +21,7 @@ pub(super) async fn serve(operator: Rc<Operator>) -> anyhow::Result<()> {
         while let Ok((stream, _)) = listener.accept().await {
             let operator = operator.clone();
             spawn_local(async move {
-                // Whoever asks sees a connection that ends.
+                // On failure, the client sees the connection end.
                 answer(&operator, stream).await.ok();
             });
         }

@@ -1,4 +1,4 @@
-//! What bindings show: for each an informer that lists and watches, also after errors, and filters as it goes.
+//! Snapshots of bindings: each has an informer that lists, watches, filters and recovers from errors.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,10 +24,10 @@ use super::log;
 /// Namespace and name.
 type Name = (String, String);
 
-/// An object as the snapshots hold it, and what has to change for an event.
+/// An object of a snapshot, and the filtered text whose change causes an event.
 type Shown = (Value, String);
 
-/// What one binding shows now.
+/// Current objects of one binding.
 #[derive(Default)]
 pub(super) struct Store {
     parts: RefCell<Vec<BTreeMap<Name, Shown>>>,
@@ -43,7 +43,7 @@ impl Store {
     }
 }
 
-/// Starts the informers of a binding, and waits until they have listed. `on_event` is told of every change after that.
+/// Starts the informers of a binding, and waits until they have listed. `on_event` is called for every later change.
 pub(super) async fn start(
     client: &Client,
     hook: &Rc<Hook>,
@@ -106,7 +106,7 @@ fn parts(selector: &Selector) -> anyhow::Result<Vec<(Option<String>, watcher::Co
         .collect();
     let namespaces = match &selector.namespace {
         Some(namespaces) if namespaces.label_selector.is_some() => {
-            bail!("the stand-in knows no namespace.labelSelector")
+            bail!("the stand-in does not support namespace.labelSelector")
         }
         Some(namespaces) => namespaces.name_selector.as_ref().map_or(&[][..], |names| &names.match_names),
         None => &[],
@@ -200,7 +200,7 @@ impl Informer {
         (name, shown)
     }
 
-    /// What a list gave. Errors of filters are errors of the first one; later they are logged.
+    /// Replaces the objects by a new list. Filter errors fail the first list; later ones are logged.
     fn replace(&self, list: Vec<(Name, anyhow::Result<Shown>)>, is_later: bool) -> anyhow::Result<()> {
         let mut new = BTreeMap::new();
         for (name, shown) in list {
@@ -214,10 +214,10 @@ impl Informer {
         }
         let old = std::mem::replace(&mut self.store.parts.borrow_mut()[self.part], new);
         let parts = self.store.parts.borrow();
-        let seen = |part: &BTreeMap<Name, Shown>| -> Vec<(Name, String)> {
-            part.iter().map(|(name, (_, seen))| (name.clone(), seen.clone())).collect()
+        let filtered = |part: &BTreeMap<Name, Shown>| -> Vec<(Name, String)> {
+            part.iter().map(|(name, (_, text))| (name.clone(), text.clone())).collect()
         };
-        if is_later && seen(&old) != seen(&parts[self.part]) {
+        if is_later && filtered(&old) != filtered(&parts[self.part]) {
             (self.on_event)();
         }
         Ok(())
@@ -229,15 +229,15 @@ impl Informer {
             Ok(shown) => shown,
             Err(why) => return log::error(&self.title(), format!("{why:#}")),
         };
-        let seen = shown.1.clone();
+        let filtered = shown.1.clone();
         let old = self.store.parts.borrow_mut()[self.part].insert(name, shown);
-        if old.is_none_or(|(_, old)| old != seen) {
+        if old.is_none_or(|(_, old)| old != filtered) {
             (self.on_event)();
         }
     }
 }
 
-/// Calls `changed` whenever the objects that `config` selects are others, and once in the beginning.
+/// Calls `changed` after every change of the objects that `config` selects, and once at the beginning.
 pub(super) fn watch(api: Api<DynamicObject>, config: watcher::Config, changed: impl Fn() + 'static) {
     spawn_local(async move {
         let mut events = watcher(api, config).default_backoff().boxed_local();

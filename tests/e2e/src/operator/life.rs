@@ -1,4 +1,4 @@
-//! The life of a module: on, off, and a run of it for every change of its values.
+//! The life cycle of a module: on, off, and a run for every change of its values.
 
 use std::process::Stdio;
 use std::rc::Rc;
@@ -16,14 +16,14 @@ use super::hooks::Hooks;
 use super::queues::{HookRun, Outcome};
 use super::{Operator, log};
 
-/// How far a module has come.
+/// State of a module.
 #[derive(Clone)]
 pub(super) enum Phase {
     /// It is off.
     Off,
-    /// Its hooks have to be loaded and told what there is.
+    /// Its hooks have to be loaded and synchronized.
     Startup,
-    /// The first runs of hooks are under way.
+    /// The first runs of hooks are in progress.
     Synchronizing(Rc<Hooks>),
     /// Runs of the module begin with hooks before Helm.
     On(Rc<Hooks>),
@@ -39,7 +39,7 @@ impl Phase {
 }
 
 impl Operator {
-    /// Switches the module on or off, as the settings and its own script say.
+    /// Switches the module on or off, according to the settings and its own script.
     pub(super) async fn converge(self: &Rc<Self>) -> anyhow::Result<Outcome> {
         let is_on = !matches!(*self.phase.borrow(), Phase::Off);
         if self.is_enabled().await? {
@@ -97,7 +97,7 @@ impl Operator {
         }
     }
 
-    /// A run of a hook; changed values bring a run of the module.
+    /// A run of a hook; if it changes values, a run of the module follows.
     pub(super) async fn hook_run(self: &Rc<Self>, run: &HookRun) -> anyhow::Result<Outcome> {
         let hooks = self.phase.borrow().hooks().cloned();
         // A hook of a module that is off, or not loaded again yet.
@@ -126,7 +126,7 @@ impl Operator {
         Ok(())
     }
 
-    /// What the settings say, unless the module's script says no.
+    /// Whether the settings and the module's script both enable it.
     async fn is_enabled(&self) -> anyhow::Result<bool> {
         if !self.configured.borrow().enabled {
             return Ok(false);
@@ -158,18 +158,18 @@ impl Operator {
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             log::info("enabled", line);
         }
-        // As with the real one, the reason is for programs: what people shall read has to be on stdout.
+        // As in the real operator, the reason file is for programs; a message for people must be on stdout.
         match fs::read_to_string(file("result"))?.trim() {
             "true" => Ok(true),
             "false" => {
-                log::info("module", "its script says no");
+                log::info("module", "disabled by its script");
                 Ok(false)
             }
-            other => bail!("{} says {other:?}, neither true nor false", script.display()),
+            other => bail!("{} printed {other:?}, neither true nor false", script.display()),
         }
     }
 
-    /// The module's CRDs, as its files have them.
+    /// Applies the module's CRDs.
     async fn ensure_crds(&self) -> anyhow::Result<()> {
         let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
         for document in self.folder.crds()? {

@@ -1,8 +1,8 @@
-//! A stand-in for addon-operator on a real API server, with real Helm: what a module can see of it. It knows nothing of this module,
-//! and takes the command line of the real one, which decides where they differ.
+//! A stand-in for addon-operator on a real API server, with real Helm: everything that a module can observe. It knows nothing of this
+//! module, and has the command line of the real operator. Where the two differ, the real one is right.
 //!
-//! Not kept: global hooks, hooks that are no batch executable, several modules, its values.yaml files, patches of settings, the
-//! rate limit of object patches, and the regular look for missing objects of the release. Delays after failures are shorter.
+//! It leaves out: global hooks, hooks that are not a batch executable, several modules, values.yaml files, patches of settings, the rate
+//! limit of object patches, and the regular check for missing objects of the release. Delays after failures are shorter.
 
 mod config_map;
 mod crontab;
@@ -47,10 +47,10 @@ pub use self::settings::Cli;
 use self::settings::{Command, Settings};
 
 /// First line of the output.
-const GREETING: &str = "This is a STAND-IN for addon-operator, made for tests: what it shows holds for the real one as far as that was compared.";
+const GREETING: &str = "This is a STAND-IN for addon-operator, made for tests. It behaves like the real one as far as the two were compared.";
 
-/// The values that a module in `folder` begins with: a user's settings (`global`, and the module's section under `key`) and the defaults
-/// of its schemas.
+/// Initial values of a module in `folder`: a user's settings (`global`, and the module's section under `key`) and the defaults of its
+/// schemas.
 pub(crate) fn first_values(folder: &Path, key: &str, settings: &Value) -> anyhow::Result<Value> {
     Ok(Schemas::read(folder, key)?.filler()(settings))
 }
@@ -70,7 +70,7 @@ struct Operator {
     converged: Cell<bool>,
 }
 
-/// Does what the command line says.
+/// Runs the command line.
 #[expect(clippy::print_stdout, reason = "the greeting, and Helm's manifests")]
 pub fn main(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
@@ -125,7 +125,7 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
 }
 
 impl Operator {
-    /// The queue of that name, with a worker.
+    /// The queue `name`, with a worker.
     fn queue(self: &Rc<Self>, name: &str) -> Rc<Queue> {
         let (queue, is_new) = self.queues.get(name);
         if is_new {
@@ -156,13 +156,13 @@ impl Operator {
         informer::watch(api, config, move || queue.push_first(Task::Settings));
     }
 
-    /// The user changed the settings: refused ones are tried again until they are mended, and nothing else in `main` goes on.
+    /// Reads changed settings. While they are refused, this is retried and blocks the queue `main`.
     async fn read_settings(self: &Rc<Self>) -> anyhow::Result<Outcome> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.settings.namespace);
         let config_map = api.get(&self.settings.config_map).await.context("the ConfigMap with the settings")?;
         let new = Configured::read(&config_map, &self.folder.key)?;
         let old = self.configured.borrow().clone();
-        // As the real one: switching on or off alone is not noticed before the section changes too.
+        // As in the real operator: a change of the switch alone is noticed only with the next change of the section.
         if new.sections == old.sections {
             return Ok(Outcome::Done);
         }

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::until;
 
-/// How often a write is tried that others got in the way of.
+/// Number of attempts of a write that conflicts with others.
 const ATTEMPTS: usize = 5;
 /// How long a foreground deletion may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,7 +31,7 @@ impl Patcher {
         Self { client, kinds: RefCell::default() }
     }
 
-    /// Does one operation.
+    /// Applies one operation.
     pub(super) async fn apply(&self, operation: &Operation) -> anyhow::Result<()> {
         match operation {
             Operation::Create(Manifest { object }) => self.create(object).await.map(drop),
@@ -174,7 +174,7 @@ fn has_code(why: &anyhow::Error, code: u16) -> bool {
     matches!(why.downcast_ref(), Some(kube::Error::Api(status)) if status.code == code)
 }
 
-/// What an operation is about, for the error.
+/// Title of an operation, for errors.
 fn title(operation: &Operation) -> String {
     let object = |verb: &str, object: &Value| {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Queues of tasks: one worker each, all at once. A task that fails stays at the head of its queue and is tried again.
+//! Queues of tasks, with one worker each. A task that fails stays at the head of its queue and is retried.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -9,18 +9,18 @@ use tokio::sync::Notify;
 
 use super::log;
 
-/// Where the real one waits 5 s and up to 32 s, tests should not.
+/// Delay of a retry; the real operator waits 5 s to 32 s.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(8);
-/// Before a task goes on that has to wait for others.
+/// Delay before a task that waits for others is tried again.
 const TICK: Duration = Duration::from_millis(125);
-/// Beyond this many tasks, those of one hook are merged even when others are between them.
+/// Above this length, tasks of one hook are merged even if others are between them.
 const CROWDED: usize = 100;
 
-/// Something to do.
+/// A task.
 #[derive(Clone, Debug)]
 pub(super) enum Task {
-    /// Bring the cluster to what the settings say.
+    /// Bring the cluster to the state of the settings.
     Converge,
     /// Read the settings again.
     Settings,
@@ -30,24 +30,24 @@ pub(super) enum Task {
     Hook(HookRun),
 }
 
-/// A run of a hook, with all its snapshots as they are then.
+/// A run of a hook, with its snapshots at the time of the run.
 #[derive(Clone, Debug)]
 pub(super) struct HookRun {
-    /// Its index.
+    /// Index of the hook.
     pub(super) hook: usize,
-    /// The last binding that asked for it.
+    /// The last binding that queued it.
     pub(super) binding: String,
-    /// How many first runs that the module waits for it stands for.
+    /// Number of first runs, which the module waits for, that are merged in it.
     pub(super) awaited: usize,
-    /// Whether it is a binding's first run, on what there was already.
+    /// Whether it is a binding's first run, on objects that existed before.
     pub(super) is_first: bool,
 }
 
-/// How a task ended.
+/// Result of a task.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Done,
-    /// It has to wait for others.
+    /// It must wait for others.
     Again,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    /// The queue of that name. Whoever makes it has to start its worker: true then.
+    /// The queue `name`, and whether it is new: then the caller must start its worker.
     pub(super) fn get(&self, name: &str) -> (Rc<Queue>, bool) {
         let mut queues = self.queues.borrow_mut();
         if let Some(queue) = queues.get(name) {
@@ -69,7 +69,7 @@ impl Queues {
         (queue, true)
     }
 
-    /// Drops all runs of hooks that have not begun.
+    /// Drops all runs of hooks that have not started.
     pub(super) fn forget_hooks(&self) {
         for queue in self.queues.borrow().values() {
             queue.tasks.borrow_mut().retain(|(_, task)| !matches!(task, Task::Hook(_)));
@@ -107,14 +107,14 @@ impl Queue {
         self.added.notify_one();
     }
 
-    /// Before everything that waits: also before what fails again and again.
+    /// Adds a task at the head, even before a failing task.
     pub(super) fn push_first(&self, task: Task) {
         let id = self.next.replace(self.next.get() + 1);
         self.tasks.borrow_mut().push_front((id, task));
         self.added.notify_one();
     }
 
-    /// Unless one that has not begun is waiting.
+    /// Adds a run of the module, unless one is waiting.
     pub(super) fn push_module_run(&self) {
         let waits = self.tasks.borrow().iter().skip(1).any(|(_, task)| matches!(task, Task::ModuleRun));
         if !waits {
@@ -122,7 +122,7 @@ impl Queue {
         }
     }
 
-    /// Does one task after the other, for ever.
+    /// Performs one task after the other, forever.
     pub(super) async fn work(&self, perform: impl AsyncFn(Task) -> anyhow::Result<Outcome>) {
         let mut failing: Option<(u64, Duration)> = None;
         loop {
@@ -141,14 +141,14 @@ impl Queue {
                         _ => FIRST_DELAY,
                     };
                     failing = Some((id, delay));
-                    log::error(&format!("queue {}", self.name), format!("again in {delay:?}: {why:#}"));
+                    log::error(&format!("queue {}", self.name), format!("retry in {delay:?}: {why:#}"));
                     tokio::time::sleep(delay).await;
                 }
             }
         }
     }
 
-    /// The head; runs of the same hook right behind it become one with it.
+    /// The head, merged with the runs of the same hook right behind it.
     fn head(&self) -> Option<(u64, Task)> {
         let mut tasks = self.tasks.borrow_mut();
         while let Some((_, Task::Hook(second))) = tasks.get(1).cloned()
@@ -166,7 +166,7 @@ impl HookRun {
     fn merge(&mut self, later: &Self) {
         self.binding.clone_from(&later.binding);
         self.awaited += later.awaited;
-        // An event among first runs is one.
+        // First runs merged with an event are an event.
         self.is_first &= later.is_first;
     }
 }
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_fails_stays_first_and_neighbours_of_one_hook_become_one() {
+    async fn a_failing_task_stays_first_and_neighbouring_runs_of_a_hook_merge() {
         let queue = Queue::new("q");
         for task in [run(0, "a"), run(0, "b"), run(1, "c"), run(0, "d")] {
             queue.push(task);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_waiting_module_run_is_not_doubled_and_settings_overtake() {
+    async fn a_waiting_module_run_is_not_repeated_and_settings_go_first() {
         let queue = Queue::new("main");
         queue.push(Task::Converge);
         queue.push_module_run();

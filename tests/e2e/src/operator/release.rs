@@ -1,4 +1,4 @@
-//! The Helm release of the module, by real Helm: rendered at every run of the module, applied when it differs.
+//! The Helm release of the module, by real Helm: rendered in every run of the module, applied if it differs.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,9 +17,9 @@ use super::log;
 use crate::Tools;
 use crate::objects::parse_yaml;
 
-/// What the operator puts on everything that it renders, whatever the chart says.
+/// Label that the operator sets on every rendered object.
 const HERITAGE: (&str, &str) = ("heritage", "addon-operator");
-/// Label of the release with the sum of what was rendered.
+/// Label of the release with the checksum of the rendered manifests.
 const CHECKSUM: &str = "moduleChecksum";
 
 /// A release.
@@ -37,12 +37,12 @@ impl Release {
         Ok(Self { program, client, name: name.to_owned(), namespace: namespace.to_owned() })
     }
 
-    /// Whether there is one, in whatever state.
+    /// Whether the release exists, in any state.
     pub(super) async fn exists(&self) -> anyhow::Result<bool> {
         Ok(self.last().await?.is_some())
     }
 
-    /// Renders, and applies what is rendered unless that is what is there.
+    /// Renders, and applies the result if it differs from the last release.
     pub(super) async fn upgrade(&self, chart: &Path, values: &Value) -> anyhow::Result<()> {
         let upgrade = ["upgrade", &self.name, "--install", "--take-ownership", "--skip-crds"];
         let dry = [&upgrade[..], &["--dry-run=server", "--output", "json"]].concat();
@@ -77,7 +77,7 @@ impl Release {
         Ok(())
     }
 
-    /// The objects of a manifest that the API server does not have.
+    /// Objects of a manifest that are missing in the API server.
     async fn missing(&self, manifest: &str) -> anyhow::Result<Vec<String>> {
         let mut missing = Vec::new();
         for object in parse_yaml(manifest)? {
@@ -134,14 +134,14 @@ impl Release {
     }
 }
 
-/// Short enough for a label.
+/// Checksum that fits into a label.
 fn checksum(text: &str) -> String {
     let hash = Sha256::digest(text);
     let start = hash.iter().take(16).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
     format!("{start:032x}")
 }
 
-/// Puts the operator's label on all rendered objects; what Helm sends its manifests through.
+/// Sets the operator's label on all rendered objects; Helm runs it as its post-renderer.
 pub(super) fn post_render(manifests: &str) -> anyhow::Result<String> {
     let mut text = String::new();
     for mut object in parse_yaml(manifests)? {

@@ -1,4 +1,4 @@
-//! The schemas of a module's values: defaults, what may be configured, what hooks may make of it, what Helm must not miss.
+//! The schemas of a module's values: defaults, and checks of settings, of hooks' values and of values for Helm.
 
 use std::fs;
 use std::path::Path;
@@ -50,7 +50,7 @@ impl Schemas {
         })
     }
 
-    /// What a user configured (`global` and the module's section, each may be null), with the defaults of both schemas.
+    /// A user's settings (`global` and the module's section, each may be null), with the defaults of both schemas.
     pub(super) fn filled(config: &Value, values: &Value, key: &str, configured: &Value) -> Value {
         let section = |name: &str| match &configured[name] {
             Value::Null => json!({}),
@@ -68,7 +68,7 @@ impl Schemas {
         move |configured| Self::filled(&config, &values, &key, configured)
     }
 
-    /// Whether a user may configure this.
+    /// Checks a user's settings.
     pub(super) fn check_config(&self, configured: &Value) -> Result<(), String> {
         let mut section = configured[&self.key].clone();
         if section.is_null() {
@@ -78,12 +78,12 @@ impl Schemas {
         check(&self.config_validator, &self.key, &section)
     }
 
-    /// Whether hooks may have made these values.
+    /// Checks values after a hook.
     pub(super) fn check_values(&self, values: &Value) -> Result<(), String> {
         check(&self.values_validator, &self.key, &values[&self.key])
     }
 
-    /// Whether Helm may render with these values.
+    /// Checks values before Helm renders.
     pub(super) fn check_helm(&self, values: &Value) -> Result<(), String> {
         check(&self.helm_validator, &self.key, &values[&self.key])
     }
@@ -97,7 +97,7 @@ fn compile(schema: &Value) -> anyhow::Result<Validator> {
         .map_err(|why| anyhow!("{why}"))
 }
 
-/// Every error with the path of what is wrong.
+/// All errors, each with its path.
 fn check(validator: &Validator, key: &str, section: &Value) -> Result<(), String> {
     let errors: Vec<String> = validator
         .iter_errors(section)
@@ -115,9 +115,9 @@ fn extend(values: &mut Value, config: &Value) -> anyhow::Result<()> {
     }
     for member in ["properties", "patternProperties", "definitions"] {
         let Some(inherited) = config[member].as_object() else { continue };
-        let own = values.as_object_mut().context("openapi/values.yaml is no object")?;
+        let own = values.as_object_mut().context("openapi/values.yaml is not an object")?;
         let own = own.entry(member).or_insert_with(|| json!({}));
-        let own = own.as_object_mut().with_context(|| format!("{member} of openapi/values.yaml is no object"))?;
+        let own = own.as_object_mut().with_context(|| format!("{member} of openapi/values.yaml is not an object"))?;
         for (name, schema) in inherited {
             own.entry(name.as_str()).or_insert_with(|| schema.clone());
         }
@@ -176,7 +176,7 @@ properties:
     }
 
     #[test]
-    fn defaults_fill_what_the_user_left_out() {
+    fn defaults_fill_in_missing_settings() {
         let filled = schemas().filler()(&json!({"global": null, "istio": {"list": [{}], "mode": "B"}}));
         let expected = json!({"mode": "B", "inner": {"size": 3}, "list": [{"port": 80}], "internal": {}});
         assert_eq!(filled, json!({"global": {}, "istio": expected}));

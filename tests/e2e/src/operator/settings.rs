@@ -1,4 +1,4 @@
-//! The command line: the flags of addon-operator that a test needs, so that one command starts either.
+//! The command line: the flags of addon-operator that tests use, so that one command starts either operator.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -14,20 +14,20 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Runs the module that is in the modules folder, until SIGTERM
+    /// Runs the module of the modules folder, until SIGTERM
     Start(Settings),
-    /// What Helm sends rendered manifests through: puts the operator's label on all of them
+    /// Helm's post-renderer: sets the operator's label on all rendered objects
     #[command(hide = true)]
     PostRender,
 }
 
-/// What is run, and where. The cluster is that of `KUBECONFIG`.
+/// The module, and where to run it. The cluster is that of `KUBECONFIG`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Settings {
     /// Folder with the module's folder
     #[arg(long)]
     pub(super) modules_dir: PathBuf,
-    /// Folder of global hooks: there must be none
+    /// Folder of global hooks, which must be empty
     #[arg(long)]
     pub(super) global_hooks_dir: PathBuf,
     /// Folder for the files of hooks
@@ -43,13 +43,13 @@ pub(super) struct Settings {
     prometheus_listen_address: IpAddr,
     #[arg(long)]
     prometheus_listen_port: u16,
-    /// Taken and not used
+    /// Accepted and ignored
     #[arg(long)]
     debug_unix_socket: Option<PathBuf>,
 }
 
 impl Settings {
-    /// Where readiness and metrics are served.
+    /// Address of readiness and metrics.
     pub(super) fn listen(&self) -> SocketAddr {
         SocketAddr::new(self.prometheus_listen_address, self.prometheus_listen_port)
     }

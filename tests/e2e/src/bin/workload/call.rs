@@ -1,4 +1,4 @@
-//! The clients. Names are resolved as every program does it, by the C library.
+//! The clients. The C library resolves names, as in most programs.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::serve::framed;
 
-/// Longer than the proxy tries to connect.
+/// Longer than the proxy's connect timeout.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) async fn connect(address: &str) -> anyhow::Result<TcpStream> {
@@ -45,7 +45,7 @@ pub(super) async fn grpc(address: &str) -> anyhow::Result<String> {
             .header("content-type", "application/grpc+json")
             .header("te", "trailers");
         let response = sender.send_request(request.body(Full::new(framed(b"{}")))?).await?;
-        // An answer without a message has the status among its headers.
+        // A response without a message has the status in its headers.
         let early = response.headers().get("grpc-status").cloned();
         let body = response.into_body().collect().await?;
         let status = early.or_else(|| body.trailers()?.get("grpc-status").cloned()).context("no grpc-status")?;

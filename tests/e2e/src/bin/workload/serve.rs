@@ -1,4 +1,4 @@
-//! The server: says who it is, and whom the mesh says that it speaks with.
+//! The server: answers with its name, and the client's identity according to the mesh.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Where the proxy writes down whose certificate it saw.
+/// Header in which the proxy describes the client's certificate.
 const CLIENT: &str = "x-forwarded-client-cert";
 
 pub(super) async fn serve(name: &str) -> anyhow::Result<()> {
@@ -29,7 +29,7 @@ async fn http(name: &str, port: u16) -> anyhow::Result<()> {
         let name = name.to_owned();
         tokio::spawn(async move {
             let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&name, &request))));
-            // A client that goes away in the middle is no error of ours.
+            // A client that disconnects is not an error.
             auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await.ok();
         });
     }
@@ -37,21 +37,21 @@ async fn http(name: &str, port: u16) -> anyhow::Result<()> {
 
 fn answer(name: &str, request: &Request<Incoming>) -> Response<BoxBody<Bytes, Infallible>> {
     let client = request.headers().get_all(CLIENT).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let said = json!({"app": name, "client": client.collect::<Vec<_>>().join(",")}).to_string();
+    let answer = json!({"app": name, "client": client.collect::<Vec<_>>().join(",")}).to_string();
     let is_grpc =
         request.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
     if !is_grpc {
-        return Response::new(Full::new(Bytes::from(said)).boxed());
+        return Response::new(Full::new(Bytes::from(answer)).boxed());
     }
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    let body = Full::new(framed(said.as_bytes())).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let body = Full::new(framed(answer.as_bytes())).with_trailers(std::future::ready(Some(Ok(trailers))));
     let mut response = Response::new(body.boxed());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc+json"));
     response
 }
 
-/// A message as gRPC sends it: not compressed, its length, itself.
+/// A gRPC frame: uncompressed flag, length, message.
 pub(super) fn framed(message: &[u8]) -> Bytes {
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
     [&[0], &length.to_be_bytes()[..], message].concat().into()
