@@ -1,4 +1,4 @@
-//! A root CA that istiod signs with, and what else its key can sign: certificates as an owner of a mesh can make them, honest or not.
+//! A root CA for istiod, and everything that the owner of its key can sign, honest or forged.
 
 use std::process::Command;
 
@@ -10,19 +10,19 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Year in which what was renewed ends; rcgen lets all else end in 4096.
+/// Year in which renewed certificates expire; rcgen's others expire in 4096.
 pub const RENEWED: i32 = 4100;
 
 /// A CA with its key.
 pub struct Authority {
-    /// Its subject has this and nothing else.
+    /// The only attribute of its subject.
     pub organization: String,
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// What a leaf's chain holds besides the leaf.
+    /// Certificates between a leaf and the root.
     chain: Vec<CertificateDer<'static>>,
 }
 
-/// What its key is like.
+/// Type of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     /// P-256.
@@ -38,7 +38,7 @@ impl Authority {
         Ok(Self { organization: organization.to_owned(), issuer, chain: Vec::new() })
     }
 
-    /// An intermediate CA that it signs.
+    /// Signs an intermediate CA.
     pub fn intermediate(&self, organization: &str) -> anyhow::Result<Self> {
         let issuer = CertifiedIssuer::signed_by(authority(organization), KeyPair::generate()?, &self.issuer)?;
         let mut chain = vec![issuer.der().clone()];
@@ -46,7 +46,7 @@ impl Authority {
         Ok(Self { organization: organization.to_owned(), issuer, chain })
     }
 
-    /// The root again: the same key and subject, a later end.
+    /// The renewed root: same key and subject, later end.
     pub fn renewed(&self) -> anyhow::Result<Self> {
         let mut params = authority(&self.organization);
         params.not_after = date_time_ymd(RENEWED, 1, 1);
@@ -67,13 +67,13 @@ impl Authority {
         self.issuer.key().serialize_pem()
     }
 
-    /// What signs.
+    /// The issuer of its signatures.
     #[must_use]
     pub fn issuer(&self) -> &CertifiedIssuer<'static, KeyPair> {
         &self.issuer
     }
 
-    /// A leaf with these names and this common name.
+    /// Signs a leaf with these names and this common name.
     pub fn sign(&self, names: &[Name], common_name: Option<&str>) -> anyhow::Result<Identity> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
@@ -92,7 +92,7 @@ impl Authority {
     }
 }
 
-/// A certificate with what it was signed by, and its key.
+/// A certificate with its chain and key.
 #[derive(Debug)]
 pub struct Identity {
     pub(super) chain: Vec<CertificateDer<'static>>,
@@ -140,7 +140,7 @@ fn authority(organization: &str) -> CertificateParams {
 fn generate(key: Key) -> anyhow::Result<KeyPair> {
     match key {
         Key::Ec => Ok(KeyPair::generate()?),
-        // ring makes no RSA keys.
+        // ring cannot generate RSA keys.
         Key::Rsa => {
             let output = Command::new("openssl").args(["genrsa", "2048"]).output()?;
             ensure!(output.status.success(), "openssl genrsa: {}", String::from_utf8_lossy(&output.stderr));

@@ -14,7 +14,7 @@ use crate::bench::Room;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The body; any status but 200 is an error.
+/// Returns the body; any status but 200 is an error.
 pub(super) async fn get(room: &Room, port: u16, path: &str) -> anyhow::Result<String> {
     let exchange = async {
         let stream = TokioIo::new(room.connect(port).await?);

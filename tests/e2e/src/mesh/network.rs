@@ -1,5 +1,5 @@
-//! The network of a run: hosts with addresses of their own, all on one bridge. It exists in network namespaces only, so it collides
-//! with nobody's, and goes with this process.
+//! The network of a run: hosts with their own addresses on one bridge. It exists in network namespaces only, so it has no conflicts
+//! with the machine's network, and ends with this process.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -10,7 +10,7 @@ use anyhow::ensure;
 
 use crate::bench::Room;
 
-/// The DNS server that hosts are told of (`container.sh`).
+/// Address of the hosts' DNS server (`container.sh`).
 const DNS: Ipv4Addr = Ipv4Addr::new(10, 255, 0, 10);
 
 /// The bridge.
@@ -19,7 +19,7 @@ pub(super) struct Network {
     ports: AtomicUsize,
 }
 
-/// A machine on it, as a Pod is one.
+/// A machine on the network, such as a Pod.
 #[derive(Clone, Debug)]
 pub struct Host {
     pub(super) room: Room,
@@ -35,7 +35,7 @@ impl Network {
         Ok(Self { bridge, ports: AtomicUsize::new(0) })
     }
 
-    /// Adds a machine. It takes every address for one on the same wire, which for all other machines is true.
+    /// Adds a machine. All addresses are on-link, because all machines are on one bridge.
     pub(super) fn add(&self, address: Ipv4Addr) -> anyhow::Result<Host> {
         let (room, bridge) = (Room::new()?, self.bridge.file());
         let port = format!("port{}", self.ports.fetch_add(1, Ordering::Relaxed));
@@ -44,14 +44,14 @@ impl Network {
         ip(room.file(), &format!("address add {address}/32 dev eth0"))?;
         ip(room.file(), "link set eth0 up")?;
         ip(room.file(), &format!("route add default dev eth0 src {address}"))?;
-        // Who asks the DNS server that is not there, hears so at once.
+        // No DNS server runs at this address: queries fail at once.
         ip(room.file(), &format!("address add {DNS}/32 dev lo"))?;
         Ok(Host { room, address })
     }
 }
 
 impl Host {
-    /// Gives it one more address.
+    /// Adds an address to it.
     pub fn add_address(&self, address: Ipv4Addr) -> anyhow::Result<()> {
         ip(self.room.file(), &format!("address add {address}/32 dev eth0"))
     }
@@ -65,7 +65,7 @@ impl Host {
         Ok(())
     }
 
-    /// Connects from there, as root.
+    /// Connects from it, as root.
     pub async fn connect(&self, address: IpAddr, port: u16) -> anyhow::Result<tokio::net::TcpStream> {
         self.room.connect_to((address, port).into()).await
     }

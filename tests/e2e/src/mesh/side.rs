@@ -1,4 +1,4 @@
-//! A cluster of the bench with the mesh in it: istiod, the gateways that the module's `DaemonSet` asks for, workloads.
+//! A cluster of the bench with a mesh: istiod, the gateways of the module's `DaemonSet`, workloads.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -21,9 +21,9 @@ use crate::bench::{Cluster, MODULE_NAMESPACE, program};
 use crate::{Component, until};
 
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Port of the exporter, as the chart has it.
+/// Port of the exporter in the chart.
 const EXPORTER_METRICS: u16 = 8081;
-/// Last byte of addresses.
+/// Last bytes of addresses.
 const ISTIOD: u8 = 2;
 const FIRST_GATEWAY: u8 = 10;
 const FIRST_WORKLOAD: u8 = 20;
@@ -34,7 +34,7 @@ pub struct Side<'a> {
     pub cluster: &'a mut Cluster,
     /// Its istiod.
     pub istiod: Istiod,
-    /// The root that its istiod signs with.
+    /// Root CA of its istiod.
     pub root: Authority,
     /// Its gateways.
     pub gateways: Vec<Gateway>,
@@ -47,7 +47,7 @@ pub struct Side<'a> {
 
 /// A gateway of the module.
 pub struct Gateway {
-    /// Where it runs.
+    /// Its host.
     pub host: Host,
     /// Its proxy.
     pub proxy: Proxy,
@@ -81,7 +81,7 @@ impl<'a> Side<'a> {
         })
     }
 
-    /// A host with nothing on it.
+    /// Adds an empty host.
     pub fn host(&mut self) -> anyhow::Result<Host> {
         self.hosts += 1;
         self.network.add(address(self.range, FIRST_WORKLOAD + self.hosts))
@@ -97,7 +97,7 @@ impl<'a> Side<'a> {
         Ok(workload)
     }
 
-    /// How many services its exporter offers at the moment.
+    /// Number of services that its exporter currently exports.
     pub async fn exported(&self) -> anyhow::Result<usize> {
         let metrics = http::get(&self.cluster.kubelet.room, EXPORTER_METRICS, "/metrics").await?;
         let line = metrics.lines().find_map(|line| line.strip_prefix("d8_istio_metadata_exporter_exported_services "));
@@ -111,7 +111,7 @@ impl<'a> Side<'a> {
         Ok((host, app))
     }
 
-    /// Where its load balancer is, from now on.
+    /// Sets the addresses of its load balancer.
     pub async fn balance(&self, addresses: &[Ipv4Addr]) -> anyhow::Result<()> {
         let services: Api<Service> = Api::namespaced(self.cluster.client.clone(), MODULE_NAMESPACE);
         let ingress: Vec<_> = addresses.iter().map(|address| json!({"ip": address.to_string()})).collect();
@@ -120,7 +120,7 @@ impl<'a> Side<'a> {
         Ok(())
     }
 
-    /// Leaves among the logs what the proxies are told and what became of it.
+    /// Writes the proxies' configuration and state to the logs.
     pub(super) async fn dump(&self) {
         let workloads = self.workloads.iter().map(|workload| &workload.sidecar);
         for proxy in workloads.chain(self.gateways.iter().map(|gateway| &gateway.proxy)) {
@@ -128,7 +128,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Adds a node, and runs the Pod that the module's `DaemonSet` gets there. Where the load balancer is said to be, is its host.
+    /// Adds a node, and runs the Pod of the module's `DaemonSet` on it. Its host has the load balancer's address.
     pub async fn run_gateway(&mut self) -> anyhow::Result<()> {
         let index = u8::try_from(self.gateways.len())?;
         let node = add_node(self.cluster, index).await?;
@@ -157,11 +157,11 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Adds a node, or does nothing where it is there.
+/// Adds a node, unless it exists.
 async fn add_node(cluster: &Cluster, index: u8) -> anyhow::Result<String> {
     let node = format!("node-{index}");
     cluster.apply(&[json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})]).await?;
-    // A new node is tainted until its kubelet says that it is ready.
+    // A new node is tainted until its kubelet reports it as ready.
     cluster.patch(("v1", "Node", "", &node), &json!({"spec": {"taints": null}})).await?;
     Ok(node)
 }

@@ -1,4 +1,4 @@
-//! A client without a proxy, as an owner of a mesh can write one: it shows whatever certificate it has, and believes everything.
+//! A TLS client without a proxy, as the owner of a mesh could write it: it presents any certificate and accepts any server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,19 +23,19 @@ use super::ca::Identity;
 use super::network::Host;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What Istio's proxies offer, and its gateways ask for.
+/// ALPN that Istio's proxies offer and its gateways expect.
 const ALPN: &[u8] = b"istio";
 
 /// A connection for HTTP/1.1.
 pub struct Client {
     sender: SendRequest<Empty<Bytes>>,
     connection: JoinHandle<hyper::Result<()>>,
-    /// The certificate that the server showed: DER.
+    /// The server's certificate (DER).
     pub server: Vec<u8>,
 }
 
 impl Client {
-    /// From `host`, as `identity`, with this SNI. That the other side refuses the certificate may be heard as late as at the first request.
+    /// Connects from `host` as `identity` with this SNI. A refusal of the certificate may only appear with the first request.
     pub async fn connect(host: &Host, to: SocketAddr, sni: &str, identity: &Identity) -> anyhow::Result<Self> {
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
@@ -46,9 +46,9 @@ impl Client {
         let stream = host.connect(to.ip(), to.port()).await?;
         let name = ServerName::try_from(sni.to_owned())?;
         let stream = timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, stream)).await;
-        let stream = stream.context("no end of the TLS handshake")?.context("TLS handshake")?;
+        let stream = stream.context("the TLS handshake timed out")?.context("TLS handshake")?;
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let server = shown.context("the server shows no certificate")?.to_vec();
+        let server = shown.context("the server has no certificate")?.to_vec();
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         Ok(Self { sender, connection: tokio::spawn(connection), server })
     }
@@ -57,7 +57,7 @@ impl Client {
     pub async fn get(&mut self, path: &str) -> anyhow::Result<(u16, String)> {
         match timeout(PATIENCE, self.exchange(path)).await.context("no answer")? {
             Ok(answer) => Ok(answer),
-            // What the connection ended with says more.
+            // The connection's own error is more precise.
             Err(why) => match timeout(PATIENCE, &mut self.connection).await {
                 Ok(Ok(Err(ended))) => Err(ended.into()),
                 _ => Err(why.into()),
