@@ -1,4 +1,4 @@
-//! The alerts of `monitoring/`, judged by Prometheus' own promtool.
+//! The alerts of `monitoring/`, checked with Prometheus' promtool.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,8 +12,8 @@ fn root() -> PathBuf {
 fn promtool(command: &str, files: &[PathBuf]) -> Result<()> {
     let output = Command::new("promtool").args([command, "rules"]).args(files).output();
     let output = output.context("promtool is missing: make e2e-tools")?;
-    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    ensure!(output.status.success(), "{said}");
+    let report = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    ensure!(output.status.success(), "{report}");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The chart: rendered by real Helm from values that our own hooks made, taken by a real API server, upgraded every way.
+//! The chart: rendered by real Helm from values of our own hooks, applied to a real API server, upgraded in every direction.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
 
 #[path = "chart/accepts.rs"]

@@ -1,5 +1,5 @@
-//! The exporter on a real API server: the same documents as from manifests, whatever happens to the API server, and with
-//! no more rights than it needs.
+//! The exporter on a real API server: the same documents as from manifests, even while the API server fails, and with no more rights
+//! than it needs.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 #[path = "exporter/disturbances.rs"]
@@ -8,7 +8,7 @@ mod disturbances;
 mod hook_build;
 #[path = "exporter/objects.rs"]
 mod objects;
-#[allow(dead_code, reason = "the part that fills in defaults is used here")]
+#[allow(dead_code, reason = "only the part with defaults is used here")]
 #[path = "../../schemas/openapi.rs"]
 mod openapi;
 #[path = "exporter/process.rs"]

@@ -1,4 +1,4 @@
-//! The harness itself: what the other tests here rely on.
+//! The harness itself, which the other tests rely on.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -89,7 +89,7 @@ async fn writes_are_strict_and_audited_by_user() -> Result<()> {
         ensure!(refusal.contains("datta"), "{refusal}");
     }
 
-    // As the same account by impersonation and by a token of its own.
+    // The same account, by impersonation and by token.
     let user = "system:serviceaccount:team:nobody";
     let impersonated = server.client_as(user, &["system:serviceaccounts", "system:authenticated"]).await?;
     let account =
@@ -164,14 +164,14 @@ async fn death_of_the_process_ends_everything() -> Result<()> {
     victim.wait()?;
     until("all have ended", DEADLINE, async || {
         running.retain(|process| is_running(*process));
-        ensure!(running.is_empty(), "still run: {running:?}");
+        ensure!(running.is_empty(), "still running: {running:?}");
         Ok(())
     })
     .await
 }
 
 #[test]
-fn a_missing_tool_is_an_error_that_says_how_to_get_it() -> Result<()> {
+fn a_missing_tool_is_an_error_that_names_the_command_to_get_it() -> Result<()> {
     let empty = tempfile::tempdir()?;
     let output = Command::new(env!("CARGO_BIN_EXE_control-plane")).env("XDG_CACHE_HOME", empty.path()).output()?;
     let error = String::from_utf8_lossy(&output.stderr);
@@ -179,7 +179,7 @@ fn a_missing_tool_is_an_error_that_says_how_to_get_it() -> Result<()> {
     Ok(())
 }
 
-/// Of a process, whichever of its threads started them.
+/// Child processes of all threads of a process.
 fn children(process: u32) -> Result<Vec<u32>> {
     let mut found = Vec::new();
     for task in std::fs::read_dir(format!("/proc/{process}/task"))? {

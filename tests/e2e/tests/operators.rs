@@ -1,4 +1,4 @@
-//! Real operators. shell-operator has to be there: `make e2e-tools-operators`.
+//! Real operators. Needs shell-operator: `make e2e-tools-operators`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,6 @@
-//! What Helm stores of the module: a release has to fit into one Secret, which ends at 1 MiB.
+//! Size of the module's Helm release, which must fit into one Secret of at most 1 MiB.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy knows tests, but not what they call")]
-#![allow(clippy::print_stdout, reason = "a figure for who runs it")]
+#![allow(clippy::print_stdout, reason = "prints a figure")]
 
 #[path = "../../schemas/openapi.rs"]
 #[allow(dead_code, reason = "every test crate compiles this file, and each uses its part of it")]
@@ -18,14 +18,14 @@ use openapi::Schemas;
 use serde_json::{Map, Value, json};
 
 const PEERS: usize = 100;
-/// What may be used of a Secret's 1 MiB: the half.
+/// Limit for the release: half of a Secret's 1 MiB.
 const LIMIT: usize = 512 * 1024;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// A PEM block around `bytes` bytes that cannot be compressed, other ones for each `seed`.
+/// A PEM block around `bytes` incompressible bytes, which differ for each `seed`.
 fn pem(label: &str, bytes: usize, seed: usize) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut state = u64::try_from(seed).unwrap().wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -42,7 +42,7 @@ fn pem(label: &str, bytes: usize, seed: usize) -> String {
     format!("{text}\n-----END {label}-----\n")
 }
 
-/// Peers with RSA roots of 2048 bits, as istiod makes them; of each a root and a confined anchor.
+/// Values of peers with RSA roots of 2048 bits, like istiod's; each has a root and a confined anchor.
 fn values() -> Result<Value> {
     let (mut federations, mut documents, mut anchors) = (Vec::new(), Map::new(), Vec::new());
     for peer in 0..PEERS {
@@ -82,7 +82,7 @@ async fn a_hundred_peers_fit_and_no_stray_file_is_stored() -> Result<()> {
     install_crds(&client).await?;
     let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     apply(&client, &["operator", "d8-istio"].map(namespace)).await?;
-    // What an operator gets, where it has been made; it holds what the tree holds, but for what Helm is told to leave out.
+    // The packaged module if it was built, else the tree, which has the same files apart from those in .helmignore.
     let package = root().join("target/package/istio");
     let chart = if package.join("Chart.yaml").exists() { package } else { root() };
     Helm::on(&server)?.upgrade("istio", "operator", &chart, &values()?).await?;

@@ -1,8 +1,8 @@
-//! The demo's story with objects in two real API servers: real exporters watch them, the real hook executable runs between,
-//! until each cluster imports what the other one exports.
+//! The demo with two real API servers: real exporters watch them, and the real hook executable runs until each cluster imports the
+//! other's exports.
 //!
-//! Stand-ins: the demo's small operator, which decides when a hook runs and with which snapshots, and its chart. Both read
-//! from the API server and write to it ([`mirror`]).
+//! Stand-ins are the demo's small operator, which decides when a hook runs and with which snapshots, and the demo's chart. Both read from
+//! the API server and write to it ([`mirror`]).
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 #[path = "../../common/hook_build.rs"]
@@ -23,9 +23,9 @@ use serde_json::{Value, json};
 
 use crate::side::Side;
 
-/// How long the clusters may take to federate, on a busy machine.
+/// Time limit for the clusters to federate, on a busy machine.
 const DEADLINE: Duration = Duration::from_mins(5);
-/// Pause before looking again, while an exporter sees what was just written.
+/// Pause before the next round, while exporters read the changes.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn two_clusters_federate() -> Result<()> {
         ensure!(conditions.len() == 6 && conditions.iter().all(|one| one.ends_with("=True")), "{conditions:?}");
     }
 
-    // A person labels a Service in B: it appears in A. The label goes: so does the ServiceEntry, at once, because the
+    // A user labels a Service in B, and it appears in A. After the label is removed, the ServiceEntry goes at once, because the
     // exporter's document is complete.
     for (label, wanted) in [(json!(""), 3), (Value::Null, 2)] {
         b.label("xyz", "foo", &label).await?;
@@ -89,7 +89,7 @@ fn entry(host: &str, ports: &Value, endpoints: &Value) -> (String, Value, Value)
     (host.to_owned(), ports.clone(), endpoints.clone())
 }
 
-/// Lets both operators work in turn until both have what they should have, and a round of all hooks changes nothing.
+/// Runs both operators in turn until both clusters are as expected, and a round of all hooks changes nothing.
 async fn federate(a: &mut Side, b: &mut Side) -> Result<()> {
     let begin = Instant::now();
     let mut steps = a.begin().await?;
@@ -101,7 +101,7 @@ async fn federate(a: &mut Side, b: &mut Side) -> Result<()> {
             return Ok(());
         }
         if begin.elapsed() > DEADLINE {
-            bail!("after {DEADLINE:?} this is missing: {missing:#?}\nand this still changes something: {noise:#?}");
+            bail!("after {DEADLINE:?}, missing: {missing:#?}\nand still changing: {noise:#?}");
         }
         if noise.is_empty() {
             tokio::time::sleep(PAUSE).await;

@@ -1,5 +1,5 @@
-//! Whatever hooks take of a peer, a real API server takes: random documents near what is allowed, and far from it, go through
-//! everything that judges them; what comes out is tried on the server, strictly.
+//! A real API server accepts every object that hooks make of a peer's data: random documents, near the limits and far from them, go
+//! through all hooks, and the server validates the results strictly.
 
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -25,12 +25,12 @@ use crate::server;
 use crate::situations::Situation;
 use crate::world::make;
 
-/// Clusters, each with that many peers and Services.
+/// Number of clusters, and of peers and Services in each.
 const WORLDS: usize = 12;
 const PEERS: usize = 100;
 const SERVICES: usize = 20;
 
-/// How many were offered, and how many of them were taken.
+/// Number of offered items, and of accepted ones among them.
 #[derive(Debug, Default)]
 struct Share {
     offered: usize,
@@ -43,15 +43,15 @@ impl Share {
         self.taken += usize::from(taken);
     }
 
-    /// Where nearly nothing or nearly everything is taken, nothing is proved.
+    /// Fails if nearly nothing or nearly everything is accepted: that would prove nothing.
     fn check(&self, what: &str) -> Result<()> {
         let Self { offered, taken } = self;
-        ensure!(taken * 5 >= *offered && taken * 50 <= offered * 49, "of {offered} {what} {taken} were taken");
+        ensure!(taken * 5 >= *offered && taken * 50 <= offered * 49, "{taken} of {offered} {what} were accepted");
         Ok(())
     }
 }
 
-/// What hooks took of what they were offered.
+/// Shares of items that hooks accepted, by kind.
 #[derive(Debug, Default)]
 struct Shares {
     public_documents: Share,
@@ -80,7 +80,7 @@ impl Shares {
         services_of_ours.check("services of ours")
     }
 
-    /// Counts what an IstioFederation says of its services.
+    /// Counts the services in the status of an IstioFederation.
     fn add_services(&mut self, federation: &Value) {
         let count = |pointer: &str| federation.pointer(pointer).and_then(Value::as_array).map_or(0, Vec::len);
         self.services_of_peers.offered += count("/status/metadataCache/private/publicServices");
@@ -90,7 +90,7 @@ impl Shares {
     }
 }
 
-/// A federation as discovery leaves it after an exchange with these answers.
+/// An IstioFederation after discovery with these answers.
 fn discovered(runner: &mut TestRunner, name: &str, shares: &mut Shares) -> Result<IstioFederation> {
     let domain = tree(runner, &trust_domain(name))?;
     let mut federation: IstioFederation = serde_json::from_value(json!({
@@ -153,8 +153,8 @@ fn as_object(federation: &IstioFederation) -> Result<Value> {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "how much was tried is the worth of it")]
-async fn what_hooks_take_of_hostile_documents_a_real_server_takes() -> Result<()> {
+#[expect(clippy::print_stdout, reason = "the numbers show how much was tried")]
+async fn a_real_server_accepts_everything_that_hooks_accept_of_hostile_documents() -> Result<()> {
     let begin = Instant::now();
     let (server, client) = server::start("chart-accepts").await?;
     let namespaces =
@@ -171,7 +171,7 @@ async fn what_hooks_take_of_hostile_documents_a_real_server_takes() -> Result<()
             let federation = discovered(&mut runner, &format!("peer-{peer:03}"), &mut shares)?;
             peers.push(as_object(&federation)?);
         }
-        // What the server itself refuses, no hook ever sees.
+        // Hooks never see objects that the server refuses.
         let mut services = Vec::new();
         for number in 0..SERVICES {
             let service = tree(&mut runner, &service(number))?;

@@ -1,4 +1,4 @@
-//! Random documents of peers and random Services: near what is allowed, now on one side of it, now on the other.
+//! Random documents of peers and random Services, near the limits on both sides.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -17,7 +17,7 @@ use crate::peers::root;
 pub(crate) const NAMESPACES: [&str; 4] =
     ["xyz", "0", "a-b-c", "sixty-three-characters-are-the-most-that-a-namespace-may-have-x"];
 
-/// What YAML, Go templates, JSON, DNS and people stumble over.
+/// Strings that break YAML, Go templates, JSON, DNS or readers.
 const HOSTILE: [&str; 16] = [
     "",
     "*",
@@ -37,7 +37,7 @@ const HOSTILE: [&str; 16] = [
     "a\n",
 ];
 
-/// What a peer answers, and what the names of its gateways resolve to.
+/// A peer's answers, and the addresses that its gateway names resolve to.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
     pub(crate) public: String,
@@ -45,7 +45,7 @@ pub(crate) struct Document {
     pub(crate) resolved: BTreeMap<String, Vec<String>>,
 }
 
-/// Some of these, most of the time.
+/// Mostly values of this strategy.
 fn mostly<T: Clone + std::fmt::Debug + 'static>(
     weight: u32,
     good: impl Strategy<Value = T> + 'static,
@@ -62,7 +62,7 @@ fn label() -> impl Strategy<Value = String> {
     mostly(12, prop_oneof![4 => "[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", 1 => "[a-z0-9]{62,64}"], hostile())
 }
 
-/// The trust domain of a peer's spec: one of its own, or anything else that the CRD takes.
+/// The trust domain in a peer's spec: its own, or any other that the CRD accepts.
 pub(crate) fn trust_domain(peer: &str) -> impl Strategy<Value = String> + use<> {
     let own = format!("{peer}.example");
     let long = format!("{}.{own}", ["x".repeat(63), "y".repeat(63), "z".repeat(40)].join("."));
@@ -133,7 +133,7 @@ fn gateway() -> impl Strategy<Value = Value> {
     (address(), number()).prop_map(|(address, port)| json!({"address": address, "port": port}))
 }
 
-/// Broken as a whole, in one way or another.
+/// Documents that are broken as a whole.
 fn broken() -> impl Strategy<Value = String> {
     prop_oneof![
         select(&["", "null", "[]", "{}", "{", "<html>", r#"{"ingressGateways": null, "publicServices": []}"#][..])
@@ -151,7 +151,7 @@ fn private(domain: &str) -> impl Strategy<Value = String> + use<> {
     mostly(8, document, broken())
 }
 
-/// Keys and roots, of which making one takes a while.
+/// Keys and roots, made once because that takes a while.
 static KEYS: LazyLock<Vec<String>> =
     LazyLock::new(|| (0..4).map(|_| SigningKey::generate().unwrap().to_pem().public).collect());
 static ROOTS: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -185,7 +185,7 @@ fn public(peer: &str) -> impl Strategy<Value = String> + use<> {
     mostly(8, document, broken())
 }
 
-/// What a peer of this name and trust domain may say.
+/// A document of a peer with this name and trust domain.
 pub(crate) fn document(peer: &str, domain: &str) -> impl Strategy<Value = Document> + use<> {
     (public(peer), private(domain), vec(address(), 0..3)).prop_map(|(public, private, found)| {
         let listed: Value = serde_json::from_str(&private).unwrap_or_default();
@@ -194,7 +194,7 @@ pub(crate) fn document(peer: &str, domain: &str) -> impl Strategy<Value = Docume
             .into_iter()
             .flatten()
             .filter_map(|gateway| gateway["address"].as_str());
-        // A resolver gives addresses, in their usual spelling.
+        // A resolver returns addresses in their usual spelling.
         let found: Vec<String> = found
             .iter()
             .filter_map(|text| text.parse::<std::net::IpAddr>().ok())

@@ -1,4 +1,4 @@
-//! No string can end its place: hostile ones in every value come out as they went in, and nothing comes out besides.
+//! No string changes the YAML around it: hostile strings in every value are rendered unchanged, and add no objects.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::peers::{Peer, public};
 use crate::situations::Situation;
 use crate::world::make;
 
-/// What YAML, Helm, shells and people stumble over.
+/// Strings that break YAML, Helm, shells or readers.
 const HOSTILE: [&str; 22] = [
     "\n---\nkind: Namespace\n",
     "\"}}\n{{ fail \"x\" }}",
@@ -36,13 +36,13 @@ const HOSTILE: [&str; 22] = [
     "|\n  x\n %TAG",
 ];
 
-/// Values with an own string at the end of every path of the schema, and those strings.
+/// Values with a distinct string at every path of the schema, and those strings.
 struct Filled {
     values: Value,
     strings: Vec<(String, String)>,
 }
 
-/// What decides which objects there are stays as it is.
+/// Whether a value decides which objects are rendered; such values are not replaced.
 fn is_a_choice(path: &str, schema: &Value) -> bool {
     schema.get("enum").is_some() || ["registry.scheme", "registry.ca"].contains(&path)
 }
@@ -71,7 +71,7 @@ fn fill(schema: &Value, path: &str, hostile: &str, strings: &mut Vec<(String, St
     }
 }
 
-/// Tells the path that it stands at; the hostile part first and last.
+/// A string that contains its path, with the hostile part first and last.
 fn unique(path: &str, hostile: &str, strings: &mut Vec<(String, String)>) -> String {
     let text = format!("{hostile}{}{hostile}", strings.len());
     strings.push((path.to_owned(), text.clone()));
@@ -88,7 +88,7 @@ fn filled(hostile: &str) -> Filled {
     Filled { values: json!({"istio": istio}), strings }
 }
 
-/// Every string in an object, also inside of what it carries.
+/// Every string in an object, also in embedded documents.
 fn strings_of(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => members.iter().for_each(|(name, member)| {
@@ -115,7 +115,7 @@ fn strings_of_text(text: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Settings that another one stands in for in `istio`, in one variant of the values each.
+/// Variants of the values, each with the settings of `istio` that another one replaces there.
 fn variants(values: &Value) -> Vec<(Value, Vec<&'static str>)> {
     let changed = |change: &dyn Fn(&mut Value)| {
         let mut values = values.clone();
@@ -144,24 +144,24 @@ fn variants(values: &Value) -> Vec<(Value, Vec<&'static str>)> {
     ]
 }
 
-/// What no template writes anywhere.
+/// Paths that no template renders.
 const NOT_RENDERED: [&str; 9] = [
-    // It is hooks that read these.
+    // Only hooks read these.
     "federation.clusterUUID",
     "federation.trustDomainAliases.[]",
     "federation.serviceAddressRange",
     "internal.federationNames.[]",
-    // The exporter asks a peer for its key, not for its CAs.
+    // The exporter needs a peer's key, not its CAs.
     "internal.remotePublicMetadata.*.rootCA",
     "internal.remotePublicMetadata.*.intermediateCAs",
-    // The name and UUID of a peer are in its document; names of federations beside an anchor are for people.
+    // A peer's name and UUID come from its document; names of federations of an anchor are for people.
     "internal.federations.[].name",
     "internal.federations.[].clusterUUID",
     "internal.federationTrustAnchors.[].federations.[]",
 ];
 
 #[tokio::test]
-async fn every_string_comes_out_as_it_went_in() -> Result<()> {
+async fn every_string_is_rendered_unchanged() -> Result<()> {
     let benign = filled("x");
     let expected: Vec<Vec<String>> = {
         let mut kinds = Vec::new();
@@ -175,7 +175,7 @@ async fn every_string_comes_out_as_it_went_in() -> Result<()> {
         for ((values, elsewhere), expected) in variants(&filled.values).into_iter().zip(&expected) {
             let objects = render(&values).await?;
             let kinds: Vec<String> = objects.iter().map(|object| object["kind"].to_string()).collect();
-            ensure!(kinds == *expected, "{hostile:?}: {kinds:?} are rendered instead of {expected:?}");
+            ensure!(kinds == *expected, "{hostile:?}: rendered {kinds:?} instead of {expected:?}");
             let mut found = BTreeSet::new();
             for object in &objects {
                 strings_of(object, &mut found);
@@ -191,9 +191,9 @@ async fn every_string_comes_out_as_it_went_in() -> Result<()> {
     Ok(())
 }
 
-/// As far as a peer's strings come: its documents in the status of an IstioFederation.
+/// The same for a peer's strings: its documents in the status of an IstioFederation.
 #[tokio::test]
-async fn what_a_peer_says_goes_through_hooks_and_helm_and_adds_nothing() -> Result<()> {
+async fn strings_of_a_peer_pass_hooks_and_helm_and_add_nothing() -> Result<()> {
     let peer = |hostile: &str| {
         let peer =
             Peer { name: "peer", domain: "peer.example", services: &[("bar.xyz", &[("http", 80)])], shared: false };

@@ -1,4 +1,4 @@
-//! The module's folder as Helm gets it, and values as an operator fills them in.
+//! The module's folder for Helm, and values with an operator's defaults.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// A folder with the parts of the module that belong to its chart; not the sources beside them.
+/// A folder with the module's chart, without the sources.
 pub(crate) fn chart() -> &'static Path {
     CHART.path()
 }
@@ -50,12 +50,12 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What real Helm renders of these values.
+/// Renders the chart with real Helm.
 pub(crate) async fn render(values: &Value) -> Result<Vec<Value>> {
     Helm::offline()?.template(RELEASE, OPERATOR, chart(), values, &API_VERSIONS).await
 }
 
-/// Kinds that the test's API server has besides Kubernetes' own.
+/// Kinds of the test's API server in addition to Kubernetes' own.
 pub(crate) const API_VERSIONS: [&str; 5] = [
     "networking.istio.io/v1",
     "security.istio.io/v1",
@@ -64,7 +64,7 @@ pub(crate) const API_VERSIONS: [&str; 5] = [
     "monitoring.coreos.com/v1/PrometheusRule",
 ];
 
-/// What tells an object from others.
+/// A key that distinguishes an object: kind, namespace, name.
 pub(crate) fn key(object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     format!("{} {}/{}", text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
@@ -75,7 +75,7 @@ pub(crate) fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> Option<&
     objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
 }
 
-/// What is behind base64.
+/// Decodes base64 text.
 pub(crate) fn decoded(text: &str) -> Option<String> {
     let bytes: ByteString = serde_json::from_value(text.into()).ok()?;
     String::from_utf8(bytes.0).ok()

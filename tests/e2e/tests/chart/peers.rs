@@ -1,4 +1,4 @@
-//! Peers as discovery leaves them: IstioFederations with what was learned in their status.
+//! Peers after discovery: IstioFederations with metadata in their status.
 
 use istio_federation::api::istio_federation::{
     API_VERSION, AdmittedCertificate, CacheSource, CachedIngressGateway, CachedPrivateMetadata, CertificateRole, KIND,
@@ -9,7 +9,7 @@ use istio_federation::peer::SigningKey;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
 
-/// Nobody listens there: what is known of the peer stays as it is.
+/// Nobody listens there, so the peer's status does not change.
 const ENDPOINT: &str = "https://127.0.0.1:9/metadata";
 
 /// A remote cluster.
@@ -18,7 +18,7 @@ pub(crate) struct Peer {
     pub(crate) name: &'static str,
     /// Its trust domain.
     pub(crate) domain: &'static str,
-    /// Its services with their ports; none where it has never been reached.
+    /// Its services with their ports; `None` if it was never reached.
     pub(crate) services: &'static [(&'static str, &'static [(&'static str, u32)])],
     /// Whether another one has the same trust domain.
     pub(crate) shared: bool,
@@ -44,7 +44,7 @@ fn authority(name: &str) -> CertificateParams {
     params
 }
 
-/// The document that `public.json` of a cluster is.
+/// A cluster's public document.
 pub(crate) fn public(uuid: &str) -> PublicMetadata {
     PublicMetadata {
         cluster_uuid: uuid.to_owned(),

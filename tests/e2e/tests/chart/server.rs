@@ -1,4 +1,4 @@
-//! What a real API server says to the chart and to what hooks write beside it.
+//! The chart and the hooks' objects on a real API server.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::module::{API_VERSIONS, OPERATOR, RELEASE, chart};
 use crate::world::{ALL, Made};
 
-/// Kinds that come and go by themselves.
+/// Kinds whose objects come and go by themselves.
 const RESTLESS: [&str; 2] = ["Event", "Lease"];
 
 /// A control plane with all kinds and namespaces that the situations need.
@@ -30,7 +30,7 @@ pub(crate) async fn start(name: &str) -> Result<(ApiServer, Client)> {
     Ok((server, client))
 }
 
-/// The hooks' objects, owned by the owners that the server has.
+/// The hooks' objects, with the UIDs of the server's owner ConfigMaps.
 pub(crate) async fn owned(client: &Client, made: &Made) -> Result<Vec<Value>> {
     let owners: Api<ConfigMap> = Api::namespaced(client.clone(), "d8-istio");
     let owners = owners.list(&ListParams::default().labels(&format!("app={OWNER_APP}"))).await?.items;
@@ -46,7 +46,7 @@ pub(crate) async fn owned(client: &Client, made: &Made) -> Result<Vec<Value>> {
 }
 
 #[tokio::test]
-async fn every_situation_is_accepted_to_the_letter() -> Result<()> {
+async fn every_situation_is_accepted_strictly() -> Result<()> {
     let (server, client) = start("chart-strict").await?;
     let helm = Helm::on(&server)?;
     let (mut rendered, mut written) = (0, 0);
@@ -63,7 +63,7 @@ async fn every_situation_is_accepted_to_the_letter() -> Result<()> {
     Ok(())
 }
 
-/// Every object there is, but for those of kinds that are never at rest.
+/// Every object, except those of kinds that change by themselves.
 async fn everything(client: &Client) -> Result<BTreeSet<String>> {
     let discovery = Discovery::new(client.clone()).run().await?;
     let mut keys = BTreeSet::new();
@@ -86,7 +86,7 @@ async fn everything(client: &Client) -> Result<BTreeSet<String>> {
     Ok(keys)
 }
 
-/// A way that goes from every situation to every other, and ends where it began.
+/// A tour with every transition between two situations, which ends where it starts.
 fn every_way(count: usize) -> Vec<usize> {
     let mut way: Vec<usize> = (0..count).flat_map(|from| (from + 1..count).flat_map(move |to| [from, to])).collect();
     way.push(0);
@@ -94,14 +94,14 @@ fn every_way(count: usize) -> Vec<usize> {
 }
 
 #[test]
-fn the_way_goes_from_everywhere_to_everywhere() {
+fn the_tour_has_every_transition() {
     let way = every_way(7);
     let steps: BTreeSet<(usize, usize)> = way.windows(2).map(|step| (step[0], step[1])).collect();
     assert_eq!((steps.len(), way.len()), (42, 43));
 }
 
 #[tokio::test]
-async fn from_every_situation_one_gets_to_every_other_and_off_leaves_nothing() -> Result<()> {
+async fn every_situation_upgrades_to_every_other_and_off_leaves_nothing() -> Result<()> {
     let (server, client) = start("chart-upgrades").await?;
     let helm = Helm::on(&server)?;
     let before = everything(&client).await?;
@@ -123,12 +123,12 @@ async fn from_every_situation_one_gets_to_every_other_and_off_leaves_nothing() -
             || key.starts_with("ValidatingAdmissionPolicy")
             || key.starts_with(&release)
     };
-    until("what came with federation is gone", Duration::from_mins(1), async || {
+    until("everything of federation is gone", Duration::from_mins(1), async || {
         let now = everything(&client).await?;
         let left: Vec<&String> = now.difference(&before).filter(|key| !kept(key)).collect();
         ensure!(left.is_empty(), "{left:?}");
         ensure!(now.iter().any(|key| key.ends_with("d8-remote-authn-keypair")), "the key pair is gone");
-        ensure!(before.is_subset(&now), "taken along: {:?}", before.difference(&now));
+        ensure!(before.is_subset(&now), "also deleted: {:?}", before.difference(&now));
         Ok(())
     })
     .await?;

@@ -1,4 +1,4 @@
-//! Situations of a cluster: what its user and its operator said, whom it federates with, what it exports.
+//! Situations of a cluster: settings, facts from the operator, peers, exports.
 
 use serde_json::{Value, json};
 
@@ -7,11 +7,11 @@ use crate::peers::Peer;
 /// A cluster before its hooks run.
 pub(crate) struct Situation {
     pub(crate) name: &'static str,
-    /// What the operator knows; null under plain addon-operator.
+    /// `global` values of the operator; null under plain addon-operator.
     pub(crate) global: Value,
     /// The module's settings.
     pub(crate) settings: Value,
-    /// IstioFederations, and what else is there.
+    /// IstioFederations.
     pub(crate) peers: Vec<Value>,
     /// Exported Services: namespace and name.
     pub(crate) exported: Vec<(String, String)>,
@@ -31,7 +31,7 @@ const PAIR: [Peer; 2] = [
     Peer { name: "west", domain: "pair.example", services: &[("cart.shop", &[("http", 80)])], shared: true },
 ];
 
-/// What every cluster under plain addon-operator has to say.
+/// Settings that every cluster under plain addon-operator needs.
 fn settings(more: &Value) -> Value {
     let mut settings = json!({"federation": {
         "enabled": true, "clusterDomain": "cluster-a.local",
@@ -64,7 +64,7 @@ fn of(name: &'static str, settings: Value) -> Situation {
     Situation { name, global: Value::Null, settings, peers: Vec::new(), exported: Vec::new() }
 }
 
-/// Deckhouse, which knows about itself what others have to be told.
+/// Deckhouse, whose `global` values replace most settings.
 fn platform() -> Value {
     json!({
         "discovery": {

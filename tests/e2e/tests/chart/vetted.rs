@@ -1,4 +1,4 @@
-//! Whatever our hooks let through of what random peers say, the API server takes.
+//! The API server accepts everything that our hooks let through from random peers.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +17,10 @@ use crate::server::{owned, start};
 use crate::situations::Situation;
 use crate::world::make;
 
-/// Worlds, peers of each, and services of each peer.
+/// Number of clusters, of peers in each, and of services of each peer.
 const SIZE: (usize, usize, usize) = (5, 24, 50);
 
-/// Texts on both sides of what is allowed: too long by one, of the wrong case, with something in it that ends a line.
+/// Labels on both sides of the limits: one character too long, wrong case, with a line break.
 fn label() -> impl Strategy<Value = String> {
     prop_oneof![
         12 => "[a-z]([a-z0-9-]{0,10}[a-z0-9])?",
@@ -76,7 +76,7 @@ fn gateway() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A trust domain of its own for each; some so long that a host hardly fits.
+/// A distinct trust domain for each peer; some are so long that hosts hardly fit.
 fn domain(number: usize) -> impl Strategy<Value = String> {
     let rest = prop_oneof![6 => "[a-z]{1,8}\\.example", 1 => "([a-z]{60}\\.){3}[a-z]{1,60}", 1 => "[a-zA-Z_.]{1,5}"];
     rest.prop_map(move |rest| format!("p{number}.{rest}"))
@@ -86,7 +86,7 @@ fn uuid() -> impl Strategy<Value = String> {
     prop_oneof![4 => "[0-9a-f]{8}-[0-9a-f]{4}", 1 => "\\PC{1,20}", 1 => "[a-z\\x00-\\x1f\"{}]{1,8}"]
 }
 
-/// The IstioFederation of a peer that says anything.
+/// The IstioFederation of a peer with arbitrary metadata.
 fn federation(number: usize) -> impl Strategy<Value = Value> {
     let of_domain = move |domain: String| {
         let services = prop::collection::vec(service(&domain), 1..SIZE.2);
@@ -109,17 +109,17 @@ fn federation(number: usize) -> impl Strategy<Value = Value> {
     })
 }
 
-/// What Kubernetes lets us call our own, up to its limits.
+/// Names that Kubernetes accepts for our own objects, up to the limits.
 fn own_name() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z]([a-z0-9-]{0,5}[a-z0-9])?", "[a-z][a-z0-9-]{60}[a-z0-9]{1,2}"]
 }
 
-/// With some, hosts of the longest names do not fit any more.
+/// Domains of ours; with some, the longest host names no longer fit.
 fn own_domain() -> impl Strategy<Value = String> {
     prop_oneof![2 => Just("cluster-a.local".to_owned()), 1 => "([a-z]{60}\\.){1,2}own"]
 }
 
-/// Takes one of all that there could be.
+/// Draws one value.
 fn any<S: Strategy>(strategy: &S, runner: &mut TestRunner) -> S::Value {
     strategy.new_tree(runner).unwrap().current()
 }
@@ -143,14 +143,14 @@ fn offered(situation: &Situation) -> usize {
 }
 
 #[tokio::test]
-async fn what_hooks_let_through_the_server_takes() -> Result<()> {
+async fn the_server_accepts_everything_that_hooks_let_through() -> Result<()> {
     let (server, client): (ApiServer, _) = start("chart-vetted").await?;
     let helm = Helm::on(&server)?;
     let mut runner = TestRunner::default();
-    let (mut said, mut taken) = (0, BTreeSet::new());
+    let (mut offers, mut taken) = (0, BTreeSet::new());
     for _ in 0..SIZE.0 {
         let situation = world(&mut runner);
-        said += offered(&situation);
+        offers += offered(&situation);
         let made = make(situation).await?;
         let objects = helm.template(RELEASE, OPERATOR, chart(), &made.values, &API_VERSIONS).await?;
         apply(&client, &objects).await.context("rendered")?;
@@ -159,8 +159,8 @@ async fn what_hooks_let_through_the_server_takes() -> Result<()> {
         taken.extend(objects.iter().chain(&written).map(key));
     }
     let entries = taken.iter().filter(|key| key.starts_with("ServiceEntry")).count();
-    // Neither all nor nothing: else this tried nothing.
-    ensure!(entries > said / 10 && entries < said * 9 / 10, "{entries} ServiceEntries of {said} services");
+    // Neither all nor nothing: otherwise this would prove nothing.
+    ensure!(entries > offers / 10 && entries < offers * 9 / 10, "{entries} ServiceEntries of {offers} services");
     for (kind, least) in [("DestinationRule", SIZE.1), ("Gateway", SIZE.0)] {
         let count = taken.iter().filter(|key| key.starts_with(kind)).count();
         ensure!(count > least, "{count} objects of kind {kind}");

@@ -1,4 +1,4 @@
-//! From a situation to values and objects, by the hook executable that ships. What runs it is the demo's small operator.
+//! Turns a situation into values and objects, with the shipped hook executable under the demo's small operator.
 
 use std::sync::LazyLock;
 
@@ -17,14 +17,14 @@ use crate::module::SCHEMAS;
 use crate::peers::{intermediate, root};
 use crate::situations::{Situation, all};
 
-/// What became of a situation.
+/// Result of a situation.
 pub(crate) struct Made {
     pub(crate) situation: Situation,
-    /// The module's values, as Helm gets them.
+    /// The module's values for Helm.
     pub(crate) values: Value,
-    /// ServiceEntries and Gateways that the hooks want.
+    /// ServiceEntries and Gateways of the hooks.
     pub(crate) objects: Vec<Value>,
-    /// IstioFederations with the status that the hooks gave them.
+    /// IstioFederations with the status that the hooks wrote.
     pub(crate) federations: Vec<Value>,
 }
 
@@ -37,7 +37,7 @@ impl Made {
 
 /// Every situation, made once.
 pub(crate) static ALL: LazyLock<Vec<Made>> = LazyLock::new(|| {
-    // A runtime of its own: tests ask from inside of theirs.
+    // A runtime of its own, because tests call this from inside theirs.
     let work = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(make_all());
     std::thread::spawn(work).join().unwrap().unwrap()
 });
@@ -50,7 +50,7 @@ async fn make_all() -> Result<Vec<Made>> {
     Ok(made)
 }
 
-/// Lets the hooks work until nothing changes.
+/// Runs the hooks until nothing changes.
 pub(crate) async fn make(situation: Situation) -> Result<Made> {
     let name = situation.name;
     let mut cluster = Cluster::new(name, Timestamp::now);
@@ -59,7 +59,7 @@ pub(crate) async fn make(situation: Situation) -> Result<Made> {
     }
     let filled = |settings: Value| json!({"istio": SCHEMAS.filled(settings)});
     let mut config = filled(situation.settings.clone());
-    // Under plain addon-operator there is nothing in it.
+    // Empty under plain addon-operator.
     if !situation.global.is_null() {
         config["global"] = situation.global.clone();
     }
@@ -81,7 +81,7 @@ pub(crate) async fn make(situation: Situation) -> Result<Made> {
     Ok(Made { values: operator.values().clone(), objects, federations, situation })
 }
 
-/// What is in the cluster before the module.
+/// Objects that exist before the module.
 fn given(situation: &Situation) -> Vec<Value> {
     let mut objects = Vec::new();
     let exporting = situation.exported.iter().map(|(namespace, _)| namespace.as_str());
@@ -105,7 +105,7 @@ fn given(situation: &Situation) -> Vec<Value> {
     objects
 }
 
-/// As the hook wrote it, without what only an API server gives.
+/// The object as the hook wrote it, without members that only an API server sets.
 fn without_traces(object: &Value) -> Value {
     let mut object = object.clone();
     for name in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"] {

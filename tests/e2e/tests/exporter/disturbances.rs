@@ -1,5 +1,5 @@
-//! What may happen to an API server, and what peers read meanwhile: every answer is asked for, all the time, and has to be
-//! a good one.
+//! Failures of the API server, and the documents that peers read meanwhile: a witness requests them all the time, and every answer
+//! must be good.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::rbac::rendered;
 use crate::witness::Witness;
 use crate::world::World;
 
-/// What stands for "a watch cannot be resumed" in the log.
+/// Log message of a watch that cannot be resumed.
 const RELIST: &str = "a watch cannot be resumed";
 
 /// A served cluster.
@@ -25,12 +25,12 @@ struct Served {
     client: Client,
     world: World,
     exporter: Arc<Exporter>,
-    /// What is served while nothing happens.
+    /// The documents before any failure.
     good: Documents,
 }
 
 impl Served {
-    /// With the rights that the chart gives.
+    /// Starts it with the rights of the chart.
     async fn start(name: &str) -> Result<Self> {
         let server = ApiServer::start(name).await?;
         let client = server.client().await?;
@@ -46,7 +46,7 @@ impl Served {
         Ok(Self { server, client, world, exporter: Arc::new(exporter), good })
     }
 
-    /// The documents after `foo` has got this port.
+    /// Changes the port of `foo`, and returns the documents with it.
     async fn changed(&self, port: u16) -> Result<Documents> {
         let mut service = self.world.get("Service", "foo")?;
         service["metadata"]["labels"] = json!({"federation.istio.deckhouse.io/public-service": ""});
@@ -74,7 +74,7 @@ fn complete(documents: &Documents) -> Result<bool> {
     Ok(documents.offer()?["complete"] == true)
 }
 
-/// Restarts, short and long; and a history that is not kept.
+/// Short and long restarts, and a lost history.
 #[tokio::test]
 async fn an_api_server_goes_and_comes_back() -> Result<()> {
     let mut served = Served::start("exporter-restart").await?;
@@ -83,14 +83,14 @@ async fn an_api_server_goes_and_comes_back() -> Result<()> {
     served.server.restart_api_server().await?;
     let after_restart = served.changed(81).await?;
 
-    // Away for longer than a document may claim to be complete: it says so, and goes on being served.
+    // Down for longer than a document may be marked complete: the mark goes, and the document is still served.
     served.server.kill(Part::Server);
     let stale = served.exporter.until("a stale document", |documents| Ok(!complete(documents)?)).await?;
     ensure!(stale.public == after_restart.public, "{stale:#?}");
-    let told = served.readyz("the failure is told", |body| body.contains("stale: ")).await?;
-    ensure!(told.contains("Secret d8-istio/d8-remote-authn-keypair: the API server cannot be reached"), "{told}");
-    ensure!(served.exporter.metric(r#"watch_failing{watch="nodes"}"#).await? == 1, "{told}");
-    ensure!(served.exporter.metric(r#"watch_failing_since_timestamp_seconds{watch="nodes"}"#).await? > 0, "{told}");
+    let report = served.readyz("the failure is reported", |body| body.contains("stale: ")).await?;
+    ensure!(report.contains("Secret d8-istio/d8-remote-authn-keypair: the API server cannot be reached"), "{report}");
+    ensure!(served.exporter.metric(r#"watch_failing{watch="nodes"}"#).await? == 1, "{report}");
+    ensure!(served.exporter.metric(r#"watch_failing_since_timestamp_seconds{watch="nodes"}"#).await? > 0, "{report}");
     served.server.start_again(Part::Server).await?;
     let back = served.exporter.until("a complete document", complete).await?;
     ensure!(back == after_restart, "{back:#?}\n{after_restart:#?}");
@@ -98,22 +98,22 @@ async fn an_api_server_goes_and_comes_back() -> Result<()> {
     ensure!(served.exporter.metric(r#"watch_failing{watch="nodes"}"#).await? == 0, "it still fails");
 
     let after_death = served.changed(82).await?;
-    let seen = witness.tell().await?.only(&[&served.good, &after_restart, &after_death])?;
-    ensure!(seen > 100, "only {seen} answers were seen");
+    let answers = witness.finish().await?.only(&[&served.good, &after_restart, &after_death])?;
+    ensure!(answers > 100, "only {answers} answers");
     served.server.stop();
     Ok(())
 }
 
 /// The API server answers a watch that is resumed from before its start with 410.
 #[tokio::test]
-async fn a_watch_that_cannot_be_resumed_is_begun_anew() -> Result<()> {
+async fn a_watch_that_cannot_be_resumed_starts_again() -> Result<()> {
     let mut served = Served::start("exporter-expired").await?;
     let witness = Witness::of(&served.exporter);
     let mut known = vec![served.good.clone()];
     let mut relisted = false;
-    // An API server that takes longer to come back than a watch is resumed after is no test of this: then again.
+    // If the API server comes back too late for a resumed watch, the attempt tests nothing: try again.
     for port in 81..91 {
-        // Watches of other kinds fall behind.
+        // Other kinds change, so that watches fall behind.
         known.push(served.changed(port).await?);
         served.server.kill(Part::Server);
         served.server.start_again(Part::Server).await?;
@@ -126,25 +126,25 @@ async fn a_watch_that_cannot_be_resumed_is_begun_anew() -> Result<()> {
     }
     ensure!(relisted, "no watch was answered with 410");
     known.push(served.changed(99).await?);
-    witness.tell().await?.only(&known.iter().collect::<Vec<_>>())?;
+    witness.finish().await?.only(&known.iter().collect::<Vec<_>>())?;
     served.server.stop();
     Ok(())
 }
 
-/// Bindings that are taken away, and given back.
+/// Role bindings are removed and restored.
 #[tokio::test]
-async fn rights_are_taken_away_and_given_back() -> Result<()> {
+async fn rights_are_removed_and_restored() -> Result<()> {
     let mut served = Served::start("exporter-rights").await?;
     let witness = Witness::of(&served.exporter);
     let roles = Api::<RoleBinding>::namespaced(served.client.clone(), "d8-istio");
     let cluster_roles = Api::<ClusterRoleBinding>::all(served.client.clone());
     roles.delete("metadata-exporter", &DeleteParams::default()).await?;
     cluster_roles.delete("d8:istio:metadata-exporter", &DeleteParams::default()).await?;
-    // Rights are asked for when a watch begins.
+    // The API server checks rights when a watch starts.
     served.server.restart_api_server().await?;
 
-    let told = served
-        .readyz("what is forbidden is told", |body| {
+    let report = served
+        .readyz("forbidden reads are reported", |body| {
             body.matches("forbidden: the ").count() == 9 && body.contains("stale: ")
         })
         .await?;
@@ -152,9 +152,9 @@ async fn rights_are_taken_away_and_given_back() -> Result<()> {
         "Secret d8-istio/d8-remote-authn-keypair: forbidden: the Role in namespace d8-istio that allows it is missing",
         "Nodes: forbidden: the ClusterRole that allows it is missing, or not bound to our ServiceAccount",
     ] {
-        ensure!(told.contains(part), "{told}");
+        ensure!(report.contains(part), "{report}");
     }
-    // What others write meanwhile is not seen, and nothing is lost.
+    // Changes by others are not seen meanwhile, and nothing is lost.
     let stale = served.exporter.documents().await?;
     ensure!(stale.private.body == served.good.private.body.replace(r#","complete":true"#, ""), "{stale:#?}");
 
@@ -163,12 +163,12 @@ async fn rights_are_taken_away_and_given_back() -> Result<()> {
     ensure!(back == served.good, "{back:#?}");
     served.readyz("all is well", |body| body == "ok\n").await?;
     let changed = served.changed(81).await?;
-    witness.tell().await?.only(&[&served.good, &changed])?;
+    witness.finish().await?.only(&[&served.good, &changed])?;
     served.server.stop();
     Ok(())
 }
 
-/// An exporter that starts before it may read: not ready, and it says why. Then it becomes ready by itself.
+/// An exporter that starts without rights is not ready and reports why. It becomes ready by itself once it has them.
 #[tokio::test]
 async fn before_the_first_reading_nothing_is_served() -> Result<()> {
     let server = ApiServer::start("exporter-early").await?;
@@ -181,7 +181,7 @@ async fn before_the_first_reading_nothing_is_served() -> Result<()> {
     let kubeconfig = server.kubeconfig_of("d8-istio", "metadata-exporter").await?;
     let objects = Objects::Cluster(&kubeconfig);
     let mut exporter = Exporter::start("exporter", server.scratch(), objects, "LoadBalancer", &world.peer).await?;
-    until("it says what it may not read", DEADLINE, async || {
+    until("it reports what it may not read", DEADLINE, async || {
         let reply = exporter.readiness().await?;
         ensure!(reply.status == 503, "{reply:?}");
         ensure!(reply.body.starts_with("not read yet: exported_services, gateway_services, roots, "), "{reply:?}");
@@ -194,7 +194,7 @@ async fn before_the_first_reading_nothing_is_served() -> Result<()> {
     }
     put(&client, &rendered("LoadBalancer").await?).await?;
     exporter.ready().await?;
-    // What a load balancer makes needless was not asked for.
+    // Objects that are not needed with a load balancer are not requested.
     let log = exporter.log()?;
     ensure!(!log.contains("cannot list Nodes") && !log.contains("cannot list Pods"), "{log}");
     let public = exporter.documents().await?.public;

@@ -1,4 +1,4 @@
-//! The objects of the examples, and how they get into an API server.
+//! Reads the objects of the examples, and writes them to an API server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
-/// The objects of an example, namespaces first, as an API server takes them.
+/// The objects of an example, namespaces first, in a form that an API server accepts.
 pub(crate) fn example(name: &str) -> Result<Vec<Value>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name).join("manifests");
     let mut files: Vec<PathBuf> = fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;

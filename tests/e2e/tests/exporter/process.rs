@@ -1,4 +1,4 @@
-//! The exporter as people run it: the real executable, asked over HTTP.
+//! The exporter's real executable, with requests over HTTP.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,14 +17,14 @@ use tokio::time::timeout;
 
 use crate::hook_build::built_program;
 
-/// How long a condition may take on a busy machine.
+/// Time limit of a condition, on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
-/// UUID of the cluster that is served.
+/// UUID of the exporter's cluster.
 pub(crate) const OWN_UUID: &str = "uuid-b";
-/// UUID of the peer that asks.
+/// UUID of the requesting peer.
 pub(crate) const PEER_UUID: &str = "uuid-a";
 
-/// Where an exporter takes its objects from.
+/// Source of the exporter's objects.
 pub(crate) enum Objects<'a> {
     /// From a folder.
     Folder(&'a Path),
@@ -32,7 +32,7 @@ pub(crate) enum Objects<'a> {
     Cluster(&'a Path),
 }
 
-/// A running exporter, and the key of the peer that asks it.
+/// A running exporter, and the key of the requesting peer.
 pub(crate) struct Exporter {
     process: Component,
     metadata: SocketAddr,
@@ -48,7 +48,7 @@ pub(crate) struct Reply {
     pub(crate) body: String,
 }
 
-/// All that a peer can read.
+/// Everything that a peer can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Documents {
     pub(crate) public: Reply,
@@ -65,7 +65,7 @@ impl Documents {
 }
 
 impl Exporter {
-    /// Starts one, and waits for its addresses.
+    /// Starts an exporter, and waits for its addresses.
     pub(crate) async fn start(
         name: &str,
         scratch: &Scratch,
@@ -114,7 +114,7 @@ impl Exporter {
             .await
     }
 
-    /// What a peer reads now.
+    /// The current documents, as a peer reads them.
     pub(crate) async fn documents(&self) -> Result<Documents> {
         Ok(Documents {
             public: get(self.metadata, "/metadata/public/public.json", None).await?,
@@ -123,7 +123,7 @@ impl Exporter {
         })
     }
 
-    /// What a peer reads now of the private document.
+    /// The current private document, as a peer reads it.
     pub(crate) async fn private(&self) -> Result<Reply> {
         let token =
             sign(&self.peer, &claims_for(PEER_UUID, OWN_UUID, Some(self.metadata.to_string()), Timestamp::now()));
@@ -143,7 +143,7 @@ impl Exporter {
         Ok(value.with_context(|| format!("no metric {series}"))?.parse()?)
     }
 
-    /// Everything that it wrote so far.
+    /// Its output so far.
     pub(crate) fn log(&self) -> Result<String> {
         self.process.log()
     }
@@ -181,6 +181,6 @@ async fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Result<Rep
             .map(|(_, value)| value.to_owned())
     };
     let etag = head.lines().find_map(header).unwrap_or_default();
-    ensure!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{path}: the length of the answer is not told");
+    ensure!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{path}: the answer has no content-length");
     Ok(Reply { status, etag, body: body.to_owned() })
 }

@@ -1,4 +1,4 @@
-//! The rights of the exporter, as the chart gives them.
+//! The exporter's rights in the chart.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::openapi::Schemas;
 /// Name of the exporter's service account.
 const ACCOUNT: &str = "metadata-exporter";
 
-/// The service account of the exporter, and everything of RBAC that has to do with it, as Helm renders it.
+/// The exporter's service account, roles and bindings, rendered by Helm.
 pub(crate) async fn rendered(inlet: &str) -> Result<Vec<Value>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    // The parts of the module that belong to its chart; not the sources beside them.
+    // The module's chart, without the sources.
     let chart = tempfile::tempdir()?;
     for part in ["Chart.yaml", ".helmignore", "templates", "monitoring"] {
         std::os::unix::fs::symlink(root.join(part), chart.path().join(part))?;
@@ -66,7 +66,7 @@ fn allowed(object: &Value) -> Result<Vec<String>> {
     Ok(all)
 }
 
-/// Neither a right too few nor one too many.
+/// No right is missing, and none is unnecessary.
 #[tokio::test]
 async fn the_chart_allows_what_the_exporter_reads() -> Result<()> {
     for (text, inlet) in [("LoadBalancer", Inlet::LoadBalancer), ("NodePort", Inlet::NodePort)] {
@@ -83,7 +83,7 @@ async fn the_chart_allows_what_the_exporter_reads() -> Result<()> {
         let needed: BTreeSet<String> = needed.collect();
         ensure!(
             allowed_by_chart == needed,
-            "{text}: the chart allows\n{allowed_by_chart:#?}\nand needed is\n{needed:#?}"
+            "{text}: the chart allows\n{allowed_by_chart:#?}\nthe exporter needs\n{needed:#?}"
         );
     }
     Ok(())

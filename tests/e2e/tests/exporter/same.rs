@@ -1,4 +1,4 @@
-//! The same objects, from an API server and from a folder: the same documents, byte for byte, and after each change.
+//! The same objects from an API server and from a folder give the same documents, byte for byte, also after each change.
 
 use anyhow::{Result, ensure};
 use istio_federation_e2e::ApiServer;
@@ -31,11 +31,11 @@ impl Pair {
         Ok(Self { cluster, folder: start("folder", Objects::Folder(folder)).await? })
     }
 
-    /// Waits until both tell what is `wanted` of the private document, and fails unless they tell the same.
+    /// Waits until both private documents are as `wanted`, and fails if the documents differ.
     async fn agree(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Documents> {
-        let told = |documents: &Documents| Ok(wanted(&documents.offer()?));
-        let folder = self.folder.until(&format!("{what}, from the folder"), told).await?;
-        let cluster = self.cluster.until(&format!("{what}, from the cluster"), told).await?;
+        let as_wanted = |documents: &Documents| Ok(wanted(&documents.offer()?));
+        let folder = self.folder.until(&format!("{what}, from the folder"), as_wanted).await?;
+        let cluster = self.cluster.until(&format!("{what}, from the cluster"), as_wanted).await?;
         ensure!(cluster == folder, "{what}:\n{cluster:#?}\n{folder:#?}");
         for reply in [&cluster.public, &cluster.spiffe, &cluster.private] {
             ensure!(reply.status == 200 && reply.etag.len() == 34, "{what}: {reply:?}");
@@ -54,7 +54,7 @@ fn gateways(offer: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn documents_are_those_of_the_manifests() -> Result<()> {
+async fn documents_are_the_same_as_from_manifests() -> Result<()> {
     let server = ApiServer::start("exporter-same").await?;
     let client = server.client().await?;
     let world = World::new()?;
@@ -82,7 +82,7 @@ async fn documents_are_those_of_the_manifests() -> Result<()> {
     nodes.agree("its ports change", |offer| offer.to_string().contains(r#""port":81,"protocol":"GRPC""#)).await?;
     service["metadata"]["labels"] = json!({});
     change(&service).await?;
-    let back = nodes.agree("the label is taken away", |offer| hosts(offer).len() == 2).await?;
+    let back = nodes.agree("the label is removed", |offer| hosts(offer).len() == 2).await?;
     ensure!(back == first, "{back:#?}\n{first:#?}");
 
     let mut pod = world.get("Pod", "ingressgateway-2")?;
@@ -97,7 +97,7 @@ async fn documents_are_those_of_the_manifests() -> Result<()> {
     change(&node).await?;
     nodes.agree("a Node loses an address", |offer| gateways(offer)[0] == "10.0.1.11:30443").await?;
 
-    // The same cluster, as one with load balancers.
+    // The same cluster with load balancers.
     let mut gateway = world.get("Service", "ingressgateway")?;
     gateway["spec"]["type"] = json!("LoadBalancer");
     gateway["status"] = json!({"loadBalancer": {"ingress": [{"ip": "203.0.113.10"}, {"hostname": "lb.example"}]}});
@@ -109,10 +109,10 @@ async fn documents_are_those_of_the_manifests() -> Result<()> {
         "metadata": {"name": "metadata-exporter-ingressgateway-advertise", "namespace": "d8-istio"}});
     change(&named).await?;
     for pair in [&nodes, &balanced] {
-        pair.agree("an address is named", |offer| gateways(offer) == ["192.0.2.1:443"]).await?;
+        pair.agree("an address is advertised", |offer| gateways(offer) == ["192.0.2.1:443"]).await?;
     }
 
-    // What is deleted is gone, and what is made again is back.
+    // A deleted Service goes, and comes back when it is created again.
     let (services, pods) =
         (Api::<Service>::namespaced(client.clone(), "xyz"), Api::<Pod>::namespaced(client.clone(), "d8-istio"));
     services.delete("bar", &DeleteParams::default()).await?;
@@ -121,7 +121,7 @@ async fn documents_are_those_of_the_manifests() -> Result<()> {
     std::fs::remove_file(folder.path().join("Pod_ingressgateway-2.json"))?;
     nodes.agree("a Service is deleted", |offer| hosts(offer) == ["database.data.svc.cluster-b.local"]).await?;
     change(&world.get("Service", "bar")?).await?;
-    nodes.agree("it is made again", |offer| hosts(offer).len() == 2).await?;
+    nodes.agree("it is created again", |offer| hosts(offer).len() == 2).await?;
     for exporter in [&nodes.cluster, &nodes.folder, &balanced.cluster, &balanced.folder] {
         let log = exporter.log()?;
         ensure!(!log.contains("s3cr3t") && !log.contains("PRIVATE KEY"), "a secret is in the log");

@@ -1,4 +1,4 @@
-//! Somebody who asks all the time, and remembers every different answer.
+//! A witness: requests the documents all the time, and records every distinct answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,49 +10,48 @@ use tokio::task::JoinHandle;
 
 use crate::process::{Documents, Exporter, Reply};
 
-/// Pause between two questions.
+/// Pause between two requests.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A witness at work.
+/// A running witness.
 pub(crate) struct Witness {
     stop: oneshot::Sender<()>,
-    seen: JoinHandle<Result<Seen>>,
+    record: JoinHandle<Result<Record>>,
 }
 
-/// What was seen: every different answer, and how often.
-pub(crate) struct Seen {
+/// Every distinct answer, and how often it was given.
+pub(crate) struct Record {
     answers: BTreeMap<(&'static str, u16, String), usize>,
 }
 
 impl Witness {
-    /// Begins to ask.
+    /// Starts.
     pub(crate) fn of(exporter: &Arc<Exporter>) -> Self {
         let exporter = Arc::clone(exporter);
         let (stop, mut stopped) = oneshot::channel();
-        let seen = tokio::spawn(async move {
-            let mut seen = Seen { answers: BTreeMap::new() };
+        let record = tokio::spawn(async move {
+            let mut record = Record { answers: BTreeMap::new() };
             while stopped.try_recv().is_err() {
                 let Documents { public, spiffe, private } = exporter.documents().await?;
                 for (name, reply) in [("public", public), ("spiffe", spiffe), ("private", private)] {
-                    *seen.answers.entry((name, reply.status, reply.body)).or_default() += 1;
+                    *record.answers.entry((name, reply.status, reply.body)).or_default() += 1;
                 }
                 tokio::time::sleep(PAUSE).await;
             }
-            Ok(seen)
+            Ok(record)
         });
-        Self { stop, seen }
+        Self { stop, record }
     }
 
-    /// Ends, and tells.
-    pub(crate) async fn tell(self) -> Result<Seen> {
+    /// Ends, and returns the record.
+    pub(crate) async fn finish(self) -> Result<Record> {
         self.stop.send(()).ok().context("the witness ended early")?;
-        self.seen.await?
+        self.record.await?
     }
 }
 
-impl Seen {
-    /// Fails unless every answer was one of these documents, the private one perhaps without its mark of completeness.
-    /// Returns how many answers there were.
+impl Record {
+    /// Fails unless every answer was one of these documents; the private one may lack `complete`. Returns the number of answers.
     pub(crate) fn only(&self, known: &[&Documents]) -> Result<usize> {
         let stale = |reply: &Reply| reply.body.replace(r#","complete":true"#, "");
         for (name, status, body) in self.answers.keys() {
@@ -61,7 +60,7 @@ impl Seen {
                 "spiffe" => *body == documents.spiffe.body,
                 _ => *body == documents.private.body || *body == stale(&documents.private),
             });
-            ensure!(*status == 200 && good, "an answer that is not known to be good: {name} {status} {body}");
+            ensure!(*status == 200 && good, "an unexpected answer: {name} {status} {body}");
         }
         Ok(self.answers.values().sum())
     }

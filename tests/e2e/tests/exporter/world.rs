@@ -1,5 +1,4 @@
-//! A cluster to be served: the objects of an example, and the Secrets that hooks and chart would make, in an API server
-//! and in a folder.
+//! A cluster for the exporter: the objects of an example and the Secrets of hooks and chart, in an API server and in a folder.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use crate::objects::{example, name};
 use crate::process::PEER_UUID;
 
-/// The objects, in the order in which an API server takes them.
+/// The objects, in an order that an API server accepts.
 pub(crate) struct World {
     pub(crate) objects: Vec<Value>,
     /// Key of the peer.
@@ -32,7 +31,7 @@ impl World {
             json!({"apiVersion": "v1", "kind": "ConfigMap",
                    "metadata": {"name": "metadata-exporter-intermediate-cas", "namespace": "d8-istio"},
                    "data": {"intermediate-cas.pem": intermediate()?}}),
-            // Nobody's business.
+            // Not exported.
             secret("other", &json!({"password": "s3cr3t"})),
         ]);
         Ok(Self { objects, peer })

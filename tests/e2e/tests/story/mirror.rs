@@ -1,4 +1,4 @@
-//! The objects of an API server in the demo's set of objects, and the changes of that set in the API server.
+//! Copies the objects of an API server into the demo's set of objects, and changes of that set back.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use kube::core::GroupVersionKind;
 use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 
-/// What hooks and chart read and write: group, version, kind, and whether it is in namespaces.
+/// Kinds that hooks and chart read and write: group, version, kind, whether namespaced.
 const KINDS: [(&str, &str, &str, bool); 9] = [
     ("", "v1", "Namespace", false),
     ("", "v1", "Node", false),
@@ -35,7 +35,7 @@ impl Mirror {
         Self { client }
     }
 
-    /// Makes the set what the API server has.
+    /// Replaces the set with the API server's objects.
     pub(crate) async fn read(&self, cluster: &mut Cluster) -> Result<()> {
         let mut found = BTreeSet::new();
         for (group, version, kind, _) in KINDS {
@@ -60,7 +60,7 @@ impl Mirror {
         Ok(())
     }
 
-    /// Writes the changes of the set to the API server, each as the request that it stands for.
+    /// Sends each change of the set to the API server as a request.
     pub(crate) async fn write(&self, cluster: &Cluster, changes: &[Change]) -> Result<()> {
         for change in changes {
             self.write_one(cluster, change).await.with_context(|| format!("{change}"))?;
@@ -71,7 +71,7 @@ impl Mirror {
     async fn write_one(&self, cluster: &Cluster, change: &Change) -> Result<()> {
         let key = &change.key;
         let api = self.api(key)?;
-        // Something later removed it.
+        // A later change removed it.
         let Some(object) =
             cluster.get(key).cloned().filter(|_| !matches!(change.verb, Verb::Deleted | Verb::Collected))
         else {
@@ -109,7 +109,7 @@ impl Mirror {
     }
 }
 
-/// An object without what belongs to the server.
+/// An object without members that the server sets.
 fn without(mut object: Value) -> Value {
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.retain(|name, _| !OF_SERVER.contains(&&**name));
@@ -117,7 +117,7 @@ fn without(mut object: Value) -> Value {
     object
 }
 
-/// What is to be deleted may be gone.
+/// Accepts a delete of an object that is already gone.
 fn gone(error: kube::Error) -> Result<(), kube::Error> {
     match error {
         kube::Error::Api(status) if status.code == 404 => Ok(()),

@@ -40,7 +40,7 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// Puts an example into an API server of its own, and lets an exporter watch it.
+    /// Writes an example to a new API server, and starts an exporter on it.
     pub(crate) async fn start(name: &str, peer: &'static str) -> Result<Self> {
         let server = ApiServer::start(&format!("story-{name}")).await?;
         let client = server.client().await?;
@@ -49,7 +49,7 @@ impl Side {
         let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name).join("values.yaml");
         let settings = read_yaml(&settings)?.remove(0);
         let defaults = json!({"global": {}, "istio": {"internal": {}}});
-        // The owners of what hooks write get their UIDs from the server, before a hook names them.
+        // The owner ConfigMaps get their UIDs from the server before a hook uses them.
         apply(&client, &ModuleChart.render(&settings).map_err(anyhow::Error::msg)?).await?;
 
         let (exporter, endpoint, ca) = exporter(&server, &settings).await?;
@@ -63,7 +63,7 @@ impl Side {
         Ok(Self { server, client, mirror, operator, exporter, endpoint, ca, peer })
     }
 
-    /// Ends it: all went well.
+    /// Ends it after a test that passed.
     pub(crate) fn stop(self) {
         drop(self.exporter);
         self.server.stop();
@@ -74,19 +74,19 @@ impl Side {
         Api::all_with(self.client.clone(), &ApiResource::from_gvk(&kind))
     }
 
-    /// Writes where the peer's exporter is into the IstioFederation.
+    /// Writes the address of the peer's exporter into the IstioFederation.
     pub(crate) async fn meet(&self, peer: &Self) -> Result<()> {
         let place = json!({"spec": {"metadataEndpoint": peer.endpoint, "metadata": {"ca": peer.ca}}});
         self.federations().patch(self.peer, &PatchParams::default(), &Patch::Merge(place)).await?;
         Ok(())
     }
 
-    /// What can be seen of the cluster.
+    /// Facts about the cluster.
     pub(crate) fn facts(&self) -> Result<Facts> {
         Facts::of(&self.operator)
     }
 
-    /// The module is switched on.
+    /// Switches the module on.
     pub(crate) async fn begin(&mut self) -> Result<Vec<Step>> {
         self.look().await?;
         let mut steps = Vec::new();
@@ -94,7 +94,7 @@ impl Side {
         self.after(steps, done).await
     }
 
-    /// Every hook runs once.
+    /// Runs every hook once.
     pub(crate) async fn round(&mut self) -> Result<Vec<Step>> {
         self.look().await?;
         let mut steps = Vec::new();
@@ -102,7 +102,7 @@ impl Side {
         self.after(steps, done).await
     }
 
-    /// The schedules fire.
+    /// Fires the schedules.
     pub(crate) async fn tick(&mut self) -> Result<Vec<Step>> {
         self.look().await?;
         let mut steps = Vec::new();
@@ -115,7 +115,7 @@ impl Side {
         self.mirror.read(self.operator.cluster_mut()).await
     }
 
-    /// What was done goes to the API server, and what is seen next is what it has then.
+    /// Writes the changes to the API server, then reads its objects.
     async fn after(&mut self, steps: Vec<Step>, done: Result<(), OperatorError>) -> Result<Vec<Step>> {
         for step in &steps {
             self.mirror.write(self.operator.cluster(), &step.changes).await.with_context(|| step.to_string())?;
@@ -152,7 +152,7 @@ impl Side {
         Ok(conditions.iter().map(|one| format!("{}={}", text(&one["type"]), text(&one["status"]))).collect())
     }
 
-    /// Sets the label that exports a Service, or takes it away.
+    /// Sets or removes the export label of a Service.
     pub(crate) async fn label(&self, namespace: &str, name: &str, value: &Value) -> Result<()> {
         let labels = json!({"metadata": {"labels": {"federation.istio.deckhouse.io/public-service": value}}});
         let services = Api::<Service>::namespaced(self.client.clone(), namespace);
