@@ -13,14 +13,18 @@ STATIC = target/$(MUSL)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 .PHONY: demo test test-module e2e e2e-long scenarios mesh e2e-tools e2e-tools-operators e2e-tools-mesh lint deny advisories generate bench bench-exporter package dmt
 
+# The demo and what it is built on do not ship.
+DEMO = --package istio-federation --package istio-federation-demo
+TOOLS = --package istio-federation-sim --package istio-federation-demo
+
 # Two builds: together, cargo would give the hooks the features of the program.
 demo:
-	$(CARGO) build --locked
+	$(CARGO) build --locked $(DEMO)
 	$(CARGO) build --locked --package istio-federation-hooks
-	target/debug/istio-federation demo
+	target/debug/istio-federation-demo
 
 test: lint
-	$(CARGO) test --locked
+	PROGRAM=$(CURDIR)/target/debug/istio-federation $(CARGO) test --locked --package istio-federation $(TOOLS)
 	$(CARGO) test --locked --package istio-federation-hooks
 
 # The module on real API servers with real Helm (tests/e2e/README.md).
@@ -62,7 +66,7 @@ e2e-tools-operators e2e-tools-mesh: e2e-tools-%:
 
 lint: deny
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --locked --package istio-federation $(TOOLS) --all-targets --all-features -- -D warnings
 	$(CARGO) clippy --locked --package istio-federation-hooks --all-targets -- -D warnings
 	$(CARGO) clippy --locked --package istio-federation-e2e --all-targets --all-features -- -D warnings
 	$(CARGO) clippy --locked --package istio-federation-e2e --all-features --test scenarios --test mesh -- -D warnings

@@ -1,4 +1,4 @@
-//! The house rules that no compiler holds: which room may name what, what the hook executable links, how files look.
+//! The house rules that no compiler holds: which room may name what, what the executables link, how files look.
 //!
 //! `ARCHITECTURE.md` has the picture that these arrows are from.
 #![allow(clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
@@ -108,6 +108,16 @@ const RULES: &[Rule] = &[
         forbidden: &["istio_federation::cli", "istio_federation::exporter"],
         why: "hooks link nothing of the program",
     },
+    Rule {
+        room: "tools/sim",
+        forbidden: &["istio_federation"],
+        why: "the stand-in for cluster and operator knows nothing of this module: it judges the hooks' work",
+    },
+    Rule {
+        room: "tools/demo",
+        forbidden: &["istio_federation::cli", "istio_federation::exporter", "istio_federation::hook"],
+        why: "the demo starts the executables that ship, and links neither",
+    },
 ];
 
 /// Crates that the hook executable never links: it is started for every event, and has 5 ms.
@@ -130,6 +140,26 @@ const HEAVY: &[&str] = &[
     "schemars",
     "tokio",
     "tower",
+];
+
+/// Crates that the program never links, as it faces strangers: tools for tests, and second TLS stacks.
+const NOT_SHIPPED: &[&str] = &[
+    "aws-lc-rs",
+    "aws-lc-sys",
+    "comfy-table",
+    "istio-federation-sim",
+    "jaq-core",
+    "jaq-json",
+    "jaq-std",
+    "json-patch",
+    "jsonschema",
+    "native-tls",
+    "openssl",
+    "openssl-sys",
+    "proptest",
+    "rcgen",
+    "reqwest",
+    "tempfile",
 ];
 
 /// Where rules are broken: one line per place.
@@ -224,9 +254,11 @@ fn each_room_is_judged_by_its_own_rules() {
         ("src/hook/input.rs", "use crate::api::values; use crate::federation::names;", 2),
         ("src/hook/input.rs", "use std::fs; use super::patch;", 0),
         ("src/peer/client.rs", "use crate::federation::names; use crate::hook::Input;", 1),
-        ("src/exporter/gate.rs", "use crate::peer::token; use crate::cli::demo;", 1),
+        ("src/exporter/gate.rs", "use crate::peer::token; use crate::cli::crd;", 1),
         ("src/exporter/index.rs", "use kube::Client; use tokio::time::Instant;", 1),
-        ("src/cli/demo.rs", "use crate::exporter; use crate::hook;", 0),
+        ("src/cli/check.rs", "use crate::exporter; use crate::hook;", 0),
+        ("tools/sim/src/operator/config.rs", "use istio_federation::hook; use crate::jq;", 1),
+        ("tools/demo/src/side.rs", "use istio_federation::{api, hook}; use istio_federation_sim::jq;", 1),
         ("hooks/trust_anchors.rs", "use istio_federation::{exporter::Index, federation::trust, hook};", 1),
         ("src/main.rs", "use istio_federation::cli; use std::env;", 0),
     ] {
@@ -236,20 +268,29 @@ fn each_room_is_judged_by_its_own_rules() {
 }
 
 #[test]
-fn the_hook_executable_depends_on_nothing_heavy() {
+fn executables_link_nothing_that_they_do_not_need() {
+    for (package, needed, forbidden) in
+        [("istio-federation-hooks", "ureq", HEAVY), ("istio-federation", "kube", NOT_SHIPPED)]
+    {
+        let crates = crates_of(package);
+        // An empty tree, or the tree of another package, would prove nothing.
+        assert!(crates.iter().any(|name| name == needed), "not the tree of {package}: {crates:?}");
+        let found: Vec<&String> = crates.iter().filter(|name| forbidden.contains(&name.as_str())).collect();
+        assert!(found.is_empty(), "{found:?}; to see why: cargo tree -p {package} -e normal -i NAME");
+    }
+}
+
+/// The crates that are linked into an executable.
+fn crates_of(package: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["tree", "--locked", "--package", "istio-federation-hooks"])
+        .args(["tree", "--locked", "--package", package])
         .args(["--edges", "normal", "--prefix", "none", "--format", "{p}"])
         .output()
         .unwrap();
     assert!(output.status.success(), "cargo tree failed:\n{}", String::from_utf8_lossy(&output.stderr));
     let tree = String::from_utf8(output.stdout).unwrap();
-    let crates: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
-    // An empty or foreign tree would prove nothing.
-    assert!(crates.contains(&"istio-federation") && crates.contains(&"ureq"), "not the tree of the hooks:\n{tree}");
-    let heavy: Vec<&&str> = crates.iter().filter(|name| HEAVY.contains(name)).collect();
-    assert!(heavy.is_empty(), "{heavy:?}; see who brings them: cargo tree -p istio-federation-hooks -e normal -i NAME");
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The program's commands. To add one: a variant of [`Command`] and a line in [`Cli::run`].
 
 pub mod crd;
-pub mod demo;
 pub mod exporter;
 
 use clap::{Parser, Subcommand};
@@ -16,8 +15,6 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Shows two clusters that federate, on this machine: real hooks, real exporters, manifests to read and edit
-    Demo(demo::DemoArgs),
     /// Serves this cluster's metadata to its peers
     Exporter(Box<exporter::ExporterArgs>),
     /// Prints the custom resource definition of `IstioFederation`
@@ -28,7 +25,6 @@ impl Cli {
     /// Does what was asked for.
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
-            Command::Demo(args) => args.run(),
             Command::Exporter(args) => args.run(),
             Command::Crd => crd::print(),
         }

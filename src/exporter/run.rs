@@ -1,10 +1,10 @@
 //! The exporter as a whole: sockets, source, documents, and how it ends.
 
 use std::future::Future;
-use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
 use axum_server::Handle;
 use jiff::Timestamp;
@@ -136,13 +136,13 @@ fn hosts(mut named: Vec<String>, address: SocketAddr) -> Vec<String> {
     named
 }
 
-/// In one step, so that who waits for the file never reads half of it.
+/// Renames a finished file, so that nobody reads half of one.
 fn write_ports(path: &Path, metadata: SocketAddr, metrics: SocketAddr) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    writeln!(file, "{}", json!({"metadata": metadata.to_string(), "metrics": metrics.to_string()}))?;
-    file.persist(path)?;
-    Ok(())
+    let name = path.file_name().ok_or_else(|| io::Error::other("this names no file"))?;
+    let unfinished = path.with_file_name(format!(".{}.{}", name.display(), std::process::id()));
+    let ports = json!({"metadata": metadata.to_string(), "metrics": metrics.to_string()});
+    fs::write(&unfinished, format!("{ports}\n"))?;
+    fs::rename(unfinished, path)
 }
 
 #[cfg(test)]

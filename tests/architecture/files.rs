@@ -18,7 +18,8 @@ impl SourceFile {
 
     /// Its module: `src/hook/input.rs` is `["crate", "hook", "input"]`.
     pub(crate) fn module(&self) -> Vec<&str> {
-        let inner = self.path.trim_start_matches("src/").trim_start_matches("hooks/").trim_end_matches(".rs");
+        let inner = self.path.split_once("src/").map_or(self.path.as_str(), |(_, inner)| inner);
+        let inner = inner.trim_start_matches("hooks/").trim_end_matches(".rs");
         let steps = inner.split('/').filter(|step| !["mod", "lib", "main"].contains(step));
         std::iter::once("crate").chain(steps).collect()
     }
@@ -39,14 +40,15 @@ pub(crate) fn sources() -> Vec<SourceFile> {
     sources
 }
 
-/// Those that ship: not the tests that stand beside what they test, in `tests.rs`, `tests/`, `x_tests.rs` or `test_x.rs`.
+/// Those that are no tests: neither `tests/` nor the tests next to what they test (`tests.rs`, `x_tests.rs`, `test_x.rs`).
 pub(crate) fn production_sources() -> Vec<SourceFile> {
     let test = |step: &str| {
         let name = step.trim_end_matches(".rs");
         name == "tests" || name.ends_with("_tests") || name.starts_with("test_")
     };
-    let ships = |path: &str| (path.starts_with("src/") || path.starts_with("hooks/")) && !path.split('/').any(test);
-    sources().into_iter().filter(|file| ships(&file.path)).collect()
+    let rooms = ["hooks/", "src/", "tools/"];
+    let works = |path: &str| rooms.iter().any(|room| path.starts_with(room)) && !path.split('/').any(test);
+    sources().into_iter().filter(|file| works(&file.path)).collect()
 }
 
 /// All files that are, or are about to be, in version control; without git, all that lie here.

@@ -17,8 +17,8 @@ mod side;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use istio_federation::cli::demo::expect::missing;
-use istio_federation::cli::demo::operator::Step;
+use istio_federation_demo::expect::missing;
+use istio_federation_sim::operator::Step;
 use serde_json::{Value, json};
 
 use crate::side::Side;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use istio_federation::cli::demo::jq::Filter;
+use istio_federation_sim::jq::Filter;
 use serde_json::{Value, json};
 
 use super::case::{Case, INPUTS, Input};

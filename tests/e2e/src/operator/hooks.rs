@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use istio_federation::cli::demo::operator::config::{Hook, Lifecycle};
-use istio_federation::cli::demo::operator::{Executable, Inputs, context, patches};
+use istio_federation_sim::operator::config::{Hook, Lifecycle};
+use istio_federation_sim::operator::{Executable, Inputs, context, patches};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};

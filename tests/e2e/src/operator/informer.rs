@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use anyhow::{Context, bail};
 use futures_util::StreamExt;
-use istio_federation::cli::demo::cluster::selector::{FieldOperator, LabelOperator, Labels, Selector};
-use istio_federation::cli::demo::operator::config::Hook;
-use istio_federation::cli::demo::operator::context;
+use istio_federation_sim::cluster::selector::{FieldOperator, LabelOperator, Labels, Selector};
+use istio_federation_sim::operator::config::Hook;
+use istio_federation_sim::operator::context;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::{fs, mem};
 
 use anyhow::{Context, bail, ensure};
-use istio_federation::cli::demo::operator::config::MAIN;
+use istio_federation_sim::operator::config::MAIN;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, PostParams};
 use kube::{Error, ResourceExt};

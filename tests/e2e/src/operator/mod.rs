@@ -25,9 +25,9 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Context;
-use istio_federation::cli::demo::operator::config::MAIN;
-use istio_federation::cli::demo::operator::metrics::Metrics;
-use istio_federation::cli::demo::operator::values::ModuleValues;
+use istio_federation_sim::operator::config::MAIN;
+use istio_federation_sim::operator::metrics::Metrics;
+use istio_federation_sim::operator::values::ModuleValues;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ApiResource};
 use kube::runtime::watcher;

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use istio_federation::cli::demo::jq::Filter;
-use istio_federation::cli::demo::operator::patches::{JqPatch, JsonPatch, Manifest, MergePatch, Operation, Target};
+use istio_federation_sim::jq::Filter;
+use istio_federation_sim::operator::patches::{JqPatch, JsonPatch, Manifest, MergePatch, Operation, Target};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{self, Scope};

@@ -5,11 +5,11 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use istio_federation::api::kubernetes::NAMESPACE;
-use istio_federation::cli::demo::chart::ModuleChart;
-use istio_federation::cli::demo::operator::Chart as _;
 use istio_federation::exporter::gateways::Inlet;
 use istio_federation::exporter::selection::{By, Selection};
+use istio_federation_demo::chart::ModuleChart;
 use istio_federation_e2e::{Helm, parse_yaml};
+use istio_federation_sim::operator::Chart as _;
 use serde_json::{Value, json};
 
 use crate::module::{OPERATOR, chart, decoded, find, key, render, root};

@@ -4,10 +4,10 @@ use std::sync::LazyLock;
 
 use anyhow::{Context, Result};
 use istio_federation::api::kubernetes::PUBLIC_SERVICE_LABEL;
-use istio_federation::cli::demo::chart::ModuleChart;
-use istio_federation::cli::demo::cluster::Cluster;
-use istio_federation::cli::demo::operator::values::ModuleValues;
-use istio_federation::cli::demo::operator::{Executable, Module, Operator};
+use istio_federation_demo::chart::ModuleChart;
+use istio_federation_sim::cluster::Cluster;
+use istio_federation_sim::operator::values::ModuleValues;
+use istio_federation_sim::operator::{Executable, Module, Operator};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};

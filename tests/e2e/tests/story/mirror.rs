@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
-use istio_federation::cli::demo::cluster::{Change, Cluster, Key, Part, Verb};
+use istio_federation_sim::cluster::{Change, Cluster, Key, Part, Verb};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Client, ResourceExt as _};

@@ -7,12 +7,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use istio_federation::cli::demo::chart::ModuleChart;
-use istio_federation::cli::demo::cluster::Cluster;
-use istio_federation::cli::demo::facts::Facts;
-use istio_federation::cli::demo::operator::values::ModuleValues;
-use istio_federation::cli::demo::operator::{Chart as _, Executable, Module, Operator, OperatorError, Step};
+use istio_federation_demo::chart::ModuleChart;
+use istio_federation_demo::facts::Facts;
 use istio_federation_e2e::{ApiServer, Component, apply, install_crds, read_yaml};
+use istio_federation_sim::cluster::Cluster;
+use istio_federation_sim::operator::values::ModuleValues;
+use istio_federation_sim::operator::{Chart as _, Executable, Module, Operator, OperatorError, Step};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use kube::Client;

@@ -25,8 +25,8 @@ use self::metrics::Metrics;
 use self::patches::PatchError;
 pub use self::process::{Executable, Inputs, Outputs};
 use self::values::{ModuleValues, ValuesError};
-use super::cluster::{ApiError, Change, Cluster, Key};
-use super::jq::JqError;
+use crate::cluster::{ApiError, Change, Cluster, Key};
+use crate::jq::JqError;
 
 /// Rounds of events and renderings after which hooks that only wake each other are stopped.
 const ROUND_LIMIT: usize = 50;
@@ -322,7 +322,7 @@ impl<C: Chart> Operator<C> {
         for object in objects {
             let key = Key::of(&object)?;
             if self.cluster.get(&key).is_some() {
-                self.cluster.update(&key, object, super::cluster::Part::Main)?;
+                self.cluster.update(&key, object, crate::cluster::Part::Main)?;
             } else {
                 self.cluster.create(object)?;
             }

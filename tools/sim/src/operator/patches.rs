@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::cli::demo::cluster::{ApiError, Cluster, Key, Part};
-use crate::cli::demo::jq::{Filter, JqError};
+use crate::cluster::{ApiError, Cluster, Key, Part};
+use crate::jq::{Filter, JqError};
 
 /// Why an object patch is refused or fails.
 #[derive(Debug, Error)]

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 
-const FAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/demo/operator/testdata/fake-hook.sh");
+const FAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/operator/testdata/fake-hook.sh");
 
 /// A chart with one ConfigMap that holds a value.
 struct FakeChart;

@@ -6,15 +6,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::operator::Chart;
-use crate::api::kubernetes::NAMESPACE;
-use crate::api::values::{TrustAnchorEntry, Values};
-use crate::federation::objects::{LABELS, OWNER_APP};
+use istio_federation::api::kubernetes::NAMESPACE;
+use istio_federation::api::values::{TrustAnchorEntry, Values};
+use istio_federation::federation::objects::{LABELS, OWNER_APP};
+use istio_federation_sim::operator::Chart;
 
 /// ConfigMap with the peers' anchors, which istiod reads beside its own mesh configuration.
-pub(super) const MESH_CONFIG: &str = "istio-federation-mesh";
+pub(crate) const MESH_CONFIG: &str = "istio-federation-mesh";
 /// Secret with our key pair towards other exporters.
-pub(super) const KEYPAIR_SECRET: &str = "d8-remote-authn-keypair";
+pub(crate) const KEYPAIR_SECRET: &str = "d8-remote-authn-keypair";
 /// Secret with the public documents of the peers that may read our private one.
 const PEERS_SECRET: &str = "d8-remote-clusters-public-metadata";
 /// Owners of what hooks write. Two: one that is deleted by accident must not take everything along.

@@ -1,15 +1,12 @@
-//! `istio-federation demo`: two clusters on this machine that federate, each with the real hooks and the real exporter.
+//! The demo: two clusters on this machine that federate, each with the real hooks and the real exporter.
 //!
-//! Kubernetes and the operator are stand-ins ([`cluster`], [`operator`]), and so is the chart ([`chart`]); the program says
-//! so. HTTP, TLS, tokens, hooks and exporters are what ships.
+//! Kubernetes and the operator are stand-ins ([`istio_federation_sim`]), and so is the chart ([`chart`]); the demo says so.
+//! HTTP, TLS, tokens, hooks and exporters are what ships.
 
 pub mod chart;
-pub mod cluster;
 pub mod expect;
 mod exporter;
 pub mod facts;
-pub mod jq;
-pub mod operator;
 mod report;
 mod screen;
 mod side;
@@ -22,13 +19,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
-use self::operator::{Executable, Step};
-use self::screen::{say, say_of};
-use self::side::{Side, Work};
+use crate::screen::{say, say_of};
+use crate::side::{Executables, Side, Work};
+use istio_federation_sim::operator::{Executable, Step};
 
 /// How long the clusters may take to federate.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -38,15 +35,20 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PRIVATE: u32 = 0o700;
 /// Folders of the two clusters, in the examples and in the output.
 const NAMES: [&str; 2] = ["cluster-a", "cluster-b"];
-/// The hook executable, beside the program.
+/// The executables that ship, next to ours.
 const HOOKS: &str = "istio-federation-hooks";
+const PROGRAM: &str = "istio-federation";
 
-/// Options of the demo.
-#[derive(Args, Clone, Debug)]
-pub struct DemoArgs {
-    /// The hook executable [default: istio-federation-hooks beside this program]
+/// Shows two clusters that federate, on this machine: real hooks, real exporters, manifests to read and edit
+#[derive(Clone, Debug, Parser)]
+#[command(name = "istio-federation-demo", version)]
+pub struct Demo {
+    /// The hook executable [default: istio-federation-hooks next to this program]
     #[arg(long, value_name = "FILE")]
     hooks: Option<PathBuf>,
+    /// The program that has the exporter [default: istio-federation next to this program]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// Folder with cluster-a and cluster-b: values.yaml and manifests of each; only read
     #[arg(long, value_name = "DIR", default_value = "examples")]
     examples: PathBuf,
@@ -98,23 +100,17 @@ impl Out {
     }
 }
 
-impl DemoArgs {
+impl Demo {
     /// Runs the demo. When it fails, its files stay, and the error says where.
     pub fn run(self) -> anyhow::Result<()> {
-        let hooks = match &self.hooks {
-            Some(path) => path.clone(),
-            None => std::env::current_exe().context("cannot find our own program")?.with_file_name(HOOKS),
-        };
-        if !hooks.is_file() {
-            bail!(
-                "there is no hook executable {}: run `make demo`, which builds it, or name it with --hooks",
-                hooks.display()
-            );
-        }
+        let hooks = executable(self.hooks.as_ref(), HOOKS, "hooks")?;
+        let program = executable(self.program.as_ref(), PROGRAM, "program")?;
+        let hooks = Executable::new(&hooks, &[("ISTIO_FEDERATION_PACE", "eager"), ("LOG_LEVEL", "info")]);
+        let executables = Executables { hooks, program };
         let out = Out::new(self.out.clone())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
         // Whichever way this ends, its processes end with it: they are killed when their handles are dropped.
-        match runtime.block_on(self.until_interrupted(&hooks, out.path())) {
+        match runtime.block_on(self.until_interrupted(&executables, out.path())) {
             Ok(()) => {
                 if let Out::Kept(path) = &out {
                     say(format_args!("All files are in {}", path.display()));
@@ -125,26 +121,25 @@ impl DemoArgs {
         }
     }
 
-    async fn until_interrupted(&self, hooks: &Path, out: &Path) -> anyhow::Result<()> {
+    async fn until_interrupted(&self, executables: &Executables, out: &Path) -> anyhow::Result<()> {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let mut settled = false;
         tokio::select! {
-            ended = self.play(hooks, out, &mut settled) => return ended,
+            ended = self.play(executables, out, &mut settled) => return ended,
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
         if settled { Ok(()) } else { bail!("interrupted") }
     }
 
-    async fn play(&self, hooks: &Path, out: &Path, settled: &mut bool) -> anyhow::Result<()> {
+    async fn play(&self, executables: &Executables, out: &Path, settled: &mut bool) -> anyhow::Result<()> {
         let begin = Instant::now();
         say("Two clusters on this machine. Real: hook executable, exporters, HTTP, TLS, keys, tokens.");
         say("Stand-ins: Kubernetes (manifests in a folder), the operator, and the chart: the Secrets and ConfigMaps");
         say("that Helm would render from values are written by this program. Not as in a cluster: hooks run one after");
         say("another without pause, and a peer that refused is asked again at once (ISTIO_FEDERATION_PACE=eager).\n");
-        let hooks = Executable::new(hooks, &[("ISTIO_FEDERATION_PACE", "eager"), ("LOG_LEVEL", "info")]);
         let [a, b] = NAMES.map(|name| (self.examples.join(name), out.join(name)));
-        let mut sides = [Side::prepare(&a.0, &a.1, &hooks).await?, Side::prepare(&b.0, &b.1, &hooks).await?];
+        let mut sides = [Side::prepare(&a.0, &a.1, executables).await?, Side::prepare(&b.0, &b.1, executables).await?];
         introduce(&mut sides)?;
         say("\nWhat happened:");
         federate(&mut sides).await?;
@@ -170,7 +165,22 @@ impl DemoArgs {
     }
 }
 
-/// Tells each cluster where the other one really is.
+/// The executable that the user named, or the one next to ours.
+fn executable(named: Option<&PathBuf>, name: &str, option: &str) -> anyhow::Result<PathBuf> {
+    let path = match named {
+        Some(path) => path.clone(),
+        None => std::env::current_exe().context("cannot find our own program")?.with_file_name(name),
+    };
+    if !path.is_file() {
+        bail!(
+            "there is no executable {}: run `make demo`, which builds it, or name it with --{option}",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+/// Shows each cluster where the other one really is.
 fn introduce(sides: &mut [Side; 2]) -> anyhow::Result<()> {
     let [a, b] = sides;
     say(format_args!("Hooks: {}", a.hooks().join(", ")));
@@ -198,7 +208,7 @@ async fn federate(sides: &mut [Side; 2]) -> anyhow::Result<()> {
         match (noise.as_slice(), missing.as_slice()) {
             ([], []) => return Ok(()),
             ([], missing) if Instant::now() >= end => {
-                bail!("nothing changes any more, but after {DEADLINE:?}:\n  - {}", missing.join("\n  - "))
+                bail!("nothing changes, but after {DEADLINE:?}:\n  - {}", missing.join("\n  - "))
             }
             (noise, _) if Instant::now() >= end => {
                 let noise: Vec<String> = noise.iter().map(|step| noisy(step)).collect();

@@ -18,7 +18,6 @@ use thiserror::Error;
 
 pub use self::folder::{Folder, FolderError, read_manifests};
 pub use self::selector::Selector;
-use crate::federation::names::DnsName;
 
 /// What an object is found by. Versions of a group are the same objects.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +79,15 @@ fn plural_of_y(kind: &str) -> String {
 
 fn group_of(api_version: &str) -> &str {
     api_version.rsplit_once('/').map_or("", |(group, _)| group)
+}
+
+/// What API servers take as a name of most kinds.
+fn is_subdomain(name: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_label = |label: &str| {
+        !label.is_empty() && label.chars().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 fn labels_of(object: &Value) -> Option<&Map<String, Value>> {
@@ -220,7 +228,9 @@ impl Cluster {
             return Err(ApiError::AlreadyExists(key));
         }
         let invalid = |why: &str| ApiError::Invalid { key: key.to_string(), why: why.to_owned() };
-        DnsName::parse(&key.name).map_err(|why| invalid(&why.to_string()))?;
+        if !is_subdomain(&key.name) {
+            return Err(invalid("its name is not a lower-case RFC 1123 subdomain"));
+        }
         if !key.namespace.is_empty() && self.namespace(&key.namespace).is_none() {
             return Err(ApiError::NotFound(format!("Namespace {}", key.namespace)));
         }
@@ -257,6 +267,16 @@ impl Cluster {
         let key = Key::of(&object)?;
         let verb = if self.objects.contains_key(&key) { Verb::Updated(Part::Main) } else { Verb::Created };
         self.store(&key, object, verb)
+    }
+
+    /// Takes an object as another cluster has it, with all that its server wrote.
+    pub fn restore(&mut self, object: Value) -> Result<Key, ApiError> {
+        let key = Key::of(&object)?;
+        if self.objects.contains_key(&key) {
+            return Err(ApiError::AlreadyExists(key));
+        }
+        self.objects.insert(key.clone(), object);
+        Ok(key)
     }
 
     /// DELETE; what it owned ends with it (see [`Cluster::collect_garbage`]). False if it was not there.

@@ -4,14 +4,14 @@ use x509_parser::extensions::{GeneralName, GeneralSubtree};
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::facts::Facts;
-use crate::api::istio::ServiceEntry;
-use crate::api::istio_federation::{IstioFederation, MetadataCache};
-use crate::api::kubernetes::Condition;
-use crate::text::printable;
+use crate::facts::Facts;
+use istio_federation::api::istio::ServiceEntry;
+use istio_federation::api::istio_federation::{IstioFederation, MetadataCache};
+use istio_federation::api::kubernetes::Condition;
+use istio_federation::text::printable;
 
 /// The differences from `before` to `after`, one sentence each.
-pub(super) fn tell(before: &Facts, after: &Facts) -> Vec<String> {
+pub(crate) fn tell(before: &Facts, after: &Facts) -> Vec<String> {
     let mut lines = Vec::new();
     if after.has_key_pair && !before.has_key_pair {
         lines.push("made its key pair, with which it signs its requests".to_owned());
@@ -95,13 +95,13 @@ fn route(entry: &ServiceEntry) -> String {
 }
 
 /// Ports as `80/HTTP`.
-pub(super) fn ports(entry: &ServiceEntry) -> Vec<String> {
+pub(crate) fn ports(entry: &ServiceEntry) -> Vec<String> {
     entry.spec.ports.iter().map(|port| format!("{}/{}", port.number, port.protocol)).collect()
 }
 
 /// Gateways that the endpoints are, as `address:port`.
-pub(super) fn endpoints(entry: &ServiceEntry) -> Vec<String> {
-    let of = |endpoint: &crate::api::istio::WorkloadEntry| {
+pub(crate) fn endpoints(entry: &ServiceEntry) -> Vec<String> {
+    let of = |endpoint: &istio_federation::api::istio::WorkloadEntry| {
         let mut ports: Vec<u32> = endpoint.ports.values().copied().collect();
         ports.dedup();
         ports.iter().map(|port| format!("{}:{port}", endpoint.address)).collect::<Vec<_>>()

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 
-use super::chart::{KEYPAIR_SECRET, MESH_CONFIG};
-use super::cluster::Cluster;
-use super::operator::{Chart, Operator};
-use crate::api::istio::{Gateway, ServiceEntry};
-use crate::api::istio_federation::IstioFederation;
-use crate::api::kubernetes::{NAMESPACE, PUBLIC_SERVICE_LABEL, Service};
-use crate::api::values::{TrustAnchorEntry, Values};
+use crate::chart::{KEYPAIR_SECRET, MESH_CONFIG};
+use istio_federation::api::istio::{Gateway, ServiceEntry};
+use istio_federation::api::istio_federation::IstioFederation;
+use istio_federation::api::kubernetes::{NAMESPACE, PUBLIC_SERVICE_LABEL, Service};
+use istio_federation::api::values::{TrustAnchorEntry, Values};
+use istio_federation_sim::cluster::Cluster;
+use istio_federation_sim::operator::{Chart, Operator};
 
 /// The state of one cluster.
 #[derive(Debug, Default)]

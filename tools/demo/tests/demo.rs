@@ -1,7 +1,8 @@
-//! `istio-federation demo`, run as people run it: the program and the hook executable that ship, real HTTP, TLS and tokens.
+//! The demo, run as people run it, on the program and the hook executable that ship: real HTTP, TLS and tokens.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod common;
+#[path = "../../../tests/common/hook_build.rs"]
+mod hook_build;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,20 +13,33 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::{hook_executable, program};
+use hook_build::{built_program, hook_executable};
 use serde_json::{Value, json};
 
-/// How long a line may take to appear: not a measure, only an end for a test that waits in vain.
+/// How long a line may take to appear: not a measure, only an end for a test that fails.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn examples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
+
+/// The program that has the exporter: the one that was built together with this test and that PROGRAM names, or one that is
+/// built now.
+fn program() -> PathBuf {
+    std::env::var_os("PROGRAM").map_or_else(built_program, PathBuf::from)
 }
 
 /// The demo with these options, and its temporary files where the test can see them.
 fn demo(hooks: &Path, examples: &Path, temporary: &Path) -> Command {
-    let mut command = Command::new(program());
-    command.arg("demo").arg("--hooks").arg(hooks).arg("--examples").arg(examples).env("TMPDIR", temporary);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_istio-federation-demo"));
+    command
+        .arg("--program")
+        .arg(program())
+        .arg("--hooks")
+        .arg(hooks)
+        .arg("--examples")
+        .arg(examples)
+        .env("TMPDIR", temporary);
     command
 }
 
@@ -176,7 +190,7 @@ fn two_clusters_federate() {
 }
 
 #[test]
-fn what_is_missing_is_told() {
+fn a_missing_file_is_named() {
     let temporary = tempfile::tempdir().unwrap();
     let said = failure(demo(Path::new("/nowhere/hooks"), &examples(), temporary.path()));
     assert!(said.contains("/nowhere/hooks") && said.contains("make demo"), "{said}");
@@ -216,7 +230,7 @@ fn base64(text: &str) -> String {
 }
 
 #[test]
-fn clusters_that_do_not_know_each_other_are_told() {
+fn clusters_that_do_not_know_each_other_fail_the_demo() {
     let temporary = tempfile::tempdir().unwrap();
     let examples = copied_examples(&temporary.path().join("examples"));
     let path = examples.join("cluster-b/manifests/istio-federation.yaml");

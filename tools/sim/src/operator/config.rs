@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::OperatorError;
-use crate::cli::demo::cluster::Selector;
-use crate::cli::demo::jq::Filter;
+use crate::cluster::Selector;
+use crate::jq::Filter;
 
 /// Queue of what names none: the one that all modules share.
 pub const MAIN: &str = "main";
@@ -130,14 +130,14 @@ struct RawBinding {
 }
 
 /// Number of hooks that `hook list` announces; operators look for `Found N items` anywhere on stdout.
-pub(super) fn parse_list(stdout: &str) -> Option<usize> {
+pub fn parse_list(stdout: &str) -> Option<usize> {
     let (_, rest) = stdout.split_once("Found ")?;
     let (number, _) = rest.split_once(" items")?;
     number.parse().ok().filter(|count| (1..=9999).contains(count))
 }
 
 /// Hooks that `hook config` announces: the first JSON value on stdout counts.
-pub(super) fn parse_config(stdout: &str) -> Result<Vec<Hook>, OperatorError> {
+pub fn parse_config(stdout: &str) -> Result<Vec<Hook>, OperatorError> {
     let error = |why: String| OperatorError::Config { why };
     let value = serde_json::Deserializer::from_str(stdout)
         .into_iter::<Value>()

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::screen::{say, say_of};
-use super::side::{Side, Work};
+use crate::screen::{say, say_of};
+use crate::side::{Side, Work};
 
 /// How often files are read and schedules fire; in a cluster the schedule is every 15 seconds.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Goes on until it is interrupted from outside.
-pub(super) async fn watch(sides: &mut [Side; 2]) -> anyhow::Result<()> {
+pub(crate) async fn watch(sides: &mut [Side; 2]) -> anyhow::Result<()> {
     say("\nWatching. Edit a manifest, for example add the label to Service foo in cluster-b:");
     say("  metadata: {labels: {federation.istio.deckhouse.io/public-service: \"\"}}");
     for side in &*sides {

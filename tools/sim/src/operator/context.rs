@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::OperatorError;
 use super::config::{Binding, Hook};
-use crate::cli::demo::cluster::{Cluster, Key};
+use crate::cluster::{Cluster, Key};
 
 /// The group that every binding of a batch hook is in.
 const GROUP: &str = "main";
@@ -51,7 +51,7 @@ pub fn item(hook: &Hook, binding: &Binding, object: &Value) -> Result<(Value, St
 }
 
 /// All snapshots of `hook`.
-pub(super) fn snapshots(hook: &Hook, cluster: &Cluster) -> Result<Map<String, Value>, OperatorError> {
+pub fn snapshots(hook: &Hook, cluster: &Cluster) -> Result<Map<String, Value>, OperatorError> {
     let mut snapshots = Map::new();
     for binding in &hook.bindings {
         let items = cluster.list(&binding.selector).into_iter().map(|(_, object)| item(hook, binding, object));

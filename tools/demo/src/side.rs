@@ -7,24 +7,32 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::chart::ModuleChart;
-use super::cluster::{Change, Cluster, Folder, Key, Part, Verb, read_manifests};
-use super::exporter::{Exporter, Identity};
-use super::facts::Facts;
-use super::operator::values::ModuleValues;
-use super::operator::{Executable, Module, Operator, OperatorError, Step};
-use super::story;
-use crate::api::istio_federation::{API_VERSION, KIND};
+use crate::chart::ModuleChart;
+use crate::exporter::{Exporter, Identity};
+use crate::facts::Facts;
+use crate::story;
+use istio_federation::api::istio_federation::{API_VERSION, KIND};
+use istio_federation_sim::cluster::{Change, Cluster, Folder, Key, Part, Verb, read_manifests};
+use istio_federation_sim::operator::values::ModuleValues;
+use istio_federation_sim::operator::{Executable, Module, Operator, OperatorError, Step};
 
 /// Name of the module.
 const MODULE: &str = "istio";
 
+/// What runs in both clusters.
+pub(crate) struct Executables {
+    /// The hooks.
+    pub(crate) hooks: Executable,
+    /// The program `istio-federation`, which has the exporter.
+    pub(crate) program: PathBuf,
+}
+
 /// A cluster of the demo.
-pub(super) struct Side {
+pub(crate) struct Side {
     /// Name of its folder.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// What was last told about it.
-    pub(super) facts: Facts,
+    pub(crate) facts: Facts,
     operator: Operator<ModuleChart>,
     folder: Folder,
     settings: PathBuf,
@@ -33,7 +41,7 @@ pub(super) struct Side {
 
 /// What an operator is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Work {
+pub(crate) enum Work {
     /// To begin.
     Start,
     /// To run every hook once.
@@ -44,7 +52,7 @@ pub(super) enum Work {
 
 impl Side {
     /// Copies the example, loads its hooks and starts its exporter.
-    pub(super) async fn prepare(example: &Path, out: &Path, hooks: &Executable) -> anyhow::Result<Self> {
+    pub(crate) async fn prepare(example: &Path, out: &Path, executables: &Executables) -> anyhow::Result<Self> {
         let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let settings = out.join("values.yaml");
         fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
@@ -62,37 +70,38 @@ impl Side {
             bail!("{}: some objects have no manifest for their namespace or owner", example.display());
         }
         let mut folder = Folder::new(&out.join("manifests"))?;
-        folder.save(&cluster, &cluster.take_changes_of_all())?;
+        folder.save(&cluster, &all_as_new(&cluster))?;
 
         let values = read_settings(&settings)?;
         let identity = identity(&values).with_context(|| format!("{} lacks something", settings.display()))?;
-        let module = Module { name: MODULE.to_owned(), hooks: hooks.clone(), runs: out.join("runs") };
+        let module = Module { name: MODULE.to_owned(), hooks: executables.hooks.clone(), runs: out.join("runs") };
         // The schema's defaults that hooks may count on.
         let defaults = json!({"global": {}, MODULE: {"internal": {}}});
         let operator =
             Operator::load(module, cluster, ModuleValues::new(MODULE, values, defaults), ModuleChart).await?;
-        let exporter = Exporter::start(out, folder.path(), &identity).await.with_context(|| name.clone())?;
+        let exporter =
+            Exporter::start(&executables.program, out, folder.path(), &identity).await.with_context(|| name.clone())?;
         let facts = Facts::of(&operator)?;
         Ok(Self { name, facts, operator, folder, settings, exporter })
     }
 
     /// Names of its hooks.
-    pub(super) fn hooks(&self) -> Vec<&str> {
+    pub(crate) fn hooks(&self) -> Vec<&str> {
         self.operator.hooks().iter().map(|hook| hook.name.as_str()).collect()
     }
 
     /// Address of its exporter.
-    pub(super) fn endpoint(&self) -> &str {
+    pub(crate) fn endpoint(&self) -> &str {
         &self.exporter.endpoint
     }
 
     /// Folder with its objects.
-    pub(super) fn manifests(&self) -> &Path {
+    pub(crate) fn manifests(&self) -> &Path {
         self.folder.path()
     }
 
     /// Writes where `peer` really is into the IstioFederations for it. Returns their names.
-    pub(super) fn meet(&mut self, peer: &Self) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn meet(&mut self, peer: &Self) -> anyhow::Result<Vec<String>> {
         let cluster = self.operator.cluster_mut();
         let of_peer =
             |object: &Value| object.pointer("/spec/trustDomain").and_then(Value::as_str) == Some(&peer.facts.domain);
@@ -116,7 +125,7 @@ impl Side {
     }
 
     /// Lets the operator work, and keeps the objects' files as it leaves them. What ran is in `steps`.
-    pub(super) async fn work(&mut self, work: Work, steps: &mut Vec<Step>) -> anyhow::Result<()> {
+    pub(crate) async fn work(&mut self, work: Work, steps: &mut Vec<Step>) -> anyhow::Result<()> {
         self.exporter.check().with_context(|| self.name.clone())?;
         let first = steps.len();
         let done: Result<(), OperatorError> = match work {
@@ -130,7 +139,7 @@ impl Side {
     }
 
     /// Takes over what a person changed in the files, and tells what.
-    pub(super) fn read_edits(&mut self) -> anyhow::Result<Vec<Change>> {
+    pub(crate) fn read_edits(&mut self) -> anyhow::Result<Vec<Change>> {
         self.folder.read_edits(self.operator.cluster_mut())?;
         let changes = self.operator.cluster_mut().take_changes();
         // What ended with the edited objects.
@@ -140,7 +149,7 @@ impl Side {
     }
 
     /// What happened since the last call.
-    pub(super) fn news(&mut self) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn news(&mut self) -> anyhow::Result<Vec<String>> {
         let facts = Facts::of(&self.operator)?;
         let news = story::tell(&self.facts, &facts);
         self.facts = facts;
@@ -148,11 +157,9 @@ impl Side {
     }
 }
 
-impl Cluster {
-    /// Every object as if it were new.
-    fn take_changes_of_all(&self) -> Vec<Change> {
-        self.objects().map(|(key, _)| Change { verb: Verb::Created, key: key.clone() }).collect()
-    }
+/// Every object as if it were new.
+fn all_as_new(cluster: &Cluster) -> Vec<Change> {
+    cluster.objects().map(|(key, _)| Change { verb: Verb::Created, key: key.clone() }).collect()
 }
 
 fn read_settings(path: &Path) -> anyhow::Result<Value> {

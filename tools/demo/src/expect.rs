@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::Facts;
-use crate::federation::conditions::{PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY};
+use crate::facts::Facts;
+use istio_federation::federation::conditions::{PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY};
 
 /// What is missing so that `importer` can call what `exporter` offers; empty if nothing is.
 #[must_use]
@@ -71,7 +71,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::values::TrustAnchorEntry;
+    use istio_federation::api::values::TrustAnchorEntry;
 
     fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
         serde_json::from_value(value).unwrap()
@@ -144,15 +144,15 @@ mod tests {
         }
     }
 
-    fn entry(facts: &mut Facts) -> &mut crate::api::istio::ServiceEntry {
+    fn entry(facts: &mut Facts) -> &mut istio_federation::api::istio::ServiceEntry {
         facts.imported.get_mut("bar.xyz.svc.b.local").unwrap()
     }
 
-    fn federation(facts: &mut Facts) -> &mut crate::api::istio_federation::IstioFederation {
+    fn federation(facts: &mut Facts) -> &mut istio_federation::api::istio_federation::IstioFederation {
         facts.federations.get_mut("b").unwrap()
     }
 
-    fn status(facts: &mut Facts) -> &mut crate::api::istio_federation::IstioFederationStatus {
+    fn status(facts: &mut Facts) -> &mut istio_federation::api::istio_federation::IstioFederationStatus {
         federation(facts).status.as_mut().unwrap()
     }
 }

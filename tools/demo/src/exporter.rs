@@ -1,4 +1,4 @@
-//! The metadata exporter of one cluster: a process of our own program, with TLS made for the demo.
+//! The metadata exporter of one cluster: a process of the program that ships, with TLS made for the demo.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -20,21 +20,21 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Who an exporter speaks for.
 #[derive(Debug)]
-pub(super) struct Identity {
-    pub(super) cluster_domain: String,
-    pub(super) cluster_uuid: String,
-    pub(super) inlet: String,
+pub(crate) struct Identity {
+    pub(crate) cluster_domain: String,
+    pub(crate) cluster_uuid: String,
+    pub(crate) inlet: String,
 }
 
 /// A running exporter. It ends with this value, in whatever way that comes.
 #[derive(Debug)]
-pub(super) struct Exporter {
+pub(crate) struct Exporter {
     process: Child,
     log: PathBuf,
     /// Where peers reach it: `https://127.0.0.1:<port>/metadata`.
-    pub(super) endpoint: String,
+    pub(crate) endpoint: String,
     /// CA of its certificate (PEM).
-    pub(super) ca: String,
+    pub(crate) ca: String,
 }
 
 /// What the exporter writes into its port file.
@@ -53,10 +53,14 @@ impl Drop for Exporter {
 
 impl Exporter {
     /// Starts an exporter for the manifests in `manifests`, with its files in `folder`, and waits until it is ready.
-    pub(super) async fn start(folder: &Path, manifests: &Path, identity: &Identity) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        program: &Path,
+        folder: &Path,
+        manifests: &Path,
+        identity: &Identity,
+    ) -> anyhow::Result<Self> {
         let ca = make_certificate(folder).context("cannot make TLS certificates")?;
         let (log, ports) = (folder.join("exporter.log"), folder.join("exporter-ports.json"));
-        let program = std::env::current_exe().context("cannot find our own program")?;
         let process = Command::new(program)
             .arg("exporter")
             .args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-level", "debug"])
@@ -77,7 +81,7 @@ impl Exporter {
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?)
             .spawn()
-            .context("cannot start an exporter")?;
+            .with_context(|| format!("cannot start {}", program.display()))?;
         let mut exporter = Self { process, log, endpoint: String::new(), ca };
         let end = Instant::now() + DEADLINE;
         while !exporter.is_ready(&ports).await? {
@@ -90,7 +94,7 @@ impl Exporter {
     }
 
     /// Fails if the exporter has ended.
-    pub(super) fn check(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.process.try_wait().context("cannot watch the exporter")? {
             bail!("the exporter ended with {status}: {}", self.last_words());
         }

@@ -3,12 +3,12 @@
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 
-use super::facts::Facts;
-use super::story::{endpoints, ports};
-use crate::text::printable;
+use crate::facts::Facts;
+use crate::story::{endpoints, ports};
+use istio_federation::text::printable;
 
 /// Status of the IstioFederations of a cluster.
-pub(super) fn federations(facts: &Facts) -> Table {
+pub(crate) fn federations(facts: &Facts) -> Table {
     let mut table = table(&["IstioFederation", "Trust domain", "Services", "Refused", "Conditions"]);
     for (name, federation) in &facts.federations {
         let status = federation.status.clone().unwrap_or_default();
@@ -27,7 +27,7 @@ pub(super) fn federations(facts: &Facts) -> Table {
 }
 
 /// What a cluster can call in others.
-pub(super) fn imported(facts: &Facts) -> Table {
+pub(crate) fn imported(facts: &Facts) -> Table {
     let mut table = table(&["ServiceEntry", "Address", "Ports", "Gateways of the peer"]);
     for (host, entry) in &facts.imported {
         let cells = [entry.spec.addresses.clone(), ports(entry), endpoints(entry)].map(|cell| cell.join("\n"));
