@@ -1,5 +1,5 @@
-//! What a run of the hook executable costs, and how the work on imported services grows. `make bench` writes
-//! `benches/RESULTS.md`. Absolute times are noise between machines: read them beside the empty process measured with them.
+//! Cost of a run of the hook executable, and its growth with the number of imported services. `make bench` writes
+//! `benches/RESULTS.md`. Absolute times differ between machines: compare them with the empty process of the same run.
 
 mod growth;
 mod process;
@@ -11,9 +11,9 @@ use std::path::Path;
 
 use process::{Figures, Measured};
 
-/// Where the static hook executable is; the Makefile sets it.
+/// Variable with the path of the static hook executable, set by the Makefile.
 const HOOKS: &str = "HOOKS";
-/// Told to a process of this program that measures one scenario: the largest child so far is all that the kernel keeps.
+/// Argument of a process of this program that measures one scenario: the kernel keeps only the largest child so far.
 const SCENARIO: &str = "--scenario";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     writeln!(
         report,
         "\n10 000 services of ten peers and their ServiceEntries in a context of {} KB, one changed\n\
-         (budget of `imported_services`: one patch, 100 ms; of `federation_discovery`, nothing is sent: it is no peer's turn):\n",
+         (budget of `imported_services`: one patch, 100 ms). No peer is due, so `federation_discovery` sends nothing:\n",
         large.context_kb()
     )?;
     report.push_str(TABLE);
@@ -75,8 +75,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let parts = [
         ("imported_services", whole[0], whole[2]),
-        ("of it, merge of the peers' offers", few[0], many[0]),
-        ("of it, plan against what exists", few[1], many[1]),
+        ("its merge of the peers' offers", few[0], many[0]),
+        ("its plan against existing objects", few[1], many[1]),
     ];
     for (name, few, many) in hooks.into_iter().chain(parts) {
         writeln!(report, "| {name} | {few:.1} ms | {many:.1} ms | {:.1} |", many / few)?;
@@ -87,10 +87,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-const HEADER: &str = "# Figures\n\nWritten by `make bench`: release build, static musl executable, two cores. Times include starting the process;\n\
-    the last column compares with the process that has nothing to do.\n\n| | median | fastest | memory | patches | to the empty process |\n| --- | --- | --- | --- | --- | --- |\n";
-const TABLE: &str =
-    "| | median | fastest | memory | patches | to the empty process |\n| --- | --- | --- | --- | --- | --- |\n";
+const HEADER: &str = "# Figures\n\nWritten by `make bench`: release build, static musl executable, two cores. Times include the start of the process.\n\
+    The last column compares with a process that only starts and lists its hooks.\n\n| | median | fastest | memory | patches | relative to the empty process |\n| --- | --- | --- | --- | --- | --- |\n";
+const TABLE: &str = "| | median | fastest | memory | patches | relative to the empty process |\n| --- | --- | --- | --- | --- | --- |\n";
 
 fn row(report: &mut String, name: &str, measured: &Measured, empty: &Measured) -> std::fmt::Result {
     let ratio = measured.median_ms / empty.median_ms;
@@ -98,7 +97,7 @@ fn row(report: &mut String, name: &str, measured: &Measured, empty: &Measured) -
     writeln!(report, "| {name} | {median_ms:.2} ms | {fastest_ms:.2} ms | {memory_mb:.1} MB | {patches} | {ratio:.1} |")
 }
 
-/// Tells what is over its budget. Not a test: on a busy machine, it says nothing about the code.
+/// Prints a warning if a figure exceeds its budget. Not a test: on a busy machine, a figure says nothing about the code.
 #[expect(clippy::print_stderr, reason = "a program for people")]
 fn budget(name: &str, measured: f64, budget: f64) {
     if measured > budget {

@@ -1,4 +1,4 @@
-//! Policies in B that name A's clients, by principal and by namespace, admit and refuse as written.
+//! Policies in B admit and refuse A's clients as written, by principal and by namespace.
 
 use anyhow::{Result, bail, ensure};
 use istio_federation_e2e::mesh::{Mesh, Workload, scenario};
@@ -35,7 +35,7 @@ async fn policies_admit_and_refuse_as_written() -> Result<()> {
             ]},
         });
         b.cluster.apply(&[policy]).await?;
-        until("the policy is in force", PATIENCE, async || match other.get(&format!("{BAR}:80")).await?.as_str() {
+        until("the policy takes effect", PATIENCE, async || match other.get(&format!("{BAR}:80")).await?.as_str() {
             answer if answer.starts_with("403 ") => Ok(()),
             answer => bail!("{answer}"),
         })

@@ -23,7 +23,7 @@ async fn trust_ends_with_its_federation() -> Result<()> {
         answers(&apps.bar, &["get", "cart.shop.svc.cluster-a.local:80"], "200 ").await?;
         let bar = b.root.sign(&[Name::Uri("spiffe://cluster-b.local/ns/xyz/sa/bar".to_owned())], None)?;
         let (host, sidecar) = (b.host()?, SocketAddr::from((apps.cart.host.address, 8080)));
-        ask(&host, sidecar, &bar).await.context("B is not trusted in the beginning")?;
+        ask(&host, sidecar, &bar).await.context("B is not trusted at the beginning")?;
 
         timeline.cause("A's IstioFederation for B is deleted");
         a.cluster.delete(("deckhouse.io/v1alpha1", "IstioFederation", "", "cluster-b")).await?;
@@ -31,7 +31,7 @@ async fn trust_ends_with_its_federation() -> Result<()> {
         timeline.seen(format!("B's certificates are refused: {why}"));
         timeline.seen(unharmed(&mut inside).await?);
 
-        timeline.cause("it is made again");
+        timeline.cause("it is created again");
         a.cluster.apply(&[a.cluster.federation_with(b.cluster, "cluster-b", &json!({}))]).await?;
         until("B is trusted again", PATIENCE, async || ask(&host, sidecar, &bar).await).await?;
         timeline.seen("B is trusted again");
@@ -42,7 +42,7 @@ async fn trust_ends_with_its_federation() -> Result<()> {
         timeline.seen(format!("B's certificates are refused: {why}"));
         timeline.seen(unharmed(&mut inside).await?);
 
-        timeline.cause("istiod of A is started again");
+        timeline.cause("istiod of A is restarted");
         a.istiod.kill();
         a.istiod.start_again().await?;
         timeline.seen(unharmed(&mut inside).await?);

@@ -1,4 +1,4 @@
-//! What scenarios begin with.
+//! Common beginnings of scenarios.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 /// The label that exports a Service.
 pub(crate) const LABEL: &str = "federation.istio.deckhouse.io/public-service";
-/// How long it may take from a change in one cluster to what follows in the other's proxies.
+/// Time limit from a change in one cluster to its effect in the other's proxies.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Calls between two disturbances.
+/// Number of calls between two disturbances.
 pub(crate) const CALLS: usize = 50;
-/// What A calls of B.
+/// Host of B that A calls.
 pub(crate) const BAR: &str = "bar.xyz.svc.cluster-b.local";
-/// What B calls of A.
+/// Host of A that B calls.
 pub(crate) const CART: &str = "cart.shop.svc.cluster-a.local";
 
 /// A Service with the ports of the app.
@@ -37,7 +37,7 @@ pub(crate) fn service(namespace: &str, name: &str, is_exported: bool) -> Value {
     })
 }
 
-/// The app of each cluster that is called, and calls.
+/// The apps, one in each cluster, which call each other.
 pub(crate) struct Apps {
     /// `shop/cart` in A.
     pub(crate) cart: Rc<Workload>,
@@ -78,7 +78,7 @@ pub(crate) async fn answers(from: &Workload, call: &[&str], what: &str) -> Resul
     .await
 }
 
-/// Waits for [`CALLS`] more calls of each load, of which none may fail; says how many there were.
+/// Waits for [`CALLS`] more calls of each load, of which none may fail. Returns a line with their number.
 pub(crate) async fn unharmed(loads: &mut [Load]) -> Result<String> {
     let mut all = 0;
     for load in loads {
@@ -89,19 +89,19 @@ pub(crate) async fn unharmed(loads: &mut [Load]) -> Result<String> {
     Ok(format!("{all} calls, all answered"))
 }
 
-/// What the app's proxy accepts of its callers and of whom it calls: CA certificates as Envoy shows them.
+/// CA certificates that the app's proxy accepts, from Envoy's admin interface.
 pub(crate) async fn anchors(app: &Workload) -> Result<Vec<Value>> {
-    let said: Value = serde_json::from_str(&app.sidecar.admin("/certs").await?)?;
-    let used = said["certificates"].as_array().into_iter().flatten();
+    let dump: Value = serde_json::from_str(&app.sidecar.admin("/certs").await?)?;
+    let used = dump["certificates"].as_array().into_iter().flatten();
     Ok(used.filter_map(|used| used["ca_cert"].as_array()).max_by_key(|list| list.len()).cloned().unwrap_or_default())
 }
 
-/// What failed calls said, each once with how often.
+/// Errors of failed calls, each with its count.
 pub(crate) fn tally(failed: &[String]) -> String {
     let mut counts = BTreeMap::new();
     for why in failed {
         *counts.entry(why).or_insert(0) += 1;
     }
-    let told: Vec<_> = counts.iter().map(|(why, count)| format!("{count} x {why}")).collect();
-    told.join(", ")
+    let lines: Vec<_> = counts.iter().map(|(why, count)| format!("{count} x {why}")).collect();
+    lines.join(", ")
 }

@@ -1,4 +1,4 @@
-//! An imported TCP port takes nothing but its own host's traffic.
+//! An imported TCP port captures only its own host's traffic.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use serde_json::json;
 use crate::given::{PATIENCE, answers, federated, service};
 
 #[tokio::test]
-async fn an_imported_port_takes_its_own_hosts_traffic_alone() -> Result<()> {
+async fn an_imported_port_captures_only_its_own_hosts_traffic() -> Result<()> {
     scenario("ports", async |mesh| {
         let apps = federated(mesh).await?;
         let Mesh { a, b, timeline } = mesh;
         let _tea = b.run("xyz", "tea").await?;
-        // HTTP's number for TCP, as bar has it for HTTP.
+        // Port 80 is TCP here and HTTP for bar.
         let mut tea = service("xyz", "tea", true);
         tea["spec"]["ports"] = json!([
             {"name": "tcp", "port": 80, "targetPort": 5000}, {"name": "tcp-too", "port": 5000, "targetPort": 5000},
@@ -51,17 +51,17 @@ async fn an_imported_port_takes_its_own_hosts_traffic_alone() -> Result<()> {
             connections(&apps.cart, &of_c, &gateway).await?.context("not yet")
         })
         .await?;
-        // Nobody there speaks TLS: what matters is who is asked.
+        // Nothing there speaks TLS: only the connection attempt counts.
         let theirs = apps.cart.call(&["tcp", &format!("{of_c}:5000"), "hello"]).await;
         ensure!(theirs.is_err(), "C's host is answered: {theirs:?}");
         let asked = connections(&apps.cart, &of_c, &gateway).await?;
-        ensure!(asked.is_some_and(|count| count > 0), "C's gateway was not asked: {asked:?}");
-        timeline.seen(format!("tcp {of_c}:5000 hello: asks C's gateway alone"));
+        ensure!(asked.is_some_and(|count| count > 0), "no connection to C's gateway: {asked:?}");
+        timeline.seen(format!("tcp {of_c}:5000 hello: connects only to C's gateway"));
         let answer =
             answers(&apps.cart, &["tcp", "bar.xyz.svc.cluster-b.local:5000", "hello"], "bar heard hello").await?;
         timeline.seen(format!("tcp bar.xyz.svc.cluster-b.local:5000 hello: {answer}"));
         let after = connections(&apps.cart, &of_c, &gateway).await?;
-        ensure!(after == asked, "a call of B's host asked C's gateway");
+        ensure!(after == asked, "a call of B's host connected to C's gateway");
 
         timeline.cause("the app in A calls something outside of the mesh, on the same ports");
         for (call, wanted) in [
@@ -74,10 +74,10 @@ async fn an_imported_port_takes_its_own_hosts_traffic_alone() -> Result<()> {
             ensure!(answer.contains(wanted), "{}: {answer}", call.join(" "));
         }
 
-        timeline.cause("negative control: somebody takes the address of bar away, with nobody there to repair it");
+        timeline.cause("negative control: the address of bar is removed, while the operator cannot repair it");
         a.cluster.operator.kill();
         let id = ("networking.istio.io/v1", "ServiceEntry", MODULE_NAMESPACE, "bar.xyz.svc.cluster-b.local");
-        // Newer istiods give one of their own, unless they are told not to.
+        // Newer istiods assign an address themselves unless this is switched off.
         let labels = json!({"networking.istio.io/enable-autoallocate-ip": "false"});
         a.cluster.patch(id, &json!({"metadata": {"labels": labels}, "spec": {"addresses": null}})).await?;
         let answer = answers(&apps.cart, &["tcp", &format!("{outside}:5000"), "hello"], "bar heard hello").await?;
@@ -87,7 +87,7 @@ async fn an_imported_port_takes_its_own_hosts_traffic_alone() -> Result<()> {
     .await
 }
 
-/// How many connections the app's proxy has tried to a gateway for a host; `None` where it does not know it.
+/// Number of connections that the app's proxy tried to a gateway for a host; `None` if it does not have the host.
 async fn connections(app: &Workload, host: &str, gateway: &str) -> Result<Option<u64>> {
     let prefix = format!("outbound|5000||{host}::{gateway}:15443::cx_total::");
     let clusters = app.sidecar.admin("/clusters").await?;

@@ -1,5 +1,5 @@
-//! Whatever happens beside the data path costs no call: exporter, istiod and operator die and come back, B's gateway moves. Where a
-//! gateway falls silent or dies while it is published, what that costs is counted; the only one works again as soon as it is back.
+//! Failures outside the data path cost no call: exporter, istiod and operator die and come back, B's gateway moves. If a published gateway
+//! falls silent or dies, the lost calls are counted; a peer's only gateway works again as soon as it is back.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -12,11 +12,11 @@ use serde_json::Value;
 
 use crate::given::{BAR, CALLS, PATIENCE, answers, federated, tally, unharmed};
 
-/// Less than a gateway is passed over.
+/// Shorter than the time for which proxies skip a gateway.
 const AT_ONCE: Duration = Duration::from_secs(15);
 
 #[tokio::test]
-async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
+async fn failures_outside_the_data_path_cost_no_request() -> Result<()> {
     scenario("resilience", async |mesh| {
         let apps = federated(mesh).await?;
         let Mesh { a, b, timeline } = mesh;
@@ -31,14 +31,14 @@ async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
         b.cluster.kubelet.release();
 
         for (name, side) in [("A", &mut *a), ("B", &mut *b)] {
-            timeline.cause(format!("istiod of {name} is killed, and started again"));
+            timeline.cause(format!("istiod of {name} is killed and restarted"));
             side.istiod.kill();
             timeline.seen(unharmed(&mut load).await?);
             side.istiod.start_again().await?;
             timeline.seen(unharmed(&mut load).await?);
         }
         for (name, side) in [("A", &mut *a), ("B", &mut *b)] {
-            timeline.cause(format!("the operator of {name} is killed, and started again"));
+            timeline.cause(format!("the operator of {name} is killed and restarted"));
             side.cluster.operator.kill();
             timeline.seen(unharmed(&mut load).await?);
             side.cluster.operator.start()?;
@@ -66,8 +66,8 @@ async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
 
         timeline.cause("one of them is killed");
         b.gateways[0].proxy.kill();
-        // HTTP is tried again elsewhere, but for what was under way. Nobody tries TCP again, but the gateway is passed over: Envoy's
-        // workers hear so within a second (`update_merge_window`), which is 25 calls.
+        // HTTP is retried elsewhere, except calls in progress. TCP is not retried, but the gateway is skipped: Envoy's workers apply that
+        // within a second (`update_merge_window`), which is 25 calls.
         for (at, what, count, most) in [(0, "HTTP", 5 * CALLS, 5), (1, "TCP", 1, CALLS)] {
             let (ended, failed) = load[at].next(count).await?;
             timeline.seen(format!("{ended} calls of {what}, {} failed {}", failed.len(), tally(&failed)));
@@ -75,7 +75,7 @@ async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
         }
         timeline.seen(unharmed(&mut load).await?);
 
-        timeline.cause("a third one takes its place");
+        timeline.cause("a third one replaces it");
         b.run_gateway().await?;
         let addresses = [addresses[1], b.gateways[2].host.address];
         b.balance(&addresses).await?;
@@ -84,13 +84,13 @@ async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
         timeline.cause("it falls silent");
         b.gateways[2].host.plug(false)?;
         for ((load, what), count) in load.iter_mut().zip(["HTTP", "TCP"]).zip([10 * CALLS, 1]) {
-            // Longer than a call can take, so that all that began before the gateway was passed over have ended.
+            // Longer than a call can take, so that all calls from before the gateway was skipped have ended.
             let (ended, failed) = load.next(count).await?;
             timeline.seen(format!("{ended} calls of {what}, {} failed {}", failed.len(), tally(&failed)));
         }
         timeline.seen(recovered(&mut load).await?);
 
-        timeline.cause("the other one is the only one, and falls silent too");
+        timeline.cause("the other one, now the only one, falls silent too");
         b.balance(&addresses[..1]).await?;
         reached(&apps.cart, &addresses[..1]).await?;
         b.gateways[1].host.plug(false)?;
@@ -102,7 +102,7 @@ async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
             })
             .await?;
         }
-        timeline.cause("it is heard again");
+        timeline.cause("it answers again");
         b.gateways[1].host.plug(true)?;
         until("a call of TCP is answered", AT_ONCE, async || {
             apps.cart.call(&["tcp", &format!("{BAR}:5000"), "hello"]).await
@@ -115,7 +115,7 @@ async fn nothing_beside_the_data_path_costs_a_request() -> Result<()> {
     .await
 }
 
-/// Waits until the app's sidecar has these gateways, and no other, for HTTP and TCP.
+/// Waits until the app's sidecar has exactly these gateways for HTTP and TCP.
 async fn reached(app: &Workload, gateways: &[Ipv4Addr]) -> Result<()> {
     until("the sidecar has the gateways", PATIENCE, async || {
         let clusters = app.sidecar.admin("/clusters").await?;
@@ -132,9 +132,9 @@ async fn reached(app: &Workload, gateways: &[Ipv4Addr]) -> Result<()> {
     .await
 }
 
-/// Waits until fifty calls of each load in a row are answered; says how many failed before.
+/// Waits until fifty calls of each load in a row are answered. Returns a line with the number of failures before.
 async fn recovered(loads: &mut [Load]) -> Result<String> {
-    let mut told = Vec::new();
+    let mut lines = Vec::new();
     for (load, what) in loads.iter_mut().zip(["HTTP", "TCP"]) {
         let (mut all, mut lost) = (0, 0);
         until("fifty calls in a row are answered", PATIENCE, async || {
@@ -145,9 +145,9 @@ async fn recovered(loads: &mut [Load]) -> Result<String> {
             Ok::<_, anyhow::Error>(())
         })
         .await?;
-        told.push(format!("{what}: {all} calls, {lost} failed"));
+        lines.push(format!("{what}: {all} calls, {lost} failed"));
     }
-    Ok(told.join("; "))
+    Ok(lines.join("; "))
 }
 
 fn endpoints(entries: &BTreeMap<String, Value>) -> Result<Vec<String>> {

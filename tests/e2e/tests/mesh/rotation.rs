@@ -1,5 +1,5 @@
-//! B changes its root: old and new, then the new one signs, then the new one alone; then it renews that one, with the same key. Under
-//! constant new connections no call fails.
+//! B changes its root: it publishes old and new, then signs with the new one, then publishes only the new one. Then it renews that root
+//! with the same key. No call fails, with constant new connections.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::given::{BAR, CART, PATIENCE, anchors, answers, federated, unharmed};
 
-/// Organization of the new root, which stands as issuer in what it signs.
+/// Organization of the new root, and so of the issuer in its leaves.
 const NEW: &str = "cluster-b.local, the new one";
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn a_root_is_changed_without_a_failed_request() -> Result<()> {
         let new = Authority::root(NEW, Key::Ec)?;
         let both = format!("{}{}", b.root.pem(), new.pem());
 
-        timeline.cause("B publishes its new root beside the old one, which still signs");
+        timeline.cause("B publishes its new root in addition to the old one, which still signs");
         b.istiod.change(&b.root, &both).await?;
         published(b, &both).await?;
         bring(b, &apps.bar, &both)?;
@@ -54,7 +54,7 @@ async fn a_root_is_changed_without_a_failed_request() -> Result<()> {
         timeline.seen("B's app has a certificate that the new root signed");
         timeline.seen(unharmed(&mut loads).await?);
 
-        timeline.cause("B publishes the new root alone");
+        timeline.cause("B publishes only the new root");
         b.istiod.change(&new, &new.pem()).await?;
         published(b, &new.pem()).await?;
         missed(a, &b.root).await?;
@@ -62,7 +62,7 @@ async fn a_root_is_changed_without_a_failed_request() -> Result<()> {
 
         let renewed = new.renewed()?;
         let both = format!("{}{}", new.pem(), renewed.pem());
-        timeline.cause("B publishes that root beside a renewed one: the same key and subject, a later end");
+        timeline.cause("B publishes that root and a renewed one: same key and subject, later end");
         b.istiod.change(&new, &both).await?;
         published(b, &both).await?;
         bring(b, &apps.bar, &both)?;
@@ -77,7 +77,7 @@ async fn a_root_is_changed_without_a_failed_request() -> Result<()> {
         timeline.seen("A's sidecar accepts the renewed one in place of that root");
         timeline.seen(unharmed(&mut loads).await?);
 
-        timeline.cause("B publishes the renewed root alone, and signs with it");
+        timeline.cause("B publishes only the renewed root, and signs with it");
         b.istiod.change(&renewed, &renewed.pem()).await?;
         published(b, &renewed.pem()).await?;
         bring(b, &apps.bar, &renewed.pem())?;
@@ -108,10 +108,10 @@ fn bring(b: &Side<'_>, bar: &Workload, roots: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until A has seen that B no longer publishes this root.
+/// Waits until A's status has this root of B as missing.
 async fn missed(a: &Side<'_>, root: &Authority) -> Result<()> {
     let pem = to_pem(root.issuer().der());
-    until("A misses the root", PATIENCE, async || {
+    until("A's status has the root as missing", PATIENCE, async || {
         let cache = a.cluster.federation("cluster-b").await?.status.and_then(|status| status.metadata_cache);
         let anchors = cache.context("no cache")?.anchors;
         ensure!(

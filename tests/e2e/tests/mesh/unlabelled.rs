@@ -1,4 +1,4 @@
-//! What is not exported cannot be reached: straight at B's gateway, with a certificate that B's mesh accepts, and the right SNI.
+//! A Service that is not exported cannot be reached directly through B's gateway, even with an accepted certificate and the right SNI.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ const BAR: &str = "outbound_.80_._.bar.xyz.svc.cluster-b.local";
 const SECRET: &str = "outbound_.80_._.secret.xyz.svc.cluster-b.local";
 
 #[tokio::test]
-async fn what_is_not_exported_is_not_reachable() -> Result<()> {
+async fn a_service_that_is_not_exported_cannot_be_reached() -> Result<()> {
     scenario("unlabelled", async |mesh| {
         let apps = federated(mesh).await?;
         let Mesh { a, b, timeline } = mesh;

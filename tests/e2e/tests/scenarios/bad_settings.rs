@@ -1,4 +1,4 @@
-//! Bad settings: refused with a message that names the field, and what runs is left alone.
+//! Bad settings are refused with a message that names the field, and running components do not change.
 
 use std::time::Duration;
 
@@ -21,12 +21,12 @@ async fn refused_and_nothing_changes() -> Result<()> {
             ("enabled", json!({"federation": {"enabled": "perhaps"}})),
         ] {
             let (before, mark) = (a.operator.log()?.len(), a.mark()?);
-            timeline.cause(format!("{field} is set to something that it cannot be"));
+            timeline.cause(format!("{field} gets an invalid value"));
             a.operator.configure(true, &a.settings(&more)).await?;
             let line = until("the operator names the field", PATIENCE, async || {
                 let log = a.operator.log()?;
                 let line = log[before..].lines().find(|line| line.contains(field) && line.contains("istio"));
-                line.map(str::to_owned).ok_or_else(|| anyhow::anyhow!("it does not speak of {field}"))
+                line.map(str::to_owned).ok_or_else(|| anyhow::anyhow!("the log does not name {field}"))
             })
             .await?;
             timeline.seen(format!("refused: {line}"));
@@ -35,7 +35,7 @@ async fn refused_and_nothing_changes() -> Result<()> {
             ensure!(lost.is_empty(), "it wrote: {lost:?}");
             a.imports(&OF_B, Duration::from_secs(5)).await?;
         }
-        timeline.cause("the settings are mended, and B exports one more");
+        timeline.cause("the settings are corrected, and B exports one more Service");
         a.operator.configure(true, &a.settings(&json!({}))).await?;
         b.apply(&[service("xyz", "new")]).await?;
         a.imports(&[OF_B[0], OF_B[1], "new.xyz.svc.cluster-b.local"], PATIENCE * 2).await?;

@@ -65,7 +65,7 @@ async fn crowd(count: usize, services: usize) -> Result<()> {
         for peer in &crowd.well {
             a.condition(&peer.name, ("PrivateMetadataExchangeReady", "True", None)).await?;
         }
-        for (_, peer) in crowd.hostile.iter().filter(|(way, _)| way.is_told()) {
+        for (_, peer) in crowd.hostile.iter().filter(|(way, _)| way.is_reported()) {
             let why = a.condition(&peer.name, ("PublicMetadataExchangeReady", "False", None)).await?;
             timeline.seen(format!("of {} it says: {why}", peer.name));
         }

@@ -1,4 +1,4 @@
-//! An IstioFederation is edited, renamed and deleted: exactly its routes and anchors move or go.
+//! An IstioFederation is edited, renamed and deleted: only its own routes and anchors change.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use crate::given::{OF_A, OF_B, federated};
 const CLUSTER_B: (&str, &str, &str, &str) = ("deckhouse.io/v1alpha1", "IstioFederation", "", "cluster-b");
 
 #[tokio::test]
-async fn edits_move_what_is_theirs_and_nothing_else() -> Result<()> {
+async fn edits_change_only_their_own_routes_and_anchors() -> Result<()> {
     scenario("edits", async |bench| {
         federated(bench).await?;
         let Bench { a, b, timeline, .. } = bench;
         let of_b = b.service_entries().await?;
 
-        timeline.cause("another endpoint, where nobody is");
+        timeline.cause("another endpoint, where nobody listens");
         let endpoint = format!("https://{}/metadata", b.front.host());
         let nowhere = json!({"spec": {"metadataEndpoint": "https://localhost:1/metadata"}});
         a.patch(CLUSTER_B, &nowhere).await?;
         a.condition("cluster-b", ("PublicMetadataExchangeReady", "False", None)).await?;
         a.imports(&OF_B, Duration::from_secs(5)).await?;
-        timeline.seen("the condition says so; the routes stay");
+        timeline.seen("a condition reports it; the routes stay");
         a.patch(CLUSTER_B, &json!({"spec": {"metadataEndpoint": endpoint}})).await?;
         a.condition("cluster-b", ("PrivateMetadataExchangeReady", "True", None)).await?;
 
@@ -32,19 +32,19 @@ async fn edits_move_what_is_theirs_and_nothing_else() -> Result<()> {
         a.patch(CLUSTER_B, &json!({"spec": {"trustDomain": "cluster-c.local"}})).await?;
         a.imports(&[], PATIENCE).await?;
         anchors(a, &[]).await?;
-        timeline.seen("routes and anchor are gone, and nothing of B speaks for the new one");
+        timeline.seen("routes and anchor are gone, and no anchor of B is for the new trust domain");
         a.patch(CLUSTER_B, &json!({"spec": {"trustDomain": "cluster-b.local"}})).await?;
         a.imports(&OF_B, PATIENCE * 2).await?;
         anchors(a, &["cluster-b.local"]).await?;
         timeline.seen("and back again");
 
-        timeline.cause("it is renamed: a new one is made, and the old one deleted");
+        timeline.cause("it is renamed: a new one is created, and the old one is deleted");
         let uids = uids(a).await?;
         a.apply(&[a.federation_with(b, "renamed", &json!({}))]).await?;
         a.delete(CLUSTER_B).await?;
         a.condition("renamed", ("PrivateMetadataExchangeReady", "True", None)).await?;
         a.imports(&OF_B, PATIENCE).await?;
-        timeline.seen(format!("all is imported by the new one; same objects: {}", self::uids(a).await? == uids));
+        timeline.seen(format!("the new one imports everything; same objects: {}", self::uids(a).await? == uids));
 
         timeline.cause("it is deleted");
         a.delete(("deckhouse.io/v1alpha1", "IstioFederation", "", "renamed")).await?;
@@ -64,7 +64,7 @@ async fn uids(cluster: &Cluster) -> Result<Vec<String>> {
     Ok(cluster.service_entries().await?.values().map(|entry| entry["metadata"]["uid"].to_string()).collect())
 }
 
-/// Waits until these are the trust domains that the mesh accepts anchors for.
+/// Waits until the mesh has anchors for exactly these trust domains.
 async fn anchors(cluster: &Cluster, wanted: &[&str]) -> Result<()> {
     until(&format!("anchors for {wanted:?}"), PATIENCE, async || {
         let mesh = cluster.mesh_config().await?;

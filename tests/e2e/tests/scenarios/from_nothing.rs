@@ -1,4 +1,4 @@
-//! From nothing: an IstioFederation on one side waits and says why; one on the other side too, and both clusters are joined.
+//! From nothing: an IstioFederation on one side waits and reports why. With one on the other side too, both clusters are joined.
 
 use anyhow::{Context, Result, ensure};
 use istio_federation_e2e::bench::{Bench, Cluster, MODULE_NAMESPACE, PATIENCE, scenario};
@@ -25,10 +25,13 @@ async fn one_side_waits_and_both_are_joined() -> Result<()> {
         timeline.cause("IstioFederation cluster-b in A alone");
         a.apply(&[a.federation_with(b, "cluster-b", &json!({}))]).await?;
         a.condition("cluster-b", ("PublicMetadataExchangeReady", "True", None)).await?;
-        timeline.seen("A knows who B is");
+        timeline.seen("A has B's public document");
         let why = a.condition("cluster-b", ("PrivateMetadataExchangeReady", "False", Some("NonOKResponse"))).await?;
         timeline.seen(format!("A waits: {why}"));
-        ensure!(why.contains("401") && why.contains("no IstioFederation"), "that says not what to do: {why}");
+        ensure!(
+            why.contains("401") && why.contains("no IstioFederation"),
+            "the message does not say what to do: {why}"
+        );
         ensure!(a.service_entries().await?.is_empty(), "A imports before B agreed");
 
         timeline.cause("IstioFederation cluster-a in B");
@@ -56,7 +59,7 @@ fn gateway_of(cluster: &Cluster) -> &'static str {
     if cluster.name == "a" { "203.0.113.10" } else { "198.51.100.10" }
 }
 
-/// The mesh of `cluster` accepts a confined anchor for `peer`, and calls its hosts with mutual TLS.
+/// Waits until the mesh of `cluster` has a confined anchor for `peer`, and calls its hosts with mutual TLS.
 async fn trusts(cluster: &Cluster, peer: &Cluster) -> Result<()> {
     until("the anchor is in the mesh's configuration", PATIENCE, async || {
         let mesh = cluster.mesh_config().await?.to_string();

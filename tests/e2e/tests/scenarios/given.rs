@@ -1,4 +1,4 @@
-//! What scenarios begin with.
+//! Common beginnings of scenarios.
 
 use anyhow::Result;
 use istio_federation_e2e::bench::Bench;
@@ -21,14 +21,14 @@ pub(crate) fn service(namespace: &str, name: &str) -> Value {
     })
 }
 
-/// An exported Service with this port.
+/// An exported Service with port `port`.
 pub(crate) fn service_on(port: u16, namespace: &str, name: &str) -> Value {
     let mut service = service(namespace, name);
     service["spec"]["ports"][0]["port"] = json!(port);
     service
 }
 
-/// Both modules are on; B exports `xyz/bar` and `data/database`, A exports `shop/cart`.
+/// Switches both modules on; B exports `xyz/bar` and `data/database`, A exports `shop/cart`.
 pub(crate) async fn modules_on(bench: &mut Bench) -> Result<()> {
     let Bench { a, b, timeline, .. } = bench;
     timeline.cause("both modules are switched on");
@@ -44,14 +44,14 @@ pub(crate) const OF_B: [&str; 2] = ["bar.xyz.svc.cluster-b.local", "database.dat
 /// Hosts that A exports.
 pub(crate) const OF_A: [&str; 1] = ["cart.shop.svc.cluster-a.local"];
 
-/// Discovery writes every change at once, where it would wait half a minute after the last: for scenarios with many changes.
+/// Makes discovery write every change at once, for scenarios with many changes. As shipped, it waits half a minute after the last.
 pub(crate) fn eager(bench: &mut Bench) {
     for cluster in [&mut bench.a, &mut bench.b] {
         cluster.operator.set("ISTIO_FEDERATION_PACE", "eager");
     }
 }
 
-/// Two clusters that federate, and have imported what the other exports.
+/// Two federated clusters, each of which has imported the other's exports.
 pub(crate) async fn federated(bench: &mut Bench) -> Result<()> {
     modules_on(bench).await?;
     let Bench { a, b, timeline, .. } = bench;
@@ -60,7 +60,7 @@ pub(crate) async fn federated(bench: &mut Bench) -> Result<()> {
     b.apply(&[b.federation_with(a, "cluster-a", &json!({}))]).await?;
     a.imports(&OF_B, PATIENT).await?;
     b.imports(&OF_A, PATIENT).await?;
-    timeline.seen("each imports what the other exports");
+    timeline.seen("each imports the other's exports");
     Ok(())
 }
 

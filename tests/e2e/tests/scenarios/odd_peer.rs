@@ -1,5 +1,5 @@
-//! A peer is away, broken or odd: its last good state stays, a condition says what is wrong, other peers notice nothing, and once it is
-//! well again, all is well.
+//! A peer is down, broken or odd: its last good state stays, a condition reports the fault, other peers are not affected, and after the
+//! fault everything recovers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::given::{OF_B, eager, federated, is_long, namespace, service};
 
 const PUBLIC: &str = "PublicMetadataExchangeReady";
 const PRIVATE: &str = "PrivateMetadataExchangeReady";
-/// A peer that fails is asked again after 15 s, then 30 s, and so on up to 2 minutes.
+/// Longest time until a failing peer is asked again: the delay grows from 15 s to 2 minutes.
 const UNTIL_ASKED_AGAIN: Duration = Duration::from_mins(3);
 
 #[tokio::test]
-async fn broken_in_every_way_its_last_good_state_stays() -> Result<()> {
+async fn the_last_good_state_of_a_broken_peer_stays() -> Result<()> {
     scenario("broken-peer", async |bench| {
-        // In the long run, with the pauses that users have.
+        // The long run has the pauses of the shipped module.
         if !is_long() {
             eager(bench);
         }
@@ -34,13 +34,13 @@ async fn broken_in_every_way_its_last_good_state_stays() -> Result<()> {
         a.apply(&[a.federation_with(c, "cluster-c", &json!({}))]).await?;
         c.apply(&[c.federation_with(a, "cluster-a", &json!({}))]).await?;
         a.condition("cluster-c", (PRIVATE, "True", None)).await?;
-        timeline.seen("and is well with it");
+        timeline.seen("C is ready");
 
         for (number, (what, manner, part)) in [
             ("closes every connection", Manner::Closed, "closed the connection"),
-            ("drips", Manner::Drips, "in time"),
+            ("sends one byte at a time", Manner::Drips, "in time"),
             ("answers garbage", Manner::Says("200 OK", "{\"clusterUUID\": ["), ""),
-            ("speaks no TLS", Manner::BrokenTls, "TLS"),
+            ("does not speak TLS", Manner::BrokenTls, "TLS"),
             ("answers 500", Manner::Says("500 Internal Server Error", "{}"), "500"),
             ("answers nothing", Manner::Says("200 OK", ""), ""),
             ("answers an empty object", Manner::Says("200 OK", "{}"), ""),
@@ -52,9 +52,9 @@ async fn broken_in_every_way_its_last_good_state_stays() -> Result<()> {
             timeline.cause(format!("B's front {what}"));
             b.front.set(manner);
             let why = a.condition("cluster-b", (PUBLIC, "False", None)).await?;
-            timeline.seen(format!("A says: {why}"));
-            ensure!(why.contains(part), "that does not say what is wrong: {why}");
-            ensure!(state(a).await? == before, "something of B is gone or different");
+            timeline.seen(format!("A reports: {why}"));
+            ensure!(why.contains(part), "the message does not name the fault: {why}");
+            ensure!(state(a).await? == before, "an import of B or its anchor changed");
             let host = format!("service-{number}.other.svc.cluster-c.local");
             c.apply(&[service("other", &format!("service-{number}"))]).await?;
             until("a new Service of C is imported", PATIENCE, async || {
@@ -63,42 +63,42 @@ async fn broken_in_every_way_its_last_good_state_stays() -> Result<()> {
             })
             .await?;
             a.condition("cluster-c", (PUBLIC, "True", None)).await?;
-            timeline.seen("A imports what is new in C meanwhile");
+            timeline.seen("meanwhile, A imports a new Service of C");
             b.front.set(Manner::Plain);
             healed(a).await?;
-            timeline.seen("B is well again, and A knows");
-            ensure!(state(a).await? == before, "something of B is gone or different");
+            timeline.seen("B has recovered, and A reports it");
+            ensure!(state(a).await? == before, "an import of B or its anchor changed");
         }
 
         timeline.cause("B's exporter is killed");
         b.kubelet.kill();
         a.condition("cluster-b", (PUBLIC, "False", None)).await?;
-        ensure!(state(a).await? == before, "something of B is gone or different");
+        ensure!(state(a).await? == before, "an import of B or its anchor changed");
         b.kubelet.release();
         healed(a).await?;
-        timeline.seen("it is back, and A knows");
-        ensure!(state(a).await? == before, "something of B is gone or different");
+        timeline.seen("it is back, and A reports it");
+        ensure!(state(a).await? == before, "an import of B or its anchor changed");
         Ok(())
     })
     .await
 }
 
 #[tokio::test]
-async fn odd_documents_cost_nothing() -> Result<()> {
+async fn odd_documents_cause_no_writes() -> Result<()> {
     scenario("odd-peer", async |bench| {
         federated(bench).await?;
         let Bench { a, b, timeline, .. } = bench;
         let before = state(a).await?;
 
-        timeline.cause("B gives every answer another ETag");
+        timeline.cause("every answer of B has another ETag");
         b.front.set(Manner::Changes(Arc::new(|_, _| {})));
         let mark = a.mark()?;
         asked(b, 6).await?;
         let writes = a.writes_since(mark)?;
-        ensure!(writes.is_empty(), "that is written down: {writes:?}");
+        ensure!(writes.is_empty(), "it is written: {writes:?}");
         timeline.seen("three more ticks, and nothing was written");
 
-        timeline.cause("B gives every answer another root beside its own");
+        timeline.cause("every answer of B has another root in addition to its own");
         b.front.set(Manner::Changes(Arc::new(|path, document| {
             if path.ends_with("public.json") {
                 let own = document["rootCA"].as_str().unwrap_or_default().to_owned();
@@ -110,12 +110,13 @@ async fn odd_documents_cost_nothing() -> Result<()> {
         let helm = a.writes_since(mark)?.into_iter().filter(|write| write.resource == "configmaps").count();
         ensure!(helm == 0, "the mesh configuration was written {helm} times");
         let status = a.federation("cluster-b").await?.status.context("no status")?;
-        let told = status.refused.iter().any(|refusal| refusal.reason.contains("ten minutes"));
-        ensure!(told, "nothing says that the new ones have to wait: {:?}", status.refused);
+        let is_reported = status.refused.iter().any(|refusal| refusal.reason.contains("ten minutes"));
+        ensure!(is_reported, "the status does not report that new roots must wait: {:?}", status.refused);
         ensure!(imports(a).await? == before.0, "imports changed");
         timeline.seen("five more ticks, and the mesh configuration was not written");
 
-        timeline.cause("B lists one of its services only, and does not say that this is all, as after a restart");
+        timeline
+            .cause("B lists only one of its services, in a document that is not marked complete, as after a restart");
         b.front.set(Manner::Changes(Arc::new(|path, document| {
             if path.ends_with("federation.json") {
                 document.as_object_mut().map(|members| members.remove("complete"));
@@ -129,7 +130,7 @@ async fn odd_documents_cost_nothing() -> Result<()> {
         timeline.seen("three more ticks, and all imports are there");
         b.front.set(Manner::Plain);
 
-        timeline.cause("B gets another key for A than the one that A signs with");
+        timeline.cause("B gets a key for A that A does not sign with");
         let wrong = SigningKey::generate()?.to_pem().public;
         a.front.set(Manner::Changes(Arc::new(move |path, document| {
             if path.ends_with("public.json") {
@@ -138,19 +139,19 @@ async fn odd_documents_cost_nothing() -> Result<()> {
         })));
         let refused = (PRIVATE, "False", Some("NonOKResponse"));
         let why = a.condition_within("cluster-b", refused, UNTIL_ASKED_AGAIN).await?;
-        timeline.seen(format!("A says: {why}"));
-        ensure!(why.contains("another key"), "that does not say what is wrong: {why}");
-        ensure!(state(a).await? == before, "something of B is gone or different");
+        timeline.seen(format!("A reports: {why}"));
+        ensure!(why.contains("another key"), "the message does not name the fault: {why}");
+        ensure!(state(a).await? == before, "an import of B or its anchor changed");
         a.front.set(Manner::Plain);
         healed(a).await?;
-        timeline.seen("B has the right one again, and A is let in");
+        timeline.seen("B has the right key again, and accepts A");
         ensure!(imports(a).await? == before.0, "imports changed");
         Ok(())
     })
     .await
 }
 
-/// What A has of B: ServiceEntries, and the trust anchors.
+/// A's ServiceEntries and trust anchors.
 async fn state(a: &Cluster) -> Result<(Value, Value)> {
     let mesh = a.mesh_config().await?;
     let anchors = mesh["caCertificates"].as_array().into_iter().flatten();
@@ -172,7 +173,7 @@ async fn healed(a: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Waits until B's front was connected to that many times: twice per tick, once for each document.
+/// Waits for `count` connections to B's front: two per tick, one for each document.
 async fn asked(b: &Cluster, count: usize) -> Result<()> {
     let begin = b.front.asked();
     until(&format!("B is asked {count} times"), PATIENCE * 3, async || {

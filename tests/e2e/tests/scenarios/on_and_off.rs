@@ -1,4 +1,5 @@
-//! Module and federation are switched on and off, also while the operator is away: everything comes, and everything goes but what has to stay.
+//! Module and federation are switched on and off, also while the operator is down: everything is created, and everything is deleted except
+//! the CRD, the key pair and, with federation off, the policies.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ const CRD: (&str, &str, &str, &str) =
 const KEY: (&str, &str, &str, &str) = ("v1", "Secret", MODULE_NAMESPACE, "d8-remote-authn-keypair");
 const POLICY: (&str, &str, &str, &str) =
     ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", "", "switched-off.federation.istio.deckhouse.io");
-/// What is there while the module is on, some of each kind.
+/// Objects that exist while the module is on, some of each kind.
 const PARTS: [(&str, &str, &str, &str); 9] = [
     ("apps/v1", "Deployment", MODULE_NAMESPACE, "metadata-exporter"),
     ("apps/v1", "DaemonSet", MODULE_NAMESPACE, "ingressgateway"),
@@ -30,7 +31,7 @@ const PARTS: [(&str, &str, &str, &str); 9] = [
 ];
 
 #[tokio::test]
-async fn everything_comes_and_goes() -> Result<()> {
+async fn everything_is_created_and_deleted() -> Result<()> {
     scenario("on-and-off", async |bench| {
         federated(bench).await?;
         let Bench { a, timeline, .. } = bench;
@@ -40,13 +41,13 @@ async fn everything_comes_and_goes() -> Result<()> {
             a.exists(part, true).await?;
         }
         let key = a.get(KEY).await?.context("no key pair")?;
-        timeline.seen("CRD, keys, exporter, gateway, RBAC, policies, mesh configuration are there");
+        timeline.seen("CRD, keys, exporter, gateway, RBAC, policies and mesh configuration exist");
 
         timeline.cause("federation is switched off, and the module stays on");
         a.operator.configure(true, &a.settings(&json!({"federation": {"enabled": false}}))).await?;
         is_off(a).await?;
         a.exists(POLICY, true).await?;
-        timeline.seen("everything is gone but what has to stay, admission policies among it");
+        timeline.seen("everything is gone except CRD, key pair and admission policies");
         ensure!(a.get(KEY).await?.context("the key pair is gone")?["data"] == key["data"], "another key pair");
         timeline.cause("and on again");
         a.operator.configure(true, &a.settings(&json!({}))).await?;
@@ -57,7 +58,7 @@ async fn everything_comes_and_goes() -> Result<()> {
         a.operator.configure(false, &json!({})).await?;
         is_off(a).await?;
         is_uninstalled(a).await?;
-        timeline.seen("everything is gone but what has to stay");
+        timeline.seen("everything is gone except CRD and key pair");
         ensure!(a.get(KEY).await?.context("the key pair is gone")?["data"] == key["data"], "another key pair");
 
         timeline.cause("and on again");
@@ -66,20 +67,20 @@ async fn everything_comes_and_goes() -> Result<()> {
         timeline.seen("everything is imported again");
         ensure!(a.get(KEY).await?.context("the key pair is gone")?["data"] == key["data"], "another key pair");
 
-        timeline.cause("it is switched off while the operator is away");
+        timeline.cause("it is switched off while the operator is down");
         a.operator.kill();
         a.operator.configure(false, &json!({})).await?;
         a.operator.start()?;
         is_off(a).await?;
         is_uninstalled(a).await?;
-        timeline.seen("everything is gone but what has to stay");
+        timeline.seen("everything is gone except CRD and key pair");
         ensure!(a.get(KEY).await?.context("the key pair is gone")?["data"] == key["data"], "another key pair");
         Ok(())
     })
     .await
 }
 
-/// The operator names all hooks that the executable lists.
+/// Checks that the operator's log names all hooks that the executable lists.
 fn hooks_are_loaded(cluster: &Cluster) -> Result<()> {
     let log = cluster.operator.log()?;
     for hook in [
@@ -90,18 +91,18 @@ fn hooks_are_loaded(cluster: &Cluster) -> Result<()> {
         "imported_services",
         "exported_services",
     ] {
-        ensure!(log.contains(hook), "the operator does not speak of the hook {hook}");
+        ensure!(log.contains(hook), "the operator's log does not name the hook {hook}");
     }
     Ok(())
 }
 
-/// Nothing of the module is left but the CRD, the key pair, and what users made.
+/// Waits until nothing of the module is left except the CRD, the key pair and users' objects.
 async fn is_off(cluster: &Cluster) -> Result<()> {
     for part in PARTS {
         cluster.exists(part, false).await?;
     }
     cluster.imports(&[], PATIENCE).await?;
-    until("what hooks wrote is collected", PATIENCE, async || {
+    until("the hooks' objects are garbage-collected", PATIENCE, async || {
         let gateways = cluster.list("networking.istio.io/v1", "Gateway", MODULE_NAMESPACE).await?;
         ensure!(gateways.is_empty(), "{:?}", gateways.keys());
         Ok::<_, anyhow::Error>(())
@@ -113,7 +114,7 @@ async fn is_off(cluster: &Cluster) -> Result<()> {
     cluster.exists(("v1", "Service", "shop", "cart"), true).await
 }
 
-/// And Helm knows nothing of it any more.
+/// Waits until Helm no longer has the release.
 async fn is_uninstalled(cluster: &Cluster) -> Result<()> {
     until("the release is gone", PATIENCE, async || {
         let secrets = cluster.list("v1", "Secret", OPERATOR_NAMESPACE).await?;

@@ -1,5 +1,5 @@
-//! Two IstioFederations with one trust domain: their hosts are united; one that goes leaves the other's. And one of the two owners
-//! that is deleted by hand takes nothing along.
+//! Two IstioFederations with one trust domain: their gateways are merged per host, and deleting one leaves the hosts of the other. And
+//! deleting one of the two owner ConfigMaps by hand deletes nothing else.
 
 use anyhow::{Context, Result, bail, ensure};
 use istio_federation_e2e::bench::{Bench, Cluster, MODULE_NAMESPACE, PATIENCE, scenario};
@@ -9,14 +9,14 @@ use serde_json::json;
 use crate::given::{OF_B, eager, federated, modules_on, namespace, service, service_on};
 
 #[tokio::test]
-async fn two_clusters_with_one_trust_domain_are_united() -> Result<()> {
+async fn two_clusters_with_one_trust_domain_are_merged() -> Result<()> {
     scenario("one-trust-domain", async |bench| {
         eager(bench);
         bench.add("cluster-b.local").await?;
         modules_on(bench).await?;
         let Bench { a, b, c: Some(c), timeline, .. } = bench else { bail!("no cluster C") };
         timeline.cause(
-            "C, with B's trust domain, exports one host as B does, one with another port, and one that B has not",
+            "C, with B's trust domain, exports one host like B, one with another port, and one that B does not have",
         );
         let services = [service("xyz", "bar"), service_on(5432, "data", "database"), service("xyz", "only-c")];
         c.apply(&[namespace("xyz"), namespace("data")]).await?;
@@ -31,14 +31,14 @@ async fn two_clusters_with_one_trust_domain_are_united() -> Result<()> {
         endpoints(a, OF_B[0], &both).await?;
         endpoints(a, OF_B[1], &both[1..]).await?;
         endpoints(a, "only-c.xyz.svc.cluster-b.local", &both[..1]).await?;
-        timeline.seen("hosts with the same ports are united, of the others the first by name wins");
-        let refused = until("cluster-c says what is refused", PATIENCE, async || {
+        timeline.seen("hosts with the same ports are merged; of the others, the first by name wins");
+        let refused = until("the status of cluster-c has the refusal", PATIENCE, async || {
             let status = a.federation("cluster-c").await?.status.context("no status")?;
             let refused = status.refused.into_iter().find(|refusal| refusal.name == OF_B[1]);
-            refused.map(|refusal| refusal.reason).context("nothing about it is refused")
+            refused.map(|refusal| refusal.reason).context("no refusal of it")
         })
         .await?;
-        timeline.seen(format!("the conflict is shown: {refused}"));
+        timeline.seen(format!("the conflict is reported: {refused}"));
 
         timeline.cause("C's IstioFederation is deleted");
         let before = a.service_entries().await?;
@@ -46,9 +46,9 @@ async fn two_clusters_with_one_trust_domain_are_united() -> Result<()> {
         let after = a.imports(&OF_B, PATIENCE).await?;
         endpoints(a, OF_B[0], &both[1..]).await?;
         for host in OF_B {
-            ensure!(after[host]["metadata"]["uid"] == before[host]["metadata"]["uid"], "{host} was made anew");
+            ensure!(after[host]["metadata"]["uid"] == before[host]["metadata"]["uid"], "{host} was recreated");
         }
-        timeline.seen("what is B's stays, in place");
+        timeline.seen("B's hosts stay, in the same objects");
         Ok(())
     })
     .await
@@ -69,14 +69,14 @@ async fn endpoints(cluster: &Cluster, host: &str, addresses: &[&str]) -> Result<
 }
 
 #[tokio::test]
-async fn one_owner_deleted_by_hand_takes_nothing_along() -> Result<()> {
+async fn deleting_one_owner_by_hand_deletes_nothing_else() -> Result<()> {
     scenario("owners", async |bench| {
         federated(bench).await?;
         let Bench { a, timeline, .. } = bench;
         let mark = a.mark()?;
         timeline.cause("one owner is deleted by hand");
         a.delete(("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-owner-a")).await?;
-        until("the ServiceEntries name the other one alone", PATIENCE, async || {
+        until("the ServiceEntries have only the other owner", PATIENCE, async || {
             for entry in a.service_entries().await?.values() {
                 let owners = entry["metadata"]["ownerReferences"].as_array().context("no owners")?;
                 ensure!(owners.len() == 1 && owners[0]["name"] == "istio-federation-owner-b", "{owners:?}");

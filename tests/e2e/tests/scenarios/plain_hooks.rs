@@ -1,5 +1,5 @@
-//! Hooks in their plain form under the real shell-operator: what needs no values works from snapshots and environment variables. Keys and
-//! the peers' public documents, which other hooks would put into values, are given to Helm by hand.
+//! Hooks under the real shell-operator, without values: they work from snapshots and environment variables. The test itself gives Helm the
+//! keys and the peers' public documents, which other hooks would write into values.
 
 use std::time::Duration;
 
@@ -32,18 +32,18 @@ async fn discovery_imports_and_exports_work_without_values() -> Result<()> {
         for (cluster, name, key) in [(&*a, "cluster-b", &keys[0]), (&*b, "cluster-a", &keys[1])] {
             cluster.condition(name, ("PublicMetadataExchangeReady", "True", None)).await?;
             let federation = cluster.federation(name).await?;
-            let cache = federation.status.and_then(|status| status.metadata_cache).context("nothing is kept")?;
+            let cache = federation.status.and_then(|status| status.metadata_cache).context("no metadata cache")?;
             let public = cache.public.context("no public document")?;
             let peers = json!({&public.cluster_uuid: public});
             cluster.apply_chart(&internal(cluster, key, &peers).await?).await?;
         }
-        timeline.seen("each knows the other, and opens its gate for it");
+        timeline.seen("each has the other's public document, and accepts its tokens");
         a.imports(&OF_B, PATIENCE * 2).await?;
         b.imports(&OF_A, PATIENCE * 2).await?;
         b.exists(("networking.istio.io/v1", "Gateway", MODULE_NAMESPACE, "xyz"), true).await?;
-        timeline.seen("each imports what the other exports");
+        timeline.seen("each imports the other's exports");
 
-        timeline.cause("somebody deletes a ServiceEntry");
+        timeline.cause("a user deletes a ServiceEntry");
         a.delete(("networking.istio.io/v1", "ServiceEntry", MODULE_NAMESPACE, OF_B[0])).await?;
         until("it is back", Duration::from_secs(15), async || {
             ensure!(a.service_entries().await?.contains_key(OF_B[0]), "not yet");
@@ -58,8 +58,8 @@ async fn discovery_imports_and_exports_work_without_values() -> Result<()> {
         operators[0].component().start_again()?;
         b.apply(&[service("xyz", "late")]).await?;
         a.imports(&[OF_B[0], OF_B[1], "late.xyz.svc.cluster-b.local"], PATIENCE).await?;
-        ensure!(self::uids(a).await?.starts_with(&uids), "ServiceEntries were made anew");
-        timeline.seen("a new Service is imported, and the others are what they were");
+        ensure!(self::uids(a).await?.starts_with(&uids), "ServiceEntries were recreated");
+        timeline.seen("a new Service is imported, and the others are unchanged");
         for operator in &mut operators {
             operator.component().stop(Duration::from_secs(10)).await?;
         }
@@ -73,7 +73,7 @@ fn key_pair() -> Result<Value> {
     Ok(json!({"pub": pair.public, "priv": pair.private}))
 }
 
-/// What hooks would have computed.
+/// `istio.internal` values that hooks would compute.
 async fn internal(cluster: &Cluster, key: &Value, peers: &Value) -> Result<Value> {
     let kube_system = cluster.get(("v1", "Namespace", "", "kube-system")).await?.context("no kube-system")?;
     Ok(json!({

@@ -1,5 +1,5 @@
-//! Services come, change and go: what was imported is updated in place, withdrawn when it is no longer offered, and repaired when
-//! somebody else changes it.
+//! Services come, change and go: imports are updated in place, withdrawn when the peer no longer offers them, and repaired after others
+//! change them.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::given::{OF_B, eager, federated, is_long, service};
 
 const BAR: &str = OF_B[0];
 const SERVICE_ENTRY: (&str, &str, &str, &str) = ("networking.istio.io/v1", "ServiceEntry", MODULE_NAMESPACE, BAR);
-/// A hand-made change is repaired by the event that it causes, not by the next tick of a schedule.
+/// Time limit for a repair: the event of the change causes it, not the next tick of a schedule.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn services_come_change_and_go() -> Result<()> {
         let before = entry(a).await?;
         let mark = a.mark()?;
 
-        // Each tick of discovery brings a new one, and takes the one before away.
+        // In each tick of discovery, a new Service comes and the one before goes.
         let mut wanted = Vec::new();
         for round in 0..=rounds() {
             timeline.cause(format!("round {round}: one Service of B gets the label, another loses it"));
@@ -38,11 +38,11 @@ async fn services_come_change_and_go() -> Result<()> {
             let new = format!("{}.xyz.svc.cluster-b.local", name(round));
             let hosts = [BAR, OF_B[1], &new];
             a.imports(if round < rounds() { &hosts } else { &OF_B }, PATIENCE).await?;
-            timeline.seen("A imports the one, and has withdrawn the other");
+            timeline.seen("A imports the new one, and has withdrawn the old one");
             wanted.extend((round > 0).then_some("delete serviceentries"));
             wanted.extend((round < rounds()).then_some("create serviceentries"));
-            // The log has it a moment after the object can be seen. All since the first round, so that one too many is not missed.
-            until("a change costs what changed", AT_ONCE, async || costs(a, mark, &wanted)).await?;
+            // The audit log is a moment behind. All writes since the first round are compared, so that no extra write is missed.
+            until("a change causes only its own writes", AT_ONCE, async || costs(a, mark, &wanted)).await?;
         }
 
         timeline.cause("a port of bar is renamed, and one is added");
@@ -67,35 +67,35 @@ async fn services_come_change_and_go() -> Result<()> {
         })
         .await?;
         timeline.seen("A has the new address, in place");
-        ensure!(moved["metadata"]["uid"] == before["metadata"]["uid"], "the ServiceEntry was made anew");
-        ensure!(moved["spec"]["addresses"] == before["spec"]["addresses"], "the host has another address now");
+        ensure!(moved["metadata"]["uid"] == before["metadata"]["uid"], "the ServiceEntry was recreated");
+        ensure!(moved["spec"]["addresses"] == before["spec"]["addresses"], "the address of the host changed");
         let removed: Vec<_> = a.writes_since(mark)?.into_iter().filter(|write| write.verb == "delete").collect();
         ensure!(
             removed.len() == rounds() && removed.iter().all(|write| write.name.starts_with("new-")),
-            "not exactly the withdrawn ones were deleted: {removed:?}"
+            "other ServiceEntries than the withdrawn ones were deleted: {removed:?}"
         );
 
-        timeline.cause("somebody edits the ServiceEntry");
+        timeline.cause("a user edits the ServiceEntry");
         let edit = json!({"spec": {"endpoints": [{"address": "192.0.2.66", "ports": {"grpc": 1}}]}});
         a.patch(SERVICE_ENTRY, &edit).await?;
-        let repaired = changed(a, "what was there", AT_ONCE, |entry| entry["spec"] == moved["spec"]).await?;
+        let repaired = changed(a, "the former state", AT_ONCE, |entry| entry["spec"] == moved["spec"]).await?;
         timeline.seen("it is repaired");
-        ensure!(repaired["metadata"]["uid"] == moved["metadata"]["uid"], "by making it anew");
+        ensure!(repaired["metadata"]["uid"] == moved["metadata"]["uid"], "the ServiceEntry was recreated");
 
-        timeline.cause("somebody deletes it");
+        timeline.cause("a user deletes it");
         a.delete(SERVICE_ENTRY).await?;
-        changed(a, "what was there", AT_ONCE, |entry| {
+        changed(a, "the former state", AT_ONCE, |entry| {
             entry["spec"] == moved["spec"] && entry["metadata"]["uid"] != moved["metadata"]["uid"]
         })
         .await
-        .context("or the host's address was not kept")?;
+        .context("not back, or with another address")?;
         timeline.seen("it is back");
         Ok(())
     })
     .await
 }
 
-/// What the operator wrote since `mark` is these, and the status once for each or for several of them.
+/// Checks that the operator's writes since `mark` are `wanted`, plus one status write for one or several of them.
 fn costs(cluster: &Cluster, mark: usize, wanted: &[&str]) -> Result<()> {
     let writes = cluster.writes_since(mark)?;
     let writes: Vec<_> = writes.iter().map(|write| format!("{} {}", write.verb, write.resource)).collect();
@@ -105,12 +105,12 @@ fn costs(cluster: &Cluster, mark: usize, wanted: &[&str]) -> Result<()> {
     wanted.sort_unstable();
     others.sort_unstable();
     let last = writes.rchunks(5).next();
-    ensure!(others == wanted, "{} and not {}, the last of them {last:?}", others.len(), wanted.len());
-    ensure!(!status.is_empty() && status.len() <= wanted.len(), "{} times the status", status.len());
+    ensure!(others == wanted, "{} writes instead of {}, the last ones {last:?}", others.len(), wanted.len());
+    ensure!(!status.is_empty() && status.len() <= wanted.len(), "{} status writes", status.len());
     Ok(())
 }
 
-/// After "database", so that the order of imports is known.
+/// Sorts after "database", so that the order of imports is fixed.
 fn name(round: usize) -> String {
     format!("new-{round:02}")
 }

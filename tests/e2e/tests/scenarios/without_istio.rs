@@ -1,4 +1,4 @@
-//! Istio's CRDs are absent: the module stays off and says why, the operator goes on, and the module starts once they are there.
+//! Without Istio's CRDs the module stays off and reports why, and the operator goes on. The module starts once they exist.
 
 use anyhow::Result;
 use istio_federation_e2e::bench::{Bench, MODULE_NAMESPACE, scenario_without_istio};
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::given::{namespace, service};
 
 #[tokio::test]
-async fn it_waits_for_them_and_blocks_nobody() -> Result<()> {
+async fn it_waits_for_them_without_blocking_the_operator() -> Result<()> {
     scenario_without_istio("without-istio", async |bench| {
         let Bench { a, timeline, .. } = bench;
         a.apply(&[namespace("shop"), service("shop", "cart")]).await?;
@@ -17,10 +17,10 @@ async fn it_waits_for_them_and_blocks_nobody() -> Result<()> {
         a.operator.start()?;
         a.operator.converged().await?;
         timeline.seen("the operator has converged");
-        let why = until("the operator says why", std::time::Duration::from_mins(1), async || {
+        let why = until("the operator logs why", std::time::Duration::from_mins(1), async || {
             let log = a.operator.log()?;
             let line = log.lines().find(|line| line.contains("Istio") && line.contains("CRD"));
-            line.map(str::to_owned).ok_or_else(|| anyhow::anyhow!("it does not"))
+            line.map(str::to_owned).ok_or_else(|| anyhow::anyhow!("no such line in the log"))
         })
         .await?;
         timeline.seen(why);

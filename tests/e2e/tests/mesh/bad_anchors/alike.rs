@@ -1,4 +1,4 @@
-//! Roots that resemble a CA which is well: ours, a good peer's, another bad one's.
+//! Roots that resemble another CA: ours, a good peer's, another bad peer's.
 
 use std::time::Duration;
 
@@ -13,12 +13,13 @@ use super::roots::{Row, row};
 /// The CA of a mesh.
 pub(crate) struct Chain<'a> {
     pub(crate) root: &'a Authority,
-    /// What istiod signs with.
+    /// The CA that istiod signs with.
     pub(crate) intermediate: &'a Authority,
 }
 
-/// Roots that a proxy could take for the issuer of what another CA signed. An identifier tells two of one name apart, so what has the name
-/// has to have one, and its own. B's root has the name of an anchor's issuer: B's intermediate has an anchor as well.
+/// Roots that a proxy could mistake for the issuer of another CA's certificates. A key identifier distinguishes two CAs with one subject,
+/// so a root with that subject must have an identifier of its own. B's root has the subject of an anchor's issuer: B's intermediate has
+/// an anchor as well.
 pub(super) fn alike(a: &Chain<'_>, b: &Chain<'_>) -> Result<Vec<Row>> {
     let wrong = Refused("not a hash of its key");
     let unmarked = made(|root| {
@@ -49,7 +50,7 @@ pub(super) fn alike(a: &Chain<'_>, b: &Chain<'_>) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// What is the good peer's, or already another bad one's.
+/// Roots of the good peer, or of another bad peer.
 pub(super) fn published_again(b: &Chain<'_>, end: Duration) -> Result<Vec<Row>> {
     let key = b.root.issuer().key();
     let soon = |root: &mut CertificateParams| {

@@ -1,4 +1,4 @@
-//! Makes roots, good ones and such as no tool would make.
+//! Makes roots, good ones and ones that no tool would make.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use rcgen::{
 /// `BasicConstraints` with `cA` TRUE.
 const CA_TRUE: [u8; 5] = [0x30, 3, 1, 1, 0xff];
 
-/// A root with a key of its own, which is well but for this change.
+/// A root with a new key and this change to good parameters.
 pub(super) fn made(change: impl FnOnce(&mut CertificateParams)) -> Result<String> {
     made_with(&KeyPair::generate()?, change)
 }
@@ -25,7 +25,7 @@ pub(super) fn made_with(key: &KeyPair, change: impl FnOnce(&mut CertificateParam
     Ok(params.self_signed(key)?.pem())
 }
 
-/// A root that is well.
+/// Parameters of a good root.
 pub(super) fn params() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -41,7 +41,7 @@ pub(super) fn named(organization: &str) -> DistinguishedName {
     name
 }
 
-/// Takes the subject key identifier away: rcgen gives one to every CA, unless that it is a CA is written by hand.
+/// Removes the subject key identifier. rcgen adds one to every CA, unless basicConstraints are written by hand.
 pub(super) fn unmark(params: &mut CertificateParams) {
     params.is_ca = IsCa::NoCa;
     let mut constraints = CustomExtension::from_oid_content(&[2, 5, 29, 19], CA_TRUE.to_vec());
@@ -49,24 +49,24 @@ pub(super) fn unmark(params: &mut CertificateParams) {
     params.custom_extensions = vec![constraints];
 }
 
-/// Gives it the key identifier of somebody else.
+/// Sets the key identifier of another CA.
 pub(super) fn mark_as(params: &mut CertificateParams, authority: &Authority) {
     let identifier = params.key_identifier(authority.issuer().key());
     params.key_identifier_method = KeyIdMethod::PreSpecified(identifier);
 }
 
-/// Says where it stands in a sorted list of roots like it, by the first byte of the serial number.
+/// Sets its position in a sorted list of similar roots, by the first byte of the serial number.
 pub(super) fn place(params: &mut CertificateParams, first_byte: u8) {
     params.serial_number = Some(SerialNumber::from(vec![first_byte; 20]));
 }
 
-/// Lets it end so much later than now.
+/// Sets its end to `span` from now.
 pub(super) fn end_in(params: &mut CertificateParams, span: Duration) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     params.not_after = date_time_ymd(1970, 1, 1) + now + span;
 }
 
-/// A root whose organization has this string type and these bytes, whether the one allows the other or not.
+/// A root whose organization has this string type and these bytes, valid or not.
 pub(super) fn spelled(tag: u8, text: &[u8]) -> Result<String> {
     let key = KeyPair::generate()?;
     let ecdsa_with_sha256 = element(0x30, &[&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]])?;

@@ -1,4 +1,4 @@
-//! Peers whose roots are bad, all at once: istiod keeps running, and starts again; our own and the other peer's traffic is untouched.
+//! Many peers with bad roots at once: istiod keeps running and restarts, and traffic of ours and of a good peer is not affected.
 
 mod alike;
 mod make;
@@ -21,11 +21,11 @@ const CART: &str = "cart.shop.svc.cluster-a.local:5000";
 const BAR: &str = "bar.xyz.svc.cluster-b.local:5000";
 /// Organizations of the intermediates that istiod signs with.
 const BELOW: [&str; 2] = ["cluster-a.local, intermediate", "cluster-b.local, intermediate"];
-/// Until one of B's roots ends.
+/// Time until one of B's roots expires.
 const END: Duration = Duration::from_mins(2);
 
 #[tokio::test]
-async fn bad_roots_harm_nobody() -> Result<()> {
+async fn bad_roots_do_no_harm() -> Result<()> {
     scenario("bad-anchors", async |mesh| {
         let [below_a, below_b] = [mesh.a.root.intermediate(BELOW[0])?, mesh.b.root.intermediate(BELOW[1])?];
         plug_in(&mut mesh.a, &below_a).await?;
@@ -59,8 +59,7 @@ async fn bad_roots_harm_nobody() -> Result<()> {
             a.cluster.apply(&[peer.federation()]).await?;
             peers.push(peer);
         }
-        let told = judged(a.cluster, &roots).await?;
-        for (title, what) in told {
+        for (title, what) in outcomes(a.cluster, &roots).await? {
             timeline.seen(format!("{title:55} {what}"));
         }
         timeline.seen(delivered(a.cluster, &roots, &[&till, &apps.cart]).await?);
@@ -69,11 +68,11 @@ async fn bad_roots_harm_nobody() -> Result<()> {
         let log = a.istiod.log()?;
         ensure!(!log.contains("failed to update meshConfig PEM trustAnchors"), "istiod refuses the list of anchors");
 
-        timeline.cause("one of B's roots, as another peer publishes it, comes to its end");
+        timeline.cause("one of B's roots, in the form that another peer publishes, expires");
         tokio::time::sleep(END.saturating_sub(begin.elapsed())).await;
         timeline.seen(unharmed(&mut loads).await?);
 
-        timeline.cause("istiod of A is started again");
+        timeline.cause("istiod of A is restarted");
         a.istiod.kill();
         a.istiod.start_again().await?;
         timeline.seen(unharmed(&mut loads).await?);
@@ -83,22 +82,21 @@ async fn bad_roots_harm_nobody() -> Result<()> {
         }
         timeline.seen("a new app of A calls A's and B's");
 
-        timeline
-            .cause("negative control: garbage is put into the mesh configuration by hand, and istiod started again");
+        timeline.cause("negative control: garbage is written into the mesh configuration, and istiod restarted");
         a.cluster.operator.kill();
         let mut mesh = a.cluster.mesh_config().await?;
         let garbage = json!({"pem": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"});
         mesh["caCertificates"].as_array_mut().context("no anchors")?.push(garbage);
         a.cluster.set_mesh_config(&mesh).await?;
         a.istiod.kill();
-        ensure!(a.istiod.start_again().await.is_err(), "istiod starts with garbage: nothing was shown");
+        ensure!(a.istiod.start_again().await.is_err(), "istiod starts with garbage, so the test proves nothing");
         timeline.seen("istiod does not start");
         Ok(())
     })
     .await
 }
 
-/// Lets istiod sign with an intermediate below its root, as Istio's documentation has it.
+/// Lets istiod sign with an intermediate below its root, as in Istio's documentation.
 async fn plug_in(side: &mut Side<'_>, intermediate: &Authority) -> Result<()> {
     let (root, pem) = (side.root.pem(), intermediate.pem());
     side.istiod.change(intermediate, &root).await?;

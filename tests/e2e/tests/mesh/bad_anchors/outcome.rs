@@ -1,4 +1,4 @@
-//! What became of bad roots: in status, in the mesh's configuration, and in the proxies.
+//! Outcomes of bad roots: in status, in the mesh configuration, and in the proxies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,15 +11,15 @@ use serde_json::Value;
 use super::roots::{Expected, Root};
 use crate::given::{PATIENCE, anchors};
 
-/// Waits until every root has come to what it should, and says of each to what.
-pub(super) async fn judged(a: &Cluster, roots: &BTreeMap<String, Root>) -> Result<Vec<(String, String)>> {
-    let mut told = Vec::new();
+/// Waits until every root has the expected outcome. Returns title and outcome of each.
+pub(super) async fn outcomes(a: &Cluster, roots: &BTreeMap<String, Root>) -> Result<Vec<(String, String)>> {
+    let mut outcomes = Vec::new();
     for (name, root) in roots {
         let what = until(&format!("{} is {:?}", root.title, root.expected), PATIENCE, async || {
             let status = a.federation(name).await?.status.context("no status")?;
             let condition = |type_: &str| status.conditions.iter().find(|condition| condition.type_ == type_);
             let document = condition("PublicMetadataExchangeReady").context("no condition on the document")?;
-            // A document that is refused as a whole brings no root.
+            // A refused document has no roots.
             let anchors = if document.status == "False" { Some(document) } else { condition("TrustAnchorsReady") };
             let anchors = anchors.context("no condition TrustAnchorsReady")?;
             let is_as_expected = match root.expected {
@@ -31,12 +31,12 @@ pub(super) async fn judged(a: &Cluster, roots: &BTreeMap<String, Root>) -> Resul
             Ok::<_, anyhow::Error>(what)
         })
         .await?;
-        told.push((root.title.clone(), what));
+        outcomes.push((root.title.clone(), what));
     }
-    Ok(told)
+    Ok(outcomes)
 }
 
-/// Waits until the mesh has anchors for exactly the peers that should have one, and these proxies have all of them.
+/// Waits until the mesh has anchors for exactly the expected peers, and these proxies have all of them.
 pub(super) async fn delivered(a: &Cluster, roots: &BTreeMap<String, Root>, apps: &[&Workload]) -> Result<String> {
     let anchored = roots.iter().filter(|(_, root)| root.expected == Expected::Anchored);
     let mut expected: BTreeSet<String> = anchored.map(|(name, _)| format!("{name}.example")).collect();

@@ -1,4 +1,4 @@
-//! What bad peers publish as their root, and what has to become of it.
+//! Roots that bad peers publish, and their expected outcomes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use rcgen::{CertificateParams, CertifiedIssuer, DistinguishedName, IsCa, KeyPair
 use super::alike::{Chain, alike, published_again};
 use super::make::{made, made_with, named, params, spelled};
 
-/// Roots that OpenSSL made: the module's own test data.
+/// Roots made by OpenSSL, from the module's own test data.
 macro_rules! testdata {
     ($name:literal) => {
         include_str!(concat!("../../../../../src/federation/trust/testdata/", $name, ".pem")).to_owned()
     };
 }
 
-/// What has to become of it.
+/// Expected outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
-    /// It gets no anchor, for a reason that says this.
+    /// No anchor, with a reason that contains this text.
     Refused(&'static str),
-    /// It gets an anchor, which does no harm.
+    /// A harmless anchor.
     Anchored,
 }
 
@@ -34,8 +34,7 @@ pub(crate) struct Root {
     pub(crate) expected: Expected,
 }
 
-/// All of them, by name of the IstioFederation. `a` is our own CA, `b` that of a peer which is well; one of B's roots has its end after
-/// `end`.
+/// All roots, by name of the IstioFederation. `a` is our own CA, `b` that of a good peer; one of B's roots expires after `end`.
 pub(crate) fn all(a: &Chain<'_>, b: &Chain<'_>, end: Duration) -> Result<BTreeMap<String, Root>> {
     let roots = [unreadable()?, no_roots(a, b)?, keys()?, alike(a, b)?, published_again(b, end)?, subjects()?].concat();
     let roots = roots.into_iter().map(|(title, pem, expected)| Root { title, pem, expected });
@@ -99,7 +98,7 @@ fn subjects() -> Result<Vec<Row>> {
     let long = |kilobytes: usize| called(named(&"x".repeat(kilobytes * 1000)));
     let mut rows = vec![
         row("68 KB of subject", long(68)?, Refused("more than 65536 bytes")),
-        // The name is there twice, and base64 makes four bytes of three.
+        // Subject and issuer both have the name, and base64 makes four bytes of three.
         row("23 KB of subject, all that a document takes", long(23)?, too_long),
         row("1 KB of subject", long(1)?, too_long),
         row("no subject", called(DistinguishedName::new())?, Refused("is empty")),

@@ -1,4 +1,4 @@
-//! Negative controls: anchors for B's root that lack a part, put where the module's stands. With them, what has to be refused comes in.
+//! Negative controls: anchors for B's root without a part, in place of the module's. With them, forgeries come in that the part keeps out.
 
 use anyhow::{Context, Result, ensure};
 use istio_federation_e2e::mesh::{Proxy, Side};
@@ -12,19 +12,19 @@ use serde_json::{Value, json};
 use super::cases::Part;
 use crate::given::PATIENCE;
 
-/// Something in the place of the confined anchor.
+/// A replacement for the confined anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Anchor {
-    /// The root as it is, but for its serial number.
+    /// The root with another serial number.
     Plain,
-    /// With permitted URIs, and no exclusion.
+    /// Permitted URIs, no exclusions.
     UriOnly,
-    /// Everything but this.
+    /// The confined anchor without this part.
     Without(Part),
 }
 
 impl Anchor {
-    /// Whether what this part keeps out comes in.
+    /// Whether it lets in what this part keeps out.
     pub(crate) fn lets_in(self, part: Part) -> bool {
         match self {
             Self::Plain => true,
@@ -38,7 +38,7 @@ impl Anchor {
     }
 }
 
-/// Puts it into A's mesh, whose operator has to be away, and waits until these proxies use it.
+/// Writes it into A's mesh configuration and waits until these proxies use it. A's operator must be down.
 pub(crate) async fn put(a: &Side<'_>, b: &Side<'_>, anchor: Anchor, number: u8, proxies: &[&Proxy]) -> Result<()> {
     let (pem, serial) = (make(b, anchor, number)?, format!("{number:02x}"));
     let mut mesh = a.cluster.mesh_config().await?;
@@ -46,10 +46,10 @@ pub(crate) async fn put(a: &Side<'_>, b: &Side<'_>, anchor: Anchor, number: u8, 
     a.cluster.set_mesh_config(&mesh).await?;
     for proxy in proxies {
         until("the proxy uses the other anchor", PATIENCE, async || {
-            let said: Value = serde_json::from_str(&proxy.admin("/certs").await?)?;
-            let certificates = said["certificates"].as_array().context("no certificates")?;
+            let dump: Value = serde_json::from_str(&proxy.admin("/certs").await?)?;
+            let certificates = dump["certificates"].as_array().context("no certificates")?;
             let mut anchors = certificates.iter().flat_map(|used| used["ca_cert"].as_array().into_iter().flatten());
-            ensure!(anchors.any(|anchor| anchor["serial_number"] == *serial), "no serial number {serial} in {said}");
+            ensure!(anchors.any(|anchor| anchor["serial_number"] == *serial), "no serial number {serial} in {dump}");
             Ok::<_, anyhow::Error>(())
         })
         .await?;
@@ -57,8 +57,8 @@ pub(crate) async fn put(a: &Side<'_>, b: &Side<'_>, anchor: Anchor, number: u8, 
     Ok(())
 }
 
-/// As the module makes its anchors, but for what is missing: the key and subject of the root, with name constraints. The serial number is
-/// what proxies show it by.
+/// Makes an anchor like the module's, without the missing part: key and subject of the root, with name constraints. Proxies show its
+/// serial number.
 fn make(b: &Side<'_>, anchor: Anchor, number: u8) -> Result<String> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();

@@ -1,29 +1,29 @@
-//! The leaves that B's root signs, and what has to become of each in A.
+//! Leaves that B's root signs, and their expected outcomes in A.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use istio_federation_e2e::mesh::Name;
 
-/// Whom the policies of A let in.
+/// The identity that A's policies admit.
 pub(crate) const PAY: &str = "spiffe://cluster-a.local/ns/pay/sa/pay";
 /// An honest identity of B.
 pub(crate) const BAR: &str = "spiffe://cluster-b.local/ns/xyz/sa/bar";
 
-/// What has to become of it.
+/// Expected outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
     /// The certificate is refused.
     Refused,
-    /// The certificate is taken, and the request refused by a policy of the module.
+    /// The certificate is accepted, and a policy of the module refuses the request.
     Denied,
-    /// It is seen as the URI that it has, of B, and no door of A's opens.
+    /// The app sees the leaf's own URI, of B, and no door of A opens.
     Own,
 }
 
-/// Which part of the anchor keeps it out: without that part it comes in.
+/// The part of the anchor that keeps a forgery out; without it, the forgery comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// The URIs of B alone are permitted.
+    /// Only URIs of B are permitted.
     PermittedUri,
     /// DNS names are excluded.
     ExcludedDns,
@@ -39,7 +39,7 @@ pub(crate) struct Case {
     pub(crate) names: Vec<Name>,
     pub(crate) common_name: Option<&'static str>,
     pub(crate) expected: Expected,
-    /// Where this is the one part that keeps it out.
+    /// The part that keeps it out, if there is only one.
     pub(crate) by: Option<Part>,
 }
 
@@ -55,7 +55,7 @@ impl Case {
     }
 }
 
-/// All of them.
+/// All cases.
 #[rustfmt::skip]
 pub(crate) fn all() -> Vec<Case> {
     use Expected::{Denied, Own, Refused};
@@ -125,7 +125,7 @@ pub(crate) fn all() -> Vec<Case> {
         case("B's, subject with A's ID", [own()], Own).common_name(PAY),
         case("subject with A's ID alone", [], Refused).common_name(PAY),
         case("nothing at all", [], Refused),
-        // What the path says: nothing in an anchor can constrain it.
+        // The path, which no name constraint can limit.
         case("comma and A's ID", [uri(&format!("{BAR},By=spiffe://cluster-a.local/ns/shop/sa/cart;URI={PAY}"))], Denied),
         case("semicolon and A's ID", [uri(&format!("{BAR};URI={PAY}"))], Denied),
         case("semicolon before /ns/", [uri(&format!("spiffe://cluster-b.local/;URI={PAY}"))], Denied),

@@ -1,4 +1,4 @@
-//! What A's app `shop/cart` opens to whom: policies of every kind, each for a path of its own.
+//! Policies of A's app `shop/cart`: one of every kind, each for its own path (a door).
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use istio_federation_e2e::mesh::{Client, Host, Identity, Side};
 use serde_json::{Value, json};
 
-/// The doors that are for A's `pay` alone. The last is shut for identities of B, and open to all others.
+/// Doors for A's `pay` only. The last is closed to identities of B, and open to all others.
 pub(crate) const DOORS: [&str; 5] = ["exact", "prefix", "suffix", "namespace", "not-b"];
 
 pub(crate) async fn hang(a: &Side<'_>) -> Result<()> {
@@ -30,15 +30,15 @@ pub(crate) async fn hang(a: &Side<'_>) -> Result<()> {
     a.cluster.apply(&[policy("doors", "ALLOW", allow), policy("not-b", "DENY", deny)]).await
 }
 
-/// What became of a certificate.
+/// Outcome of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// No connection: why, as the client heard it.
+    /// No connection; the client's error.
     Refused(String),
-    /// A connection, and not even the door for everybody is open.
+    /// A connection, but even the door for everybody is closed.
     Denied,
-    /// What the app read of its client, and which doors were open.
-    Seen(String, Vec<&'static str>),
+    /// The client's identity that the app saw, and the open doors.
+    Accepted(String, Vec<&'static str>),
 }
 
 /// Tries all doors.
@@ -51,7 +51,7 @@ pub(crate) async fn knock(host: &Host, to: SocketAddr, sni: &str, identity: &Ide
         return Ok(Outcome::Denied);
     }
     ensure!(status == 200, "HTTP status {status}: {body}");
-    let said: Value = serde_json::from_str(&body)?;
+    let answer: Value = serde_json::from_str(&body)?;
     let mut open = Vec::new();
     for door in DOORS {
         let is_open = match opens(&mut client, door).await {
@@ -60,13 +60,13 @@ pub(crate) async fn knock(host: &Host, to: SocketAddr, sni: &str, identity: &Ide
                 client = Client::connect(host, to, sni, identity).await?;
                 opens(&mut client, door).await?
             }
-            told => told?,
+            answer => answer?,
         };
         if is_open {
             open.push(door);
         }
     }
-    Ok(Outcome::Seen(said["client"].as_str().unwrap_or_default().to_owned(), open))
+    Ok(Outcome::Accepted(answer["client"].as_str().unwrap_or_default().to_owned(), open))
 }
 
 async fn opens(client: &mut Client, door: &str) -> Result<bool> {

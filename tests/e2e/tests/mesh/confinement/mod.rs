@@ -1,5 +1,5 @@
-//! A peer can only speak for itself: what B's root signs, A's mesh takes for B's or not at all. Each leaf is tried against a sidecar of A
-//! and through A's gateway, signed by the root and by an intermediate of it. Negative controls show that the test can fail.
+//! A mesh accepts leaves of B's root as identities of B only. Each leaf is tried against a sidecar of A and through A's gateway, signed by
+//! the root and by an intermediate of it. Negative controls show that the test can fail.
 
 mod anchors;
 mod cases;
@@ -19,12 +19,12 @@ use crate::given::{PATIENCE, answers, federated};
 const SNI: &str = "outbound_.80_._.cart.shop.svc.cluster-a.local";
 
 #[tokio::test]
-async fn a_peer_with_an_ec_root_speaks_for_itself_alone() -> Result<()> {
+async fn a_peer_with_an_ec_root_speaks_only_for_itself() -> Result<()> {
     confined("confinement-ec", Key::Ec).await
 }
 
 #[tokio::test]
-async fn a_peer_with_an_rsa_root_speaks_for_itself_alone() -> Result<()> {
+async fn a_peer_with_an_rsa_root_speaks_only_for_itself() -> Result<()> {
     confined("confinement-rsa", Key::Rsa).await
 }
 
@@ -42,9 +42,9 @@ async fn confined(name: &str, key: Key) -> Result<()> {
             ],
         };
         let honest = a.root.sign(&[Name::Uri(PAY.to_owned())], None)?;
-        attacker.until_doors_are_hung(&honest).await?;
-        // The module's policy names B since B is known: a change of it ends connections.
-        told_of_b(&apps.cart.sidecar).await?;
+        attacker.until_doors_open(&honest).await?;
+        // The module's policy names B once B is federated. Its change ends connections, so wait for it.
+        policy_names_b(&apps.cart.sidecar).await?;
         timeline.seen("A's own pay opens every door of A's cart");
 
         let intermediate = b.root.intermediate("intermediate of B")?;
@@ -62,9 +62,9 @@ async fn confined(name: &str, key: Key) -> Result<()> {
             }
         }
         timeline.seen(format!("{} leaves, each tried {} times", cases.len(), 2 * attacker.ways.len()));
-        ensure!(wrong.is_empty(), "{} came to something else:\n{}", wrong.len(), wrong.join("\n"));
+        ensure!(wrong.is_empty(), "{} have another outcome:\n{}", wrong.len(), wrong.join("\n"));
 
-        timeline.cause("A's operator is killed, and other anchors are put into A's mesh");
+        timeline.cause("A's operator is killed, and A's mesh gets other anchors");
         a.cluster.operator.kill();
         for (number, anchor) in (0x41..).zip(CONTROLS) {
             anchors::put(a, b, anchor, number, &[&apps.cart.sidecar]).await?;
@@ -77,7 +77,7 @@ async fn confined(name: &str, key: Key) -> Result<()> {
             ensure!(came_in > 0, "{anchor:?} lets nothing in");
             timeline.seen(format!("{came_in} forgeries came in"));
             if anchor == Anchor::Plain {
-                timeline.seen("and what becomes of each:");
+                timeline.seen("outcome of each:");
                 for case in &cases {
                     for line in table(case, &attacker.tries(case, &[("root", &b.root)]).await?) {
                         timeline.seen(line);
@@ -91,7 +91,7 @@ async fn confined(name: &str, key: Key) -> Result<()> {
 }
 
 /// Waits until a proxy of A has the module's policy with B in it.
-async fn told_of_b(proxy: &Proxy) -> Result<()> {
+async fn policy_names_b(proxy: &Proxy) -> Result<()> {
     until("the proxy has the policy on identities of B", PATIENCE, async || {
         let listeners = proxy.admin("/config_dump?resource=dynamic_listeners").await?;
         ensure!(listeners.contains("\"spiffe://cluster-b.local/ns/\""), "not in its listeners");
@@ -109,18 +109,18 @@ const CONTROLS: [Anchor; 6] = [
     Anchor::Without(Part::ExcludedIp),
 ];
 
-/// Somebody in B with the key of B's root.
+/// An attacker in B with the key of B's root.
 struct Attacker {
     host: Host,
     ways: [(&'static str, SocketAddr); 2],
 }
 
 impl Attacker {
-    async fn until_doors_are_hung(&self, honest: &Identity) -> Result<()> {
+    async fn until_doors_open(&self, honest: &Identity) -> Result<()> {
         for (_, to) in self.ways {
             until("every door opens", PATIENCE, async || {
                 let outcome = knock(&self.host, to, SNI, honest).await?;
-                ensure!(matches!(&outcome, Outcome::Seen(_, open) if *open == DOORS), "{outcome:?}");
+                ensure!(matches!(&outcome, Outcome::Accepted(_, open) if *open == DOORS), "{outcome:?}");
                 Ok::<_, anyhow::Error>(())
             })
             .await?;
@@ -128,7 +128,7 @@ impl Attacker {
         Ok(())
     }
 
-    /// What became of a leaf, signed by each of these, at each place.
+    /// Outcomes of a leaf, signed by each of these CAs, in each way.
     async fn tries(&self, case: &Case, signers: &[(&str, &Authority)]) -> Result<Vec<(String, Outcome)>> {
         let mut outcomes = Vec::new();
         for (by, authority) in signers {
@@ -140,22 +140,24 @@ impl Attacker {
         Ok(outcomes)
     }
 
-    /// A forgery that has to succeed.
+    /// Checks that a forgery succeeds.
     async fn comes_in(&self, case: &Case, authority: &Authority) -> Result<()> {
         let identity = authority.sign(&case.names, case.common_name)?;
         for (way, to) in self.ways {
             let outcome = knock(&self.host, to, SNI, &identity).await?;
-            ensure!(matches!(outcome, Outcome::Seen(..)), "{}, {way}: {}", case.title, told(&outcome));
+            ensure!(matches!(outcome, Outcome::Accepted(..)), "{}, {way}: {}", case.title, describe(&outcome));
         }
         Ok(())
     }
 }
 
-/// One line where all tries came to the same, else one for each.
+/// One line if all tries have the same outcome, else one for each.
 fn table(case: &Case, outcomes: &[(String, Outcome)]) -> Vec<String> {
-    let line = |outcome: &Outcome| format!("{:38} {}", case.title, told(outcome));
+    let line = |outcome: &Outcome| format!("{:38} {}", case.title, describe(outcome));
     match outcomes.split_first() {
-        Some(((_, first), rest)) if rest.iter().all(|(_, other)| told(other) == told(first)) => vec![line(first)],
+        Some(((_, first), rest)) if rest.iter().all(|(_, other)| describe(other) == describe(first)) => {
+            vec![line(first)]
+        }
         _ => outcomes.iter().map(|(how, outcome)| format!("{} ({how})", line(outcome))).collect(),
     }
 }
@@ -165,7 +167,7 @@ fn fits(case: &Case, outcome: &Outcome) -> bool {
         // A refused certificate, not a network that is down.
         (Expected::Refused, Outcome::Refused(why)) => why.contains("alert"),
         (Expected::Denied, Outcome::Denied) => true,
-        (Expected::Own, Outcome::Seen(client, open)) => {
+        (Expected::Own, Outcome::Accepted(client, open)) => {
             let own = case.names.iter().find_map(|name| if let Name::Uri(text) = name { Some(text) } else { None });
             open.is_empty()
                 && own.is_some_and(|own| client.contains(&format!("URI={own}")))
@@ -175,11 +177,11 @@ fn fits(case: &Case, outcome: &Outcome) -> bool {
     }
 }
 
-fn told(outcome: &Outcome) -> String {
+fn describe(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Refused(why) => format!("refused: {}", why.rsplit(": ").next().unwrap_or_default()),
         Outcome::Denied => "403 by the module's policy".to_owned(),
-        Outcome::Seen(client, open) => {
+        Outcome::Accepted(client, open) => {
             let uri = client.split_once("URI=").map_or(client.as_str(), |(_, uri)| uri);
             format!("seen as {uri:?}, opens {open:?}")
         }

@@ -1,4 +1,4 @@
-//! The crowd: peers that are well, and those that are dead or hostile.
+//! The crowd: healthy, dead and hostile peers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use istio_federation_e2e::bench::{Cluster, Manner, Peer, Reader, root};
 use serde_json::json;
 
-/// What a hostile peer exports, where it gets as far as that.
+/// Number of services of a hostile peer.
 const OF_HOSTILE: usize = 5;
 
-/// How a peer is dead or hostile.
+/// A way to be dead or hostile.
 #[derive(Clone, Copy)]
 pub(crate) enum Way {
     Killed,
@@ -21,7 +21,7 @@ pub(crate) enum Way {
     Garbage,
     /// Offers hosts that are not its own.
     Liar,
-    /// Says that it is another cluster.
+    /// Claims the UUID of another cluster.
     Impostor,
     NewRoots,
     NewTags,
@@ -41,13 +41,13 @@ const WAYS: [Way; 10] = [
 ];
 
 impl Way {
-    /// Whether it is well but for being odd, so that what it exports is imported.
+    /// Whether its services are imported although it is odd.
     fn is_imported(self) -> bool {
         matches!(self, Self::NewRoots | Self::NewTags)
     }
 
-    /// Whether its public document cannot be had.
-    pub(crate) fn is_told(self) -> bool {
+    /// Whether a condition reports it: its public document cannot be fetched.
+    pub(crate) fn is_reported(self) -> bool {
         !self.is_imported() && !matches!(self, Self::Liar | Self::Impostor)
     }
 
@@ -88,7 +88,7 @@ impl Way {
 pub(crate) struct Crowd {
     pub(crate) well: Vec<Peer>,
     pub(crate) hostile: Vec<(Way, Peer)>,
-    /// What is to be imported of them.
+    /// Hosts to import from them.
     pub(crate) hosts: BTreeSet<String>,
 }
 
@@ -97,7 +97,8 @@ impl Crowd {
     pub(crate) async fn start(a: &Cluster, count: usize, services: usize) -> Result<Self> {
         let reader = Reader::of(a).await?;
         let status = a.federation("cluster-b").await?.status.context("no status")?;
-        let of_b = status.metadata_cache.and_then(|cache| cache.public).context("B is not known")?.cluster_uuid;
+        let of_b =
+            status.metadata_cache.and_then(|cache| cache.public).context("no public document of B")?.cluster_uuid;
         let (hostile_count, mut hostile, mut well) = (count / 4, Vec::new(), Vec::new());
         let mut hosts = BTreeSet::new();
         let well_count = count - hostile_count - 1;
