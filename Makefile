@@ -82,7 +82,7 @@ advisories:
 
 # Everything in the repository that is made from something else in it.
 generate:
-	UPDATE=1 $(CARGO) test --locked --quiet --test crd
+	UPDATE=1 $(CARGO) test --locked --quiet --test crd --test settings_page
 
 # Figures are of the static executable that ships; it needs musl-gcc (Debian: musl-tools).
 bench:
