@@ -7,9 +7,6 @@
 mod common;
 #[path = "replay/harness/mod.rs"]
 mod harness;
-#[path = "../src/peer/tests/server.rs"]
-#[allow(dead_code, reason = "shared with the tests of the peer client, which use more of it")]
-mod server;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;

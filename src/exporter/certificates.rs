@@ -161,17 +161,20 @@ fn ec(curve: &str, point: &ECPoint<'_>) -> Option<Jwk> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_pki::{Ca, RSA_ROOT_PEM, leaf_pem};
+    use istio_federation_testkit::{Authority, CertifiedKey, RSA_ROOT_PEM, server_for};
+    use rcgen::{PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
+
     use super::*;
 
     #[test]
     fn every_root_is_read_once_and_written_plainly() {
-        let (one, two) = (Ca::root("one", 2020), Ca::root("two", 2021));
-        let noisy = format!("# our root\r\n{}\n\nsubject=two\n{}{}", one.pem.replace('\n', "\r\n"), two.pem, one.pem);
+        let (one, two) = (Authority::root_from("one", 2020), Authority::root_from("two", 2021));
+        let noisy =
+            format!("# our root\r\n{}\n\nsubject=two\n{}{}", one.pem().replace('\n', "\r\n"), two.pem(), one.pem());
         let read = read_cas(&noisy).unwrap();
         assert_eq!(read.len(), 2);
         let plain = to_pem(&read);
-        assert_eq!(plain, format!("{}{}", one.pem.replace("\r\n", "\n"), two.pem.replace("\r\n", "\n")));
+        assert_eq!(plain, format!("{}{}", one.pem().replace("\r\n", "\n"), two.pem().replace("\r\n", "\n")));
         assert_eq!(to_pem(&read_cas(&plain).unwrap()), plain);
         assert!(read.iter().all(|root| root.is_self_issued));
         assert_eq!(read[0].not_before, 1_577_836_800);
@@ -179,11 +182,11 @@ mod tests {
 
     #[test]
     fn what_is_not_a_ca_is_told_by_its_number() {
-        let ca = Ca::root("one", 2020);
-        let with = |other: &str| read_cas(&format!("{}{other}", ca.pem)).unwrap_err();
+        let ca = Authority::root_from("one", 2020);
+        let with = |other: &str| read_cas(&format!("{}{other}", ca.pem())).unwrap_err();
         assert_eq!(read_cas(""), Err(CertificateError::Empty));
         assert_eq!(read_cas("not PEM"), Err(CertificateError::Empty));
-        assert_eq!(with(&leaf_pem()), CertificateError::NotCa(2));
+        assert_eq!(with(&CertifiedKey::self_signed(&server_for(&["leaf.example"])).pem), CertificateError::NotCa(2));
         assert_eq!(
             with("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
             CertificateError::NotCertificate(2)
@@ -193,21 +196,26 @@ mod tests {
             CertificateError::NotX509(2)
         );
         assert_eq!(with("-----BEGIN CERTIFICATE-----\nAAA*\n-----END CERTIFICATE-----\n"), CertificateError::Damaged);
-        assert_eq!(read_cas(&ca.pem[..ca.pem.len() - 40]), Err(CertificateError::Damaged));
-        assert_eq!(with(&ca.pem[..100]), CertificateError::Damaged);
+        assert_eq!(read_cas(&ca.pem()[..ca.pem().len() - 40]), Err(CertificateError::Damaged));
+        assert_eq!(with(&ca.pem()[..100]), CertificateError::Damaged);
         assert_eq!(read_cas(&"x".repeat(TEXT_LIMIT + 1)), Err(CertificateError::TooLong));
-        let mut der = pem::parse(&ca.pem).unwrap().into_contents();
+        let mut der = pem::parse(&ca.pem()).unwrap().into_contents();
         der.push(0);
         assert_eq!(read_cas(&pem::encode(&Pem::new("CERTIFICATE", der))), Err(CertificateError::NotX509(1)));
     }
 
     #[test]
     fn intermediates_are_cas_that_another_issued() {
-        let root = Ca::root("root", 2020);
+        let root = Authority::root_from("root", 2020);
         let intermediate = root.intermediate("intermediate");
-        let chain = format!("{}{}{}", leaf_pem(), intermediate.pem, root.pem);
+        let chain = format!(
+            "{}{}{}",
+            CertifiedKey::self_signed(&server_for(&["leaf.example"])).pem,
+            intermediate.pem(),
+            root.pem()
+        );
         let read = read_intermediates(&chain).unwrap();
-        assert_eq!(to_pem(&read), intermediate.pem.replace("\r\n", "\n"));
+        assert_eq!(to_pem(&read), intermediate.pem().replace("\r\n", "\n"));
     }
 
     #[test]
@@ -216,14 +224,17 @@ mod tests {
         assert_eq!((rsa.kty.as_str(), rsa.e.as_deref()), ("RSA", Some("AQAB")));
         let modulus = URL_SAFE_NO_PAD.decode(rsa.n.unwrap()).unwrap();
         assert_eq!(modulus.len(), 256, "2048 bits without a leading zero");
-        for (ca, crv, size) in [(Ca::root("a", 2020), "P-256", 32), (Ca::root_p384("b", 2020), "P-384", 48)] {
-            let key = read_cas(&ca.pem).unwrap().remove(0).key.unwrap();
+        for (ca, crv, size) in [
+            (Authority::root_from("a", 2020), "P-256", 32),
+            (Authority::root_for("b", &PKCS_ECDSA_P384_SHA384), "P-384", 48),
+        ] {
+            let key = read_cas(&ca.pem()).unwrap().remove(0).key.unwrap();
             assert_eq!((key.kty.as_str(), key.crv.as_deref()), ("EC", Some(crv)));
             let point: Vec<u8> =
                 [key.x, key.y].into_iter().flat_map(|c| URL_SAFE_NO_PAD.decode(c.unwrap()).unwrap()).collect();
             assert_eq!(point.len(), 2 * size);
-            assert_eq!(point, ca.public_point()[1..]);
+            assert_eq!(point, ca.issuer().key().public_key_raw()[1..]);
         }
-        assert_eq!(read_cas(&Ca::root_ed25519("c", 2020).pem).unwrap()[0].key, None);
+        assert_eq!(read_cas(&Authority::root_for("c", &PKCS_ED25519).pem()).unwrap()[0].key, None);
     }
 }

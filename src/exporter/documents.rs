@@ -201,5 +201,4 @@ fn private(gateways: Vec<IngressGateway>, services: Vec<PublicService>, complete
 }
 
 #[cfg(test)]
-#[path = "documents_tests.rs"]
 mod tests;

@@ -107,6 +107,7 @@ fn report(before: &Documents, after: &Documents) {
 mod tests {
     use std::time::Duration;
 
+    use istio_federation_testkit::manifests::{exported, gateway};
     use tokio::time::timeout;
 
     use super::super::gateways::Inlet;
@@ -114,7 +115,6 @@ mod tests {
     use super::super::object::Object;
     use super::super::selection::Selection;
     use super::super::source::Feed;
-    use super::super::test_pki::{exported, gateway};
     use super::*;
     use crate::federation::names::DnsName;
 

@@ -194,5 +194,4 @@ fn gateway(address: &str, port: u32) -> Option<IngressGateway> {
 }
 
 #[cfg(test)]
-#[path = "gateways_tests.rs"]
 mod tests;

@@ -174,7 +174,8 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_pki::exported;
+    use istio_federation_testkit::manifests::exported;
+
     use super::*;
     use crate::api::kubernetes::ObjectMeta;
 

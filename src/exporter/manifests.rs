@@ -277,5 +277,4 @@ fn unlisted(mut manifest: Value) -> Vec<Value> {
 }
 
 #[cfg(test)]
-#[path = "manifests_tests.rs"]
 mod tests;

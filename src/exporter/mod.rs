@@ -22,8 +22,6 @@ pub mod run;
 pub mod selection;
 pub mod source;
 pub mod spiffe;
-#[cfg(test)]
-mod test_pki;
 pub mod tls;
 pub mod told;
 pub mod yaml;

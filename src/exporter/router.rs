@@ -176,5 +176,4 @@ fn route_name(path: &str) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "router_tests.rs"]
 mod tests;

@@ -146,5 +146,4 @@ fn write_ports(path: &Path, metadata: SocketAddr, metrics: SocketAddr) -> io::Re
 }
 
 #[cfg(test)]
-#[path = "run_tests.rs"]
 mod tests;

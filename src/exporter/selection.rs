@@ -145,9 +145,9 @@ impl fmt::Display for Selection {
 
 #[cfg(test)]
 mod tests {
+    use istio_federation_testkit::manifests::{data, exported, gateway};
     use serde_json::json;
 
-    use super::super::test_pki::{data, exported, gateway};
     use super::*;
 
     fn of(manifest: serde_json::Value) -> Vec<Selection> {

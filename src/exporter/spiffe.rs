@@ -43,17 +43,19 @@ fn sequence(roots: &[CaCertificate]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use istio_federation_testkit::{Authority, RSA_ROOT_PEM};
+    use rcgen::PKCS_ED25519;
+
     use super::super::certificates::read_cas;
-    use super::super::test_pki::{Ca, RSA_ROOT_PEM};
     use super::*;
 
     fn root(year: i32) -> CaCertificate {
-        read_cas(&Ca::root(&year.to_string(), year).pem).unwrap().remove(0)
+        read_cas(&Authority::root_from(&year.to_string(), year).pem()).unwrap().remove(0)
     }
 
     #[test]
     fn every_root_is_there_with_its_certificate() {
-        let ec = Ca::root("ec", 2020).pem;
+        let ec = Authority::root_from("ec", 2020).pem();
         let roots = read_cas(&format!("{ec}{RSA_ROOT_PEM}")).unwrap();
         let bundle = bundle(&roots).unwrap();
         assert_eq!(bundle.spiffe_refresh_hint, 300);
@@ -82,7 +84,12 @@ mod tests {
 
     #[test]
     fn a_key_that_cannot_be_carried_is_told() {
-        let roots = read_cas(&format!("{}{}", Ca::root("a", 2020).pem, Ca::root_ed25519("b", 2020).pem)).unwrap();
+        let roots = read_cas(&format!(
+            "{}{}",
+            Authority::root_from("a", 2020).pem(),
+            Authority::root_for("b", &PKCS_ED25519).pem()
+        ))
+        .unwrap();
         let error = bundle(&roots).unwrap_err().to_string();
         assert!(error.starts_with("root certificate 2 "), "{error}");
     }

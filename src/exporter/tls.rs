@@ -115,14 +115,15 @@ impl TlsFiles {
 
 #[cfg(test)]
 mod tests {
+    use istio_federation_testkit::{CertifiedKey, server_for};
+
     use super::*;
-    use rcgen::generate_simple_self_signed;
 
     fn write(folder: &tempfile::TempDir) -> TlsFiles {
-        let made = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let identity = CertifiedKey::self_signed(&server_for(&["localhost"]));
         let files = TlsFiles { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
-        fs::write(&files.certificate, made.cert.pem()).unwrap();
-        fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        fs::write(&files.certificate, &identity.pem).unwrap();
+        fs::write(&files.key, identity.key_pem()).unwrap();
         files
     }
 

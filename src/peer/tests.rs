@@ -3,7 +3,6 @@
 mod client;
 mod exchange;
 mod keys;
-mod server;
 mod time;
 mod tls;
 mod token;

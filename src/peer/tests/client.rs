@@ -7,16 +7,18 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use istio_federation_testkit::{CertifiedKey, HttpsServer, server_for};
+
 use super::super::certificate::CertificateFault;
 use super::super::client::{Answer, Client, Limits};
 use super::super::fault::{Fault, FetchError};
 use super::super::tls::Trust;
 use super::super::url::UrlError;
 use super::super::{FETCH_FAILED, NON_OK_RESPONSE};
-use super::server::{Identity, Server, params};
 use super::tls::patient;
 
-pub(super) static LOCALHOST: LazyLock<Identity> = LazyLock::new(|| Identity::self_signed(&params(&["localhost"])));
+pub(super) static LOCALHOST: LazyLock<CertifiedKey> =
+    LazyLock::new(|| CertifiedKey::self_signed(&server_for(&["localhost"])));
 
 pub(super) fn client(limits: Limits) -> Client {
     Client::new(&Trust::only(&LOCALHOST.pem).unwrap(), limits).unwrap()
@@ -26,13 +28,13 @@ pub(super) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
 
-fn get(server: &Server) -> Result<Answer, FetchError> {
+fn get(server: &HttpsServer) -> Result<Answer, FetchError> {
     client(patient()).get(&server.url("/x"), None, None, soon())
 }
 
 /// What becomes of this response.
 fn fetch(response: impl Into<Vec<u8>>) -> Result<Answer, Fault> {
-    get(&Server::fixed(&LOCALHOST, response)).map_err(|error| error.fault)
+    get(&HttpsServer::fixed(&LOCALHOST, response)).map_err(|error| error.fault)
 }
 
 pub(super) fn document(body: &str) -> Answer {
@@ -41,7 +43,7 @@ pub(super) fn document(body: &str) -> Answer {
 
 #[test]
 fn a_document_is_asked_for_plainly() {
-    let server = Server::fixed(&LOCALHOST, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    let server = HttpsServer::fixed(&LOCALHOST, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
     let get = |token, etag| client(patient()).get(&server.url("/m/private/federation.json"), token, etag, soon());
     assert_eq!(get(None, None), Ok(document("hello")));
     assert_eq!(get(Some("a.b.c"), Some("\"v1\"")), Ok(document("hello")));
@@ -111,7 +113,7 @@ fn entity_tags_are_vetted_before_they_are_kept() {
 
 #[test]
 fn not_modified_is_an_answer_only_to_a_condition() {
-    let server = Server::fixed(&LOCALHOST, "HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n");
+    let server = HttpsServer::fixed(&LOCALHOST, "HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n");
     let get = |etag| client(patient()).get(&server.url("/x"), None, etag, soon());
     assert_eq!(get(Some("\"v1\"")), Ok(Answer::NotModified));
     for etag in [None, Some("no entity tag")] {
@@ -133,7 +135,7 @@ fn every_other_status_is_an_error_with_a_hint() {
         (503, "HTTP status 503: the peer's metadata exporter is not ready, or not reachable for the proxy before it"),
     ] {
         let length = if status == 204 { "" } else { "Content-Length: 2\r\n" };
-        let server = Server::fixed(&LOCALHOST, format!("HTTP/1.1 {status} Whatever\r\n{length}\r\n{{}}"));
+        let server = HttpsServer::fixed(&LOCALHOST, format!("HTTP/1.1 {status} Whatever\r\n{length}\r\n{{}}"));
         let error = get(&server).unwrap_err();
         assert_eq!(error.reason(), NON_OK_RESPONSE);
         assert_eq!(error.to_string(), format!("GET {}: {text}", server.url("/x")));
@@ -142,7 +144,7 @@ fn every_other_status_is_an_error_with_a_hint() {
 
 #[test]
 fn unauthorized_says_what_it_usually_means() {
-    let server = Server::fixed(&LOCALHOST, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+    let server = HttpsServer::fixed(&LOCALHOST, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
     let text = |token| {
         let error = client(patient()).get(&server.url("/x"), token, None, soon()).unwrap_err();
         assert_eq!(error.reason(), NON_OK_RESPONSE);
@@ -158,7 +160,7 @@ fn unauthorized_says_what_it_usually_means() {
 fn redirects_are_not_followed_and_the_other_host_hears_nothing() {
     let touched = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&touched);
-    let other = Server::tcp(move |_| {
+    let other = HttpsServer::tcp(move |_| {
         count.fetch_add(1, Ordering::SeqCst);
         Ok(())
     });
@@ -171,7 +173,7 @@ fn redirects_are_not_followed_and_the_other_host_hears_nothing() {
             (String::new(), "an unnamed place".into()),
         ] {
             let response = format!("HTTP/1.1 {status} Elsewhere\r\n{location}Content-Length: 2\r\n\r\n{{}}");
-            let server = Server::fixed(&LOCALHOST, response);
+            let server = HttpsServer::fixed(&LOCALHOST, response);
             let error = client(patient()).get(&server.url("/x"), Some("token"), None, soon()).unwrap_err();
             if to.is_empty() {
                 // A control character in a header is not even HTTP.
@@ -189,7 +191,7 @@ fn redirects_are_not_followed_and_the_other_host_hears_nothing() {
     assert_eq!(touched.load(Ordering::SeqCst), 0);
 }
 
-fn host(server: &Server) -> String {
+fn host(server: &HttpsServer) -> String {
     format!("localhost:{}", server.address.port())
 }
 
@@ -231,7 +233,7 @@ fn a_document_may_be_as_long_as_the_limit() {
     let framings: [&dyn Fn(usize) -> String; 3] = [&chunked, &counted, &endless];
     for framing in framings {
         let fetch = |length| {
-            let server = Server::fixed(&LOCALHOST, format!("HTTP/1.1 200 OK\r\n{}", framing(length)));
+            let server = HttpsServer::fixed(&LOCALHOST, format!("HTTP/1.1 200 OK\r\n{}", framing(length)));
             client(limits).get(&server.url("/x"), None, None, soon()).map_err(|error| error.fault)
         };
         assert_eq!(fetch(1000), Ok(document(&"x".repeat(1000))));
@@ -242,7 +244,7 @@ fn a_document_may_be_as_long_as_the_limit() {
 #[test]
 fn a_document_that_says_it_is_too_long_is_not_even_read() {
     // Nothing follows the header, so a client that reads on would run into its deadline.
-    let server = Server::tls(&LOCALHOST, |_, stream| {
+    let server = HttpsServer::tls(&LOCALHOST, |_, stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4194305\r\n\r\n")?;
         stream.flush()?;
         thread::park_timeout(Duration::from_mins(1));
@@ -258,7 +260,7 @@ fn of_a_gigabyte_only_the_first_megabytes_are_taken() {
     for header in ["Transfer-Encoding: chunked\r\n", ""] {
         let sent = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&sent);
-        let server = Server::tls(&LOCALHOST, move |_, stream| {
+        let server = HttpsServer::tls(&LOCALHOST, move |_, stream| {
             write!(stream, "HTTP/1.1 200 OK\r\n{header}\r\n")?;
             let data = vec![b' '; 1024 * 1024];
             for _ in 0..1024 {
@@ -323,7 +325,7 @@ fn an_answer_that_ends_early_is_no_answer() {
 fn a_connection_that_is_cut_does_not_end_a_document() {
     // Without TLS's goodbye, somebody on the path may have cut it.
     for header in ["", "Content-Length: 10\r\n", "Transfer-Encoding: chunked\r\n"] {
-        let server = Server::tls(&LOCALHOST, move |_, stream| {
+        let server = HttpsServer::tls(&LOCALHOST, move |_, stream| {
             write!(stream, "HTTP/1.1 200 OK\r\n{header}\r\n5\r\nhello")?;
             stream.flush()?;
             Err(io::ErrorKind::Other.into())
@@ -335,7 +337,7 @@ fn a_connection_that_is_cut_does_not_end_a_document() {
 #[test]
 fn what_is_not_tls_is_said_to_be_so() {
     for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.9\r\n", "\0\0\0\0\0\0\0\0\0\0"] {
-        let server = Server::tcp(move |mut socket| {
+        let server = HttpsServer::tcp(move |mut socket| {
             socket.write_all(answer.as_bytes())?;
             // Until the client goes away, so that its answer to us cannot turn into a reset.
             io::copy(&mut socket, &mut io::sink()).map(|_| ())
@@ -343,7 +345,7 @@ fn what_is_not_tls_is_said_to_be_so() {
         let error = get(&server).unwrap_err();
         assert_eq!((error.reason(), error.fault), (FETCH_FAILED, Fault::NotTls), "{answer}");
     }
-    let closing = Server::tcp(|mut socket| socket.read(&mut [0; 1024]).map(|_| ()));
+    let closing = HttpsServer::tcp(|mut socket| socket.read(&mut [0; 1024]).map(|_| ()));
     assert_eq!(get(&closing).unwrap_err().fault, Fault::Closed);
 }
 
@@ -374,12 +376,12 @@ fn bad_urls_and_tokens_are_refused_without_being_shown() {
 
 #[test]
 fn the_same_fault_has_the_same_text_every_time() {
-    let mut old = params(&["localhost"]);
+    let mut old = server_for(&["localhost"]);
     (old.not_before, old.not_after) = (rcgen::date_time_ymd(2025, 1, 1), rcgen::date_time_ymd(2026, 1, 3));
-    let old = Identity::self_signed(&old);
-    let expired = Server::fixed(&old, "");
+    let old = CertifiedKey::self_signed(&old);
+    let expired = HttpsServer::fixed(&old, "");
     let trust = Trust::only(&old.pem).unwrap();
-    let cut = Server::tcp(|_| Ok(()));
+    let cut = HttpsServer::tcp(|_| Ok(()));
     let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let refused = format!("https://localhost:{refused}/");
     for url in [expired.url("/public/public.json"), cut.url("/"), refused] {
@@ -407,10 +409,10 @@ fn proxies_of_the_environment_are_not_used() {
         assert_eq!(answer, Ok(document("{}")));
         return;
     }
-    let server = Server::fixed(&LOCALHOST, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    let server = HttpsServer::fixed(&LOCALHOST, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
     let touched = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&touched);
-    let proxy = Server::tcp(move |_| {
+    let proxy = HttpsServer::tcp(move |_| {
         count.fetch_add(1, Ordering::SeqCst);
         Ok(())
     });

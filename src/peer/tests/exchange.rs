@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use istio_federation_testkit::{CertifiedKey, HttpsServer, server_for};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -12,7 +13,6 @@ use super::super::client::Limits;
 use super::super::exchange::Caller;
 use super::super::keys::SigningKey;
 use super::super::token::{Expectations, TokenError, VerifiedCaller, verify};
-use super::server::{Identity, Server, params};
 use super::tls::patient;
 use crate::api::istio_federation::IstioFederation;
 use crate::api::metadata::TokenClaims;
@@ -20,7 +20,7 @@ use crate::federation::discovery::{Exchange, Fetch};
 use crate::federation::ourselves::Ourselves;
 use crate::federation::roster::Roster;
 
-static LOCALHOST: LazyLock<Identity> = LazyLock::new(|| Identity::self_signed(&params(&["localhost"])));
+static LOCALHOST: LazyLock<CertifiedKey> = LazyLock::new(|| CertifiedKey::self_signed(&server_for(&["localhost"])));
 static OUR_KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate().unwrap());
 static PEERS_KEY: LazyLock<String> = LazyLock::new(|| SigningKey::generate().unwrap().to_pem().public);
 
@@ -54,8 +54,8 @@ fn private() -> Value {
 }
 
 /// A peer with these answers to the requests for the two documents.
-fn peer(public: String, private: String) -> Server {
-    Server::tls(&LOCALHOST, move |head, stream| {
+fn peer(public: String, private: String) -> HttpsServer {
+    HttpsServer::tls(&LOCALHOST, move |head, stream| {
         let answer = match head.split(' ').nth(1) {
             Some("/m/public/public.json") => &public,
             Some("/m/private/federation.json") => &private,
@@ -65,12 +65,12 @@ fn peer(public: String, private: String) -> Server {
     })
 }
 
-fn well_peer() -> Server {
+fn well_peer() -> HttpsServer {
     peer(ok(&public("uuid-b"), None), ok(&private(), None))
 }
 
 /// A federation with that peer; nothing is known of it yet.
-fn federation(peer: &Server) -> IstioFederation {
+fn federation(peer: &HttpsServer) -> IstioFederation {
     let object = json!({
         "metadata": {"name": "b", "creationTimestamp": "2026-01-02T00:00:00Z"},
         "spec": {"trustDomain": "b.local", "metadataEndpoint": peer.url("/m"), "metadata": {"ca": LOCALHOST.pem}}
@@ -79,7 +79,7 @@ fn federation(peer: &Server) -> IstioFederation {
 }
 
 /// A federation with that peer, from which both documents are cached, with entity tags.
-fn known(peer: &Server) -> IstioFederation {
+fn known(peer: &HttpsServer) -> IstioFederation {
     let mut federation = federation(peer);
     let cache = json!({"metadataCache": {
         "source": {"trustDomain": "b.local", "metadataEndpoint": peer.url("/m")},
@@ -104,12 +104,12 @@ fn exchange(federations: &[IstioFederation]) -> Exchange {
 }
 
 /// Path of each request so far.
-fn paths(server: &Server) -> Vec<String> {
+fn paths(server: &HttpsServer) -> Vec<String> {
     server.requests().iter().map(|head| head.split(' ').nth(1).unwrap().to_owned()).collect()
 }
 
 /// A header of each request so far.
-fn headers(server: &Server, name: &str) -> Vec<Option<String>> {
+fn headers(server: &HttpsServer, name: &str) -> Vec<Option<String>> {
     let of = |head: &String| {
         let mut lines = head.lines().filter_map(|line| line.split_once(": "));
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
@@ -118,7 +118,7 @@ fn headers(server: &Server, name: &str) -> Vec<Option<String>> {
 }
 
 /// The token of the last request.
-fn token(server: &Server) -> String {
+fn token(server: &HttpsServer) -> String {
     let header = headers(server, "authorization").pop().flatten().unwrap();
     header.strip_prefix("Bearer ").unwrap().to_owned()
 }
@@ -127,7 +127,7 @@ fn claims(token: &str) -> TokenClaims {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
 }
 
-fn host(server: &Server) -> String {
+fn host(server: &HttpsServer) -> String {
     format!("localhost:{}", server.address.port())
 }
 
@@ -337,7 +337,7 @@ fn a_private_document_that_is_refused_is_a_failure() {
 #[test]
 fn an_exchange_that_the_end_of_the_run_cut_short_says_nothing() {
     let in_ms = |ms| Instant::now() + Duration::from_millis(ms);
-    let mute = Server::tls(&LOCALHOST, |_, _| {
+    let mute = HttpsServer::tls(&LOCALHOST, |_, _| {
         std::thread::park_timeout(Duration::from_mins(1));
         Ok(())
     });
@@ -347,7 +347,7 @@ fn an_exchange_that_the_end_of_the_run_cut_short_says_nothing() {
     let failed = run(&[federation(&mute)], limits, in_ms(60_000)).unwrap();
     assert_eq!(reasons(&failed), ("FetchFailed", "AwaitingPublic"));
     // Half an exchange is none.
-    let half = Server::tls(&LOCALHOST, |head, stream| {
+    let half = HttpsServer::tls(&LOCALHOST, |head, stream| {
         if head.contains("/private/") {
             std::thread::park_timeout(Duration::from_mins(1));
         }
@@ -377,7 +377,7 @@ fn an_unverified_endpoint_is_marked() {
     assert_eq!(reasons(&insecure), ("Fresh", "Fresh"));
 
     let asked = paths(&server).len();
-    let other = Identity::self_signed(&params(&["localhost"])).pem;
+    let other = CertifiedKey::self_signed(&server_for(&["localhost"])).pem;
     for ca in [other.as_str(), "no certificate"] {
         federation.spec.metadata.get_or_insert_default().ca = Some(ca.to_owned());
         let refused = exchange(std::slice::from_ref(&federation));

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use istio_federation_testkit::HttpsServer;
+
 use super::super::client::{Answer, Client, Limits};
 use super::super::connector::TlsConnector;
 use super::super::fault::Fault;
@@ -14,7 +16,6 @@ use super::super::parallel::bounded_parallel;
 use super::super::resolve::{ResolveError, Resolver};
 use super::super::tls::{self, Trust};
 use super::client::{LOCALHOST, client, document, soon};
-use super::server::Server;
 use super::tls::patient;
 
 /// Limits for tests about time. What is asserted about it is that an end comes at all, long before the test's own.
@@ -42,31 +43,31 @@ fn drip(stream: &mut (impl Write + ?Sized), data: &[u8]) -> io::Result<()> {
 #[test]
 fn a_server_that_drips_ends_at_the_deadline() {
     let deadline = Fault::Deadline(short().exchange);
-    let body = Server::tls(&LOCALHOST, |_, stream| {
+    let body = HttpsServer::tls(&LOCALHOST, |_, stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n")?;
         drip(stream, b" ")
     });
     assert_eq!(timed(&body.url("/"), Limits { connect: patient().connect, ..short() }), deadline);
-    let chunks = Server::tls(&LOCALHOST, |_, stream| {
+    let chunks = HttpsServer::tls(&LOCALHOST, |_, stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
         drip(stream, b"1\r\n \r\n")
     });
     assert_eq!(timed(&chunks.url("/"), Limits { connect: patient().connect, ..short() }), deadline);
-    let header = Server::tls(&LOCALHOST, |_, stream| {
+    let header = HttpsServer::tls(&LOCALHOST, |_, stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nX: ")?;
         drip(stream, b"x")
     });
     assert_eq!(timed(&header.url("/"), Limits { connect: patient().connect, ..short() }), deadline);
-    let hints = Server::tls(&LOCALHOST, |_, stream| drip(stream, b"HTTP/1.1 103 Early Hints\r\n\r\n"));
+    let hints = HttpsServer::tls(&LOCALHOST, |_, stream| drip(stream, b"HTTP/1.1 103 Early Hints\r\n\r\n"));
     assert_eq!(timed(&hints.url("/"), Limits { connect: patient().connect, ..short() }), deadline);
     // The first bytes of a TLS record that never ends.
-    let handshake = Server::tcp(|mut socket| {
+    let handshake = HttpsServer::tcp(|mut socket| {
         socket.write_all(&[22, 3, 3, 0x3f, 0xff, 2, 0, 0xff, 0xff])?;
         drip(&mut socket, &[0])
     });
     assert_eq!(timed(&handshake.url("/"), short()), Fault::ConnectTimeout(short().connect));
     // Nothing at all after the handshake.
-    let mute = Server::tls(&LOCALHOST, |_, stream| {
+    let mute = HttpsServer::tls(&LOCALHOST, |_, stream| {
         stream.flush()?;
         thread::park_timeout(Duration::from_mins(1));
         Ok(())
@@ -99,7 +100,7 @@ fn a_server_that_accepts_nothing_ends_at_the_connect_limit() {
 fn the_callers_deadline_counts_as_well() {
     let touched = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&touched);
-    let mute = Server::tcp(move |_| {
+    let mute = HttpsServer::tcp(move |_| {
         count.fetch_add(1, Ordering::SeqCst);
         thread::park_timeout(Duration::from_mins(1));
         Ok(())
@@ -154,7 +155,7 @@ fn names_without_addresses_and_mute_resolvers_are_named() {
 
 #[test]
 fn the_next_address_is_tried_when_one_refuses() {
-    let server = Server::fixed(&LOCALHOST, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    let server = HttpsServer::fixed(&LOCALHOST, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
     // Nobody listens at 127.0.0.2 on that port; more addresses than can be kept do no harm.
     let several: Resolver = |_, port| {
         let addresses = [[127, 0, 0, 2], [127, 0, 0, 1]].iter().cycle().take(100);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use istio_federation_testkit::{Authority, CertifiedKey, HttpsServer, server_for};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
 use rustls::RootCertStore;
 
@@ -14,7 +15,6 @@ use super::super::pem_text::PemError;
 use super::super::resolve;
 use super::super::tls::{self, Trust, TrustError};
 use super::keys::PRIVATE;
-use super::server::{Authority, Identity, Server, params};
 use crate::api::istio_federation::MetadataTls;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
@@ -28,14 +28,14 @@ pub(super) fn patient() -> Limits {
     Limits { connect: Duration::from_secs(20), exchange: Duration::from_secs(30), ..Limits::default() }
 }
 
-fn fetch(identity: &Identity, trust: &Trust) -> Result<Answer, FetchError> {
-    let server = Server::fixed(identity, OK);
+fn fetch(identity: &CertifiedKey, trust: &Trust) -> Result<Answer, FetchError> {
+    let server = HttpsServer::fixed(identity, OK);
     let answer = Client::new(trust, patient()).unwrap().get(&server.url("/x"), None, None, soon());
     assert_eq!(server.requests().is_empty(), answer.is_err(), "a server that is not believed hears nothing");
     answer
 }
 
-fn verdict(identity: &Identity, trust: &Trust) -> Result<(), CertificateFault> {
+fn verdict(identity: &CertifiedKey, trust: &Trust) -> Result<(), CertificateFault> {
     match fetch(identity, trust) {
         Ok(Answer::Document { body, etag: None }) if body == b"{}" => Ok(()),
         Err(FetchError { fault: Fault::Certificate(fault), .. }) => Err(fault),
@@ -48,7 +48,7 @@ fn only(pem: &str) -> Trust {
 }
 
 fn localhost() -> CertificateParams {
-    params(&["localhost"])
+    server_for(&["localhost"])
 }
 
 fn dated(from: i32, to: i32) -> CertificateParams {
@@ -64,7 +64,7 @@ fn as_ca(mut params: CertificateParams) -> CertificateParams {
 
 #[test]
 fn a_chain_to_a_configured_ca_passes() {
-    let (ca, other) = (Authority::new("ca"), Authority::new("other"));
+    let (ca, other) = (Authority::root("ca"), Authority::root("other"));
     let leaf = ca.issue(&localhost());
     assert_eq!(verdict(&leaf, &only(&ca.pem())), Ok(()));
     assert_eq!(verdict(&leaf, &only(&format!("{}\n{}", other.pem(), ca.pem()))), Ok(()));
@@ -76,26 +76,26 @@ fn a_chain_to_a_configured_ca_passes() {
 
 #[test]
 fn a_configured_server_certificate_passes_as_itself() {
-    let plain = Identity::self_signed(&localhost());
+    let plain = CertifiedKey::self_signed(&localhost());
     assert_eq!(verdict(&plain, &only(&plain.pem)), Ok(()));
     // What `openssl req -x509` makes is a CA as well.
-    let ca_too = Identity::self_signed(&as_ca(localhost()));
+    let ca_too = CertifiedKey::self_signed(&as_ca(localhost()));
     assert_eq!(verdict(&ca_too, &only(&ca_too.pem)), Ok(()));
     // Issued by somebody we do not know, and not for servers: it is this very one that was configured.
     let mut for_clients = localhost();
     for_clients.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    let issued = Authority::new("unknown").issue(&for_clients);
+    let issued = Authority::root("unknown").issue(&for_clients);
     assert_eq!(verdict(&issued, &only(&issued.pem)), Ok(()));
-    let ca = Authority::new("ca");
+    let ca = Authority::root("ca");
     assert_eq!(verdict(&issued, &only(&format!("{}{}", ca.pem(), issued.pem))), Ok(()));
 }
 
 #[test]
 fn a_self_signed_certificate_that_is_not_configured_does_not() {
-    for server in [Identity::self_signed(&localhost()), Identity::self_signed(&as_ca(localhost()))] {
-        let other = Identity::self_signed(&localhost());
+    for server in [CertifiedKey::self_signed(&localhost()), CertifiedKey::self_signed(&as_ca(localhost()))] {
+        let other = CertifiedKey::self_signed(&localhost());
         assert_eq!(verdict(&server, &only(&other.pem)), Err(CertificateFault::SelfSigned { configured: true }));
-        let ca = Authority::new("ca");
+        let ca = Authority::root("ca");
         assert_eq!(verdict(&server, &only(&ca.pem())), Err(CertificateFault::SelfSigned { configured: true }));
     }
 }
@@ -109,8 +109,7 @@ fn a_configured_server_certificate_does_not_become_a_ca() {
     no_signing.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     for params in [leaf, no_signing] {
         let key = rcgen::KeyPair::generate().unwrap();
-        let issuer = rcgen::CertifiedIssuer::self_signed(params, key).unwrap();
-        let issuer = Authority(issuer);
+        let issuer = Authority::root_with("leaf", key, |leaf| *leaf = params);
         assert_eq!(
             verdict(&issuer.issue_with_chain(&localhost()), &only(&issuer.pem())),
             Err(CertificateFault::UnknownIssuer { configured: true })
@@ -120,49 +119,53 @@ fn a_configured_server_certificate_does_not_become_a_ca() {
 
 #[test]
 fn dates_are_judged_for_every_kind_of_trust_but_none() {
-    let ca = Authority::new("ca");
+    let ca = Authority::root("ca");
     let (old, new) = (dated(2025, 2026), dated(2990, 2999));
-    for server in [Identity::self_signed(&old), Identity::self_signed(&as_ca(old.clone()))] {
+    for server in [CertifiedKey::self_signed(&old), CertifiedKey::self_signed(&as_ca(old.clone()))] {
         assert_eq!(verdict(&server, &only(&server.pem)), Err(CertificateFault::Expired("2026-01-03".into())));
         assert_eq!(verdict(&server, &only(&ca.pem())), Err(CertificateFault::Expired("2026-01-03".into())));
         assert_eq!(verdict(&server, &Trust::Insecure), Ok(()));
     }
     assert_eq!(verdict(&ca.issue(&old), &only(&ca.pem())), Err(CertificateFault::Expired("2026-01-03".into())));
     assert_eq!(verdict(&ca.issue(&new), &only(&ca.pem())), Err(CertificateFault::NotYetValid("2990-01-02".into())));
-    let server = Identity::self_signed(&new);
+    let server = CertifiedKey::self_signed(&new);
     assert_eq!(verdict(&server, &only(&server.pem)), Err(CertificateFault::NotYetValid("2990-01-02".into())));
 }
 
 #[test]
 fn names_are_judged_for_every_kind_of_trust_but_none() {
-    let ca = Authority::new("ca");
-    let elsewhere = params(&["b.example", "*.b.example", "10.0.0.1", "2001:db8::1"]);
+    let ca = Authority::root("ca");
+    let elsewhere = server_for(&["b.example", "*.b.example", "10.0.0.1", "2001:db8::1"]);
     let shown = CertificateFault::Name("b.example, *.b.example, 10.0.0.1, 2001:db8::1".into());
-    let pinned = Identity::self_signed(&elsewhere);
+    let pinned = CertifiedKey::self_signed(&elsewhere);
     assert_eq!(verdict(&pinned, &only(&pinned.pem)), Err(shown.clone()));
     assert_eq!(verdict(&ca.issue(&elsewhere), &only(&ca.pem())), Err(shown));
     assert_eq!(verdict(&pinned, &Trust::Insecure), Ok(()));
-    let mut nameless = params(&[]);
+    let mut nameless = server_for(&[]);
     nameless.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
-    let nameless = Identity::self_signed(&nameless);
+    let nameless = CertifiedKey::self_signed(&nameless);
     let none = CertificateFault::Name("none (it has no subject alternative names)".into());
     assert_eq!(verdict(&nameless, &only(&nameless.pem)), Err(none));
 }
 
 #[test]
 fn addresses_can_be_names() {
-    let server = Identity::self_signed(&params(&["127.0.0.1"]));
-    let listening = Server::fixed(&server, OK);
+    let server = CertifiedKey::self_signed(&server_for(&["127.0.0.1"]));
+    let listening = HttpsServer::fixed(&server, OK);
     let url = format!("https://{}/", listening.address);
     let get = |pem: &str| Client::new(&only(pem), patient()).unwrap().get(&url, None, None, soon());
     assert!(get(&server.pem).is_ok());
-    let fault = get(&Identity::self_signed(&localhost()).pem).unwrap_err().fault;
+    let fault = get(&CertifiedKey::self_signed(&localhost()).pem).unwrap_err().fault;
     assert_eq!(fault, CertificateFault::SelfSigned { configured: true }.into());
 }
 
 /// Fetches with these roots as the system's.
-fn with_system(identity: &Identity, trust: &Trust, roots: impl FnOnce() -> Arc<RootCertStore>) -> Result<(), Fault> {
-    let server = Server::fixed(identity, OK);
+fn with_system(
+    identity: &CertifiedKey,
+    trust: &Trust,
+    roots: impl FnOnce() -> Arc<RootCertStore>,
+) -> Result<(), Fault> {
+    let server = HttpsServer::fixed(identity, OK);
     let tls = TlsConnector(tls::config_with(trust, roots).unwrap());
     let answer = Client::with_parts(tls, resolve::system, patient()).get(&server.url("/"), None, None, soon());
     answer.map(|_| ()).map_err(|error| error.fault)
@@ -170,17 +173,17 @@ fn with_system(identity: &Identity, trust: &Trust, roots: impl FnOnce() -> Arc<R
 
 #[test]
 fn a_configured_ca_replaces_the_systems() {
-    let (system, configured) = (Authority::new("system"), Authority::new("configured"));
+    let (system, configured) = (Authority::root("system"), Authority::root("configured"));
     let roots = || {
         let mut roots = RootCertStore::empty();
-        roots.add(system.0.der().clone()).unwrap();
+        roots.add(system.der().clone()).unwrap();
         Arc::new(roots)
     };
     let unknown = |configured| Err(CertificateFault::UnknownIssuer { configured }.into());
     assert_eq!(with_system(&system.issue(&localhost()), &Trust::System, roots), Ok(()));
     assert_eq!(with_system(&configured.issue(&localhost()), &Trust::System, roots), unknown(false));
     assert_eq!(with_system(&system.issue(&localhost()), &only(&configured.pem()), roots), unknown(true));
-    let self_signed = Identity::self_signed(&localhost());
+    let self_signed = CertifiedKey::self_signed(&localhost());
     assert_eq!(
         with_system(&self_signed, &Trust::System, roots),
         Err(CertificateFault::SelfSigned { configured: false }.into())
@@ -189,7 +192,7 @@ fn a_configured_ca_replaces_the_systems() {
 
 #[test]
 fn the_systems_roots_are_loaded_only_when_needed() {
-    let server = Identity::self_signed(&localhost());
+    let server = CertifiedKey::self_signed(&localhost());
     for trust in [only(&server.pem), Trust::Insecure] {
         assert_eq!(with_system(&server, &trust, || panic!("{trust:?} does not need them")), Ok(()));
     }
@@ -206,8 +209,8 @@ fn the_systems_roots_come_from_the_system() {
         assert!(client.get(&url, None, None, soon()).is_ok());
         return;
     }
-    let ca = Authority::new("system");
-    let server = Server::fixed(&ca.issue(&localhost()), OK);
+    let ca = Authority::root("system");
+    let server = HttpsServer::fixed(&ca.issue(&localhost()), OK);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), ca.pem()).unwrap();
     let run = |roots: &std::path::Path| {
@@ -254,7 +257,7 @@ impl rustls::sign::Signer for WrongSigner {
 #[test]
 fn the_handshakes_signature_is_checked_for_every_kind_of_trust() {
     use rustls::version::{TLS12, TLS13};
-    let identity = Identity::self_signed(&localhost());
+    let identity = CertifiedKey::self_signed(&localhost());
     for version in [&TLS12, &TLS13] {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let key = Arc::new(WrongKey(identity.signing_key()));
@@ -267,7 +270,7 @@ fn the_handshakes_signature_is_checked_for_every_kind_of_trust() {
         let config = Arc::new(config);
         let got = Arc::new(Mutex::new(0));
         let count = Arc::clone(&got);
-        let server = Server::with_config(config, move |_, _| {
+        let server = HttpsServer::with_config(config, move |_, _| {
             *count.lock().unwrap() += 1;
             Ok(())
         });
@@ -284,7 +287,7 @@ fn the_handshakes_signature_is_checked_for_every_kind_of_trust() {
 
 #[test]
 fn old_but_good_tls_is_spoken() {
-    let identity = Identity::self_signed(&localhost());
+    let identity = CertifiedKey::self_signed(&localhost());
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS12])
         .unwrap()
@@ -293,13 +296,13 @@ fn old_but_good_tls_is_spoken() {
             identity.chain(),
             identity.signing_key(),
         ))));
-    let server = Server::with_config(Arc::new(config), |_, stream| stream.write_all(OK.as_bytes()));
+    let server = HttpsServer::with_config(Arc::new(config), |_, stream| stream.write_all(OK.as_bytes()));
     assert!(Client::new(&only(&identity.pem), patient()).unwrap().get(&server.url("/"), None, None, soon()).is_ok());
 }
 
 #[test]
 fn what_is_configured_has_to_be_certificates() {
-    let certificate = Identity::self_signed(&localhost()).pem;
+    let certificate = CertifiedKey::self_signed(&localhost()).pem;
     let fault = |pem: &str| Trust::only(pem).map(|_| ()).unwrap_err();
     assert_eq!(fault("garbage"), TrustError::Pem(PemError::NotPem));
     assert_eq!(fault(&certificate[..200]), TrustError::Pem(PemError::Damaged));
@@ -319,7 +322,7 @@ fn what_is_configured_has_to_be_certificates() {
 
 #[test]
 fn a_ca_wins_over_insecure_and_an_empty_one_is_none() {
-    let pem = Identity::self_signed(&localhost()).pem;
+    let pem = CertifiedKey::self_signed(&localhost()).pem;
     let spec = |ca: Option<&str>, insecure: Option<bool>| {
         Trust::from_spec(Some(&MetadataTls { ca: ca.map(str::to_owned), insecure_skip_verify: insecure }))
     };

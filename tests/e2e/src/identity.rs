@@ -5,7 +5,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use istio_federation_testkit::{Authority, server_for};
+use rcgen::{DnType, KeyPair};
 
 /// Fresh tokens for one server; keys and certificates are files.
 pub(crate) struct Identity {
@@ -18,18 +19,15 @@ pub(crate) struct Identity {
 impl Identity {
     /// Writes `ca.crt`, `server.crt`, `server.key`, `accounts.key`, `accounts.pub` and `tokens.csv` into `folder`.
     pub(crate) fn write(folder: &Path) -> anyhow::Result<Self> {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "e2e-api-server-ca");
-        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-        let names = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
-        let mut params = CertificateParams::new(names.map(str::to_owned))?;
+        let ca = Authority::root("e2e-api-server-ca");
+        let mut params =
+            server_for(&["127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]);
         params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
-        let key = KeyPair::generate()?;
+        let server = ca.issue(&params);
         let accounts = KeyPair::generate()?;
         fs::write(folder.join("ca.crt"), ca.pem())?;
-        fs::write(folder.join("server.crt"), params.signed_by(&key, &ca)?.pem())?;
-        fs::write(folder.join("server.key"), key.serialize_pem())?;
+        fs::write(folder.join("server.crt"), &server.pem)?;
+        fs::write(folder.join("server.key"), server.key_pem())?;
         fs::write(folder.join("accounts.key"), accounts.serialize_pem())?;
         fs::write(folder.join("accounts.pub"), accounts.public_key_pem())?;
         let identity = Self { admin: token()?, controllers: token()? };

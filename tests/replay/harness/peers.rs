@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use istio_federation_testkit::{Authority, CertifiedKey, HttpsServer, server_for};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::case::{self, Case};
 use super::fill::Fill;
-use crate::server::{Authority, Identity, Server, params};
 
 /// How a peer answers.
 #[derive(Deserialize)]
@@ -84,19 +84,19 @@ fn ok() -> u16 {
 
 struct Identities {
     authority: String,
-    by_authority: Identity,
-    other_host: Identity,
-    self_signed: Identity,
+    by_authority: CertifiedKey,
+    other_host: CertifiedKey,
+    self_signed: CertifiedKey,
 }
 
 static IDENTITIES: LazyLock<Identities> = LazyLock::new(|| {
-    let authority = Authority::new("Replay CA");
-    let here = params(&["localhost", "127.0.0.1"]);
+    let authority = Authority::root("Replay CA");
+    let here = server_for(&["localhost", "127.0.0.1"]);
     Identities {
         authority: authority.pem(),
         by_authority: authority.issue(&here),
-        other_host: authority.issue(&params(&["elsewhere.example"])),
-        self_signed: Identity::self_signed(&here),
+        other_host: authority.issue(&server_for(&["elsewhere.example"])),
+        self_signed: CertifiedKey::self_signed(&here),
     }
 });
 
@@ -115,7 +115,7 @@ pub(crate) fn self_signed() -> String {
 pub(crate) struct Peers(BTreeMap<String, Peer>);
 
 struct Peer {
-    server: Server,
+    server: HttpsServer,
     script: Arc<OnceLock<Script>>,
     heads: Arc<Mutex<Vec<String>>>,
 }
@@ -164,11 +164,11 @@ pub(crate) fn start(case: &Case) -> Result<Peers, String> {
             }
         };
         let server = match tls {
-            Tls::Ca => Server::tls(&IDENTITIES.by_authority, answer),
-            Tls::SelfSigned => Server::tls(&IDENTITIES.self_signed, answer),
-            Tls::OtherHost => Server::tls(&IDENTITIES.other_host, answer),
-            Tls::Garbage => Server::tcp(|mut socket| socket.write_all(b"220 mail.example ESMTP\r\n")),
-            Tls::Mute => Server::tcp(|mut socket| {
+            Tls::Ca => HttpsServer::tls(&IDENTITIES.by_authority, answer),
+            Tls::SelfSigned => HttpsServer::tls(&IDENTITIES.self_signed, answer),
+            Tls::OtherHost => HttpsServer::tls(&IDENTITIES.other_host, answer),
+            Tls::Garbage => HttpsServer::tcp(|mut socket| socket.write_all(b"220 mail.example ESMTP\r\n")),
+            Tls::Mute => HttpsServer::tcp(|mut socket| {
                 while socket.read(&mut [0; 64])? > 0 {}
                 Ok(())
             }),

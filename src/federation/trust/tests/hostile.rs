@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::certificates_of;
 use super::maker::{CN, Ca, DC, IA5, Key, O, PRINTABLE, Template, UTF8, name};
 use super::{Peer, admit, anchors_of, ders, own_unrelated};
 
@@ -107,18 +106,6 @@ proptest! {
 #[test]
 fn the_properties_are_not_empty() {
     assert!(check(&Ca::root("cluster.local").der));
-    let made = rcgen_root();
+    let made = istio_federation_testkit::Authority::root("made by rcgen").der().to_vec();
     assert!(check(&made), "a root made by another library");
-}
-
-/// A root as rcgen makes it.
-fn rcgen_root() -> Vec<u8> {
-    let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
-    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    parameters.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
-    parameters.not_before = rcgen::date_time_ymd(2026, 1, 1);
-    parameters.not_after = rcgen::date_time_ymd(2036, 1, 1);
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-    let pem = parameters.self_signed(&key).unwrap().pem();
-    certificates_of(&pem).remove(0).unwrap()
 }

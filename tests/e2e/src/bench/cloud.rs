@@ -5,7 +5,6 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -32,15 +31,6 @@ fn waits(service: &Service) -> bool {
     let is_load_balancer = service.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"));
     let ingress = service.status.as_ref().and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
     is_load_balancer && ingress.is_none_or(Vec::is_empty)
-}
-
-/// A root like istiod's own (PEM).
-pub fn root(organization: &str) -> anyhow::Result<String> {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.distinguished_name.push(DnType::OrganizationName, organization);
-    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?.pem())
 }
 
 /// istiod's ConfigMap in `namespace`.

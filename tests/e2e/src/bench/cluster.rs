@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use istio_federation::api::istio_federation::IstioFederation;
+use istio_federation_testkit::Authority;
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
@@ -86,7 +87,7 @@ impl Cluster {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": MODULE_NAMESPACE}});
         apply(&client, &[namespace]).await?;
         if plan.istio != Istio::Real {
-            let mesh_root = cloud::root(&format!("mesh of cluster {name}"))?;
+            let mesh_root = Authority::root(&format!("mesh of cluster {name}")).pem();
             apply(&client, &[cloud::root_config_map(MODULE_NAMESPACE, &mesh_root)]).await?;
         }
         let operator = AddonOperator::prepare(&server).await?;

@@ -6,10 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::ServerConfig;
-use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use istio_federation_testkit::{Authority, server_for};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -53,11 +50,11 @@ pub struct Front {
 impl Front {
     /// Starts in front of port `port` of `room`.
     pub(super) async fn start(room: Room, port: u16) -> anyhow::Result<Self> {
-        let (ca, config) = tls()?;
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let ca = Authority::root("CA of the ingress");
+        let acceptor = TlsAcceptor::from(Arc::new(ca.issue(&server_for(&["localhost"])).server_config()));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let (manner, asked) = (Arc::new(Mutex::new(Manner::Plain)), Arc::default());
-        let front = Self { port: listener.local_addr()?.port(), ca, manner, asked };
+        let front = Self { port: listener.local_addr()?.port(), ca: ca.pem(), manner, asked };
         let (manner, asked) = (front.manner.clone(), front.asked.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -93,22 +90,6 @@ impl Front {
     pub fn set(&self, manner: Manner) {
         *self.manner.lock().unwrap_or_else(PoisonError::into_inner) = manner;
     }
-}
-
-fn tls() -> anyhow::Result<(String, ServerConfig)> {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, "CA of the ingress");
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-    let key = KeyPair::generate()?;
-    let certificate = CertificateParams::new(["localhost".to_owned()])?.signed_by(&key, &ca)?;
-    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
-    let chain = vec![CertificateDer::from(certificate.der().to_vec())];
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    Ok((ca.pem(), config))
 }
 
 async fn serve(

@@ -14,7 +14,6 @@ mod timeline;
 mod usage;
 
 pub use self::addon_operator::{AddonOperator, NAMESPACE as OPERATOR_NAMESPACE};
-pub use self::cloud::root;
 pub(crate) use self::cluster::Istio;
 use self::cluster::Plan;
 pub(crate) use self::cluster::merge;

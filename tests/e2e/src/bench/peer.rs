@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::Context;
 use istio_federation::peer::SigningKey;
+use istio_federation_testkit::Authority;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, ObjectMeta};
@@ -112,7 +113,7 @@ fn objects(reader: &Reader, number: usize, services: usize) -> anyhow::Result<Ve
     });
     let mut objects = vec![
         gateway,
-        cloud::root_config_map(MODULE_NAMESPACE, &cloud::root(&format!("mesh of peer {number}"))?),
+        cloud::root_config_map(MODULE_NAMESPACE, &Authority::root(&format!("mesh of peer {number}")).pem()),
         secret("d8-remote-authn-keypair", "pub.pem", SigningKey::generate()?.to_pem().public)?,
         secret("d8-remote-clusters-public-metadata", "remote-public-metadata.json", readers)?,
     ];

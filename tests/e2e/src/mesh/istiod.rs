@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use istio_federation_testkit::Authority;
 use serde_json::{Value, json};
 
-use super::ca::Authority;
 use super::container::within;
 use super::http;
 use super::network::Host;

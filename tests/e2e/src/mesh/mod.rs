@@ -14,7 +14,9 @@ mod workload;
 
 use std::rc::Rc;
 
-pub use self::ca::{Authority, Identity, Key, Name, RENEWED};
+use istio_federation_testkit::Authority;
+
+pub use self::ca::{Key, RENEWED};
 pub use self::istiod::Istiod;
 pub use self::network::Host;
 use self::network::Network;
@@ -56,7 +58,7 @@ pub async fn scenario_with(
         let Bench { a, b, timeline, .. } = bench;
         let network = Rc::new(Network::new()?);
         let [range_a, range_b] = RANGES;
-        let (root_a, root_b) = (Authority::root(&a.domain, Key::Ec)?, Authority::root(&b.domain, key)?);
+        let (root_a, root_b) = (Authority::root(&a.domain), Authority::root_with(&b.domain, key.generate()?, |_| {}));
         let (a, b) = tokio::try_join!(
             Side::start(a, network.clone(), range_a, root_a),
             Side::start(b, network.clone(), range_b, root_b)

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
+use istio_federation_testkit::Authority;
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::ca::Authority;
 use super::http;
 use super::istiod::Istiod;
 use super::network::{Host, Network};

@@ -11,6 +11,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{HOST, HeaderValue};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
+use istio_federation_testkit::CertifiedKey;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -19,7 +20,6 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::ca::Identity;
 use super::network::Host;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,12 +36,12 @@ pub struct Client {
 
 impl Client {
     /// Connects from `host` as `identity` with this SNI. A refusal of the certificate may only appear with the first request.
-    pub async fn connect(host: &Host, to: SocketAddr, sni: &str, identity: &Identity) -> anyhow::Result<Self> {
+    pub async fn connect(host: &Host, to: SocketAddr, sni: &str, identity: &CertifiedKey) -> anyhow::Result<Self> {
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anyone))
-            .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())?;
+            .with_client_auth_cert(identity.chain(), identity.private_key())?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         let stream = host.connect(to.ip(), to.port()).await?;
         let name = ServerName::try_from(sni.to_owned())?;

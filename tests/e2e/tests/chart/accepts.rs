@@ -13,6 +13,7 @@ use istio_federation::federation::ourselves::Ourselves;
 use istio_federation::federation::roster::Roster;
 use istio_federation::federation::trust::OwnChain;
 use istio_federation_e2e::{Helm, accepts, accepts_status, apply};
+use istio_federation_testkit::Authority;
 use jiff::Timestamp;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -20,7 +21,6 @@ use serde_json::{Value, json};
 
 use crate::documents::{Document, NAMESPACES, document, service, trust_domain};
 use crate::module::{API_VERSIONS, OPERATOR, RELEASE, SCHEMAS, chart};
-use crate::peers::root;
 use crate::server;
 use crate::situations::Situation;
 use crate::world::make;
@@ -130,7 +130,7 @@ fn fetched<T>(document: Result<T, DocumentError>) -> Fetch<T> {
     }
 }
 
-static OWN_ROOT: LazyLock<String> = LazyLock::new(|| root("Our own root"));
+static OWN_ROOT: LazyLock<String> = LazyLock::new(|| Authority::root("Our own root").pem());
 
 fn settings() -> Value {
     json!({"federation": {"enabled": true, "clusterDomain": "cluster-a.local",

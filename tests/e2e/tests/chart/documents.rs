@@ -6,12 +6,11 @@ use std::sync::LazyLock;
 
 use istio_federation::api::kubernetes::PUBLIC_SERVICE_LABEL;
 use istio_federation::peer::SigningKey;
+use istio_federation_testkit::Authority;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
-
-use crate::peers::root;
 
 /// Namespaces of exported Services.
 pub(crate) const NAMESPACES: [&str; 4] =
@@ -167,7 +166,7 @@ static ROOTS: LazyLock<Vec<String>> = LazyLock::new(|| {
         &long,
         "",
     ];
-    let alone: Vec<String> = subjects.map(root).to_vec();
+    let alone: Vec<String> = subjects.map(|subject| Authority::root(subject).pem()).to_vec();
     let both = format!("{}{}", alone[0], alone[1]);
     let many = alone.join("");
     alone.into_iter().chain([both, many]).collect()

@@ -6,7 +6,7 @@ use istio_federation::api::istio_federation::{
 };
 use istio_federation::api::metadata::{IngressGateway, PublicMetadata, PublicService, PublicServicePort};
 use istio_federation::peer::SigningKey;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use istio_federation_testkit::Authority;
 use serde_json::{Value, json};
 
 /// Nobody listens there, so the peer's status does not change.
@@ -24,32 +24,12 @@ pub(crate) struct Peer {
     pub(crate) shared: bool,
 }
 
-/// A self-signed root, PEM.
-pub(crate) fn root(name: &str) -> String {
-    authority(name).self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
-}
-
-/// A CA below some root, PEM.
-pub(crate) fn intermediate(name: &str) -> String {
-    let issuer = Issuer::new(authority("somebody's root"), KeyPair::generate().unwrap());
-    authority(name).signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().pem()
-}
-
-fn authority(name: &str) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::OrganizationName, name);
-    params
-}
-
 /// A cluster's public document.
 pub(crate) fn public(uuid: &str) -> PublicMetadata {
     PublicMetadata {
         cluster_uuid: uuid.to_owned(),
         authn_key_pub: SigningKey::generate().unwrap().to_pem().public,
-        root_ca: root(uuid),
+        root_ca: Authority::root(uuid).pem(),
         intermediate_cas: None,
     }
 }

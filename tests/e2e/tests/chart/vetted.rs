@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use istio_federation::peer::SigningKey;
 use istio_federation_e2e::{ApiServer, Helm, apply};
+use istio_federation_testkit::Authority;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
@@ -12,7 +13,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use crate::module::{API_VERSIONS, OPERATOR, RELEASE, chart, key};
-use crate::peers::{Peer, root};
+use crate::peers::Peer;
 use crate::server::{owned, start};
 use crate::situations::Situation;
 use crate::world::make;
@@ -102,7 +103,7 @@ fn federation(number: usize) -> impl Strategy<Value = Value> {
         cache["source"]["trustDomain"] = json!(domain);
         cache["private"] = json!({"ingressGateways": gateways, "publicServices": services});
         let key = SigningKey::generate().unwrap().to_pem().public;
-        let root = root(&text.replace('\0', ""));
+        let root = Authority::root(&text.replace('\0', "")).pem();
         cache["anchors"][0]["certificate"] = json!(root);
         cache["public"] = json!({"clusterUUID": format!("{uuid}{number}"), "authnKeyPub": key, "rootCA": root});
         federation

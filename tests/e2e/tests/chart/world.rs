@@ -8,13 +8,13 @@ use istio_federation_demo::chart::ModuleChart;
 use istio_federation_sim::cluster::Cluster;
 use istio_federation_sim::operator::values::ModuleValues;
 use istio_federation_sim::operator::{Executable, Module, Operator};
+use istio_federation_testkit::Authority;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
 use crate::hook_build::hook_executable;
 use crate::module::SCHEMAS;
-use crate::peers::{intermediate, root};
 use crate::situations::{Situation, all};
 
 /// Result of a situation.
@@ -88,10 +88,12 @@ fn given(situation: &Situation) -> Vec<Value> {
     for name in ["kube-system", "d8-istio", "istio-system"].into_iter().chain(exporting) {
         objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
     }
-    objects.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"root-cert.pem": root("Our own root")},
+    let root = Authority::root("Our own root");
+    let intermediate = root.intermediate("ours");
+    objects.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"root-cert.pem": root.pem()},
         "metadata": {"name": "istio-ca-root-cert", "namespace": "d8-istio"}}));
     let plug_in =
-        json!({"ca-cert.pem": ByteString(intermediate("ours").into()), "ca-key.pem": ByteString("a key".into())});
+        json!({"ca-cert.pem": ByteString(intermediate.pem().into()), "ca-key.pem": ByteString("a key".into())});
     objects.push(json!({"apiVersion": "v1", "kind": "Secret", "data": plug_in,
         "metadata": {"name": "cacerts", "namespace": "istio-system"}}));
     for (namespace, name) in &situation.exported {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use istio_federation::peer::keys::SigningKey;
+use istio_federation_testkit::Authority;
 use serde_json::{Value, json};
 
 use crate::objects::{example, name};
@@ -30,7 +31,7 @@ impl World {
             secret("d8-remote-clusters-public-metadata", &json!({"remote-public-metadata.json": peers.to_string()})),
             json!({"apiVersion": "v1", "kind": "ConfigMap",
                    "metadata": {"name": "metadata-exporter-intermediate-cas", "namespace": "d8-istio"},
-                   "data": {"intermediate-cas.pem": intermediate()?}}),
+                   "data": {"intermediate-cas.pem": Authority::root("root").intermediate("intermediate").pem()}}),
             // Not exported.
             secret("other", &json!({"password": "s3cr3t"})),
         ]);
@@ -51,19 +52,6 @@ impl World {
 
 fn secret(name: &str, members: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "d8-istio"}, "stringData": members})
-}
-
-/// A CA certificate that another one issued.
-fn intermediate() -> Result<String> {
-    let ca = |name: &str| {
-        let mut params = rcgen::CertificateParams::default();
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        params
-    };
-    let (root_key, key) = (rcgen::KeyPair::generate()?, rcgen::KeyPair::generate()?);
-    let issuer = rcgen::Issuer::new(ca("root"), root_key);
-    Ok(ca("intermediate").signed_by(&key, &issuer)?.pem())
 }
 
 /// Writes the manifest of an object, in one step.

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail, ensure};
-use istio_federation_e2e::mesh::{Client, Host, Identity, Mesh, Name, scenario};
+use istio_federation_e2e::mesh::{Client, Host, Mesh, scenario};
 use istio_federation_e2e::until;
+use istio_federation_testkit::{CertifiedKey, Name};
 use serde_json::json;
 
 use crate::given::{PATIENCE, answers, federated, service, unharmed};
@@ -21,7 +22,7 @@ async fn trust_ends_with_its_federation() -> Result<()> {
         answers(&till, &["get", "cart.shop.svc.cluster-a.local:80"], "200 ").await?;
         let mut inside = [till.load("cart.shop.svc.cluster-a.local:80")?];
         answers(&apps.bar, &["get", "cart.shop.svc.cluster-a.local:80"], "200 ").await?;
-        let bar = b.root.sign(&[Name::Uri("spiffe://cluster-b.local/ns/xyz/sa/bar".to_owned())], None)?;
+        let bar = b.root.sign(&[Name::Uri("spiffe://cluster-b.local/ns/xyz/sa/bar".to_owned())], None);
         let (host, sidecar) = (b.host()?, SocketAddr::from((apps.cart.host.address, 8080)));
         ask(&host, sidecar, &bar).await.context("B is not trusted at the beginning")?;
 
@@ -52,13 +53,13 @@ async fn trust_ends_with_its_federation() -> Result<()> {
     .await
 }
 
-async fn ask(host: &Host, to: SocketAddr, identity: &Identity) -> Result<()> {
+async fn ask(host: &Host, to: SocketAddr, identity: &CertifiedKey) -> Result<()> {
     let (status, body) = Client::connect(host, to, CART, identity).await?.get("/").await?;
     ensure!(status == 200, "HTTP status {status}: {body}");
     Ok(())
 }
 
-async fn refused(host: &Host, to: SocketAddr, identity: &Identity) -> Result<String> {
+async fn refused(host: &Host, to: SocketAddr, identity: &CertifiedKey) -> Result<String> {
     until("B's certificates are refused", PATIENCE, async || match ask(host, to, identity).await {
         Ok(()) => bail!("they are accepted"),
         Err(why) if format!("{why:#}").contains("alert") => Ok(format!("{why:#}")),

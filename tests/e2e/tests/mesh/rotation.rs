@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, ensure};
 use istio_federation::federation::pem::encode_certificate as to_pem;
 use istio_federation_e2e::bench::MODULE_NAMESPACE;
-use istio_federation_e2e::mesh::{Authority, Client, Key, Mesh, Name, RENEWED, Side, Workload, scenario};
+use istio_federation_e2e::mesh::{Client, Mesh, RENEWED, Side, Workload, scenario};
 use istio_federation_e2e::until;
+use istio_federation_testkit::{Authority, Name};
 use serde_json::Value;
 
 use crate::given::{BAR, CART, PATIENCE, anchors, answers, federated, unharmed};
@@ -24,7 +25,7 @@ async fn a_root_is_changed_without_a_failed_request() -> Result<()> {
         answers(&apps.bar, &["tcp", &format!("{CART}:5000"), "hello"], "heard").await?;
         let mut loads = [apps.cart.load_tcp(&format!("{BAR}:5000"))?, apps.bar.load_tcp(&format!("{CART}:5000"))?];
         unharmed(&mut loads).await?;
-        let new = Authority::root(NEW, Key::Ec)?;
+        let new = Authority::root(NEW);
         let both = format!("{}{}", b.root.pem(), new.pem());
 
         timeline.cause("B publishes its new root in addition to the old one, which still signs");
@@ -42,7 +43,7 @@ async fn a_root_is_changed_without_a_failed_request() -> Result<()> {
 
         timeline.cause("the new root signs");
         b.istiod.change(&new, &both).await?;
-        let cart = a.root.sign(&[Name::Uri("spiffe://cluster-a.local/ns/shop/sa/cart".to_owned())], None)?;
+        let cart = a.root.sign(&[Name::Uri("spiffe://cluster-a.local/ns/shop/sa/cart".to_owned())], None);
         let (host, bar) = (a.host()?, SocketAddr::from((apps.bar.host.address, 8080)));
         until("B's app has a certificate that the new root signed", PATIENCE * 2, async || {
             let client = Client::connect(&host, bar, &format!("outbound_.80_._.{BAR}"), &cart).await?;
@@ -60,7 +61,7 @@ async fn a_root_is_changed_without_a_failed_request() -> Result<()> {
         missed(a, &b.root).await?;
         timeline.seen(unharmed(&mut loads).await?);
 
-        let renewed = new.renewed()?;
+        let renewed = new.renewed(RENEWED);
         let both = format!("{}{}", new.pem(), renewed.pem());
         timeline.cause("B publishes that root and a renewed one: same key and subject, later end");
         b.istiod.change(&new, &both).await?;

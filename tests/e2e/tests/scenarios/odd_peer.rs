@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use istio_federation::peer::SigningKey;
-use istio_federation_e2e::bench::{Bench, Cluster, Manner, PATIENCE, root, scenario};
+use istio_federation_e2e::bench::{Bench, Cluster, Manner, PATIENCE, scenario};
 use istio_federation_e2e::until;
+use istio_federation_testkit::Authority;
 use serde_json::{Value, json};
 
 use crate::given::{OF_B, eager, federated, is_long, namespace, service};
@@ -102,7 +103,7 @@ async fn odd_documents_cause_no_writes() -> Result<()> {
         b.front.set(Manner::Changes(Arc::new(|path, document| {
             if path.ends_with("public.json") {
                 let own = document["rootCA"].as_str().unwrap_or_default().to_owned();
-                document["rootCA"] = json!(format!("{own}{}", root("another one").unwrap_or_default()));
+                document["rootCA"] = json!(format!("{own}{}", Authority::root("another one").pem()));
             }
         })));
         let mark = a.mark()?;

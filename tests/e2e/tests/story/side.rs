@@ -13,6 +13,7 @@ use istio_federation_e2e::{ApiServer, Component, apply, install_crds, read_yaml}
 use istio_federation_sim::cluster::Cluster;
 use istio_federation_sim::operator::values::ModuleValues;
 use istio_federation_sim::operator::{Chart as _, Executable, Module, Operator, OperatorError, Step};
+use istio_federation_testkit::{CertifiedKey, server_for};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use kube::Client;
@@ -164,10 +165,10 @@ impl Side {
 /// Starts the exporter with a certificate of its own: the process, its endpoint, the CA of its certificate.
 async fn exporter(server: &ApiServer, settings: &Value) -> Result<(Component, String, String)> {
     let data = server.scratch().data();
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+    let identity = CertifiedKey::self_signed(&server_for(&["127.0.0.1"]));
     let (certificate, key, ports) = (data.join("tls.crt"), data.join("tls.key"), data.join("exporter.ports"));
-    fs::write(&certificate, made.cert.pem())?;
-    fs::write(&key, made.signing_key.serialize_pem())?;
+    fs::write(&certificate, &identity.pem)?;
+    fs::write(&key, identity.key_pem())?;
     let text = |pointer: &str| settings.pointer(pointer).and_then(Value::as_str).context("a setting is missing");
     let mut command = Command::new(built_program());
     command.args(["exporter", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-level", "debug"]);
@@ -180,5 +181,5 @@ async fn exporter(server: &ApiServer, settings: &Value) -> Result<(Component, St
     let text = process.ready(DEADLINE, async || Ok(fs::read_to_string(&ports)?)).await?;
     let ports: Value = serde_json::from_str(&text)?;
     let metadata: SocketAddr = ports["metadata"].as_str().context("no address")?.parse()?;
-    Ok((process, format!("https://{metadata}/metadata"), made.cert.pem()))
+    Ok((process, format!("https://{metadata}/metadata"), identity.pem))
 }

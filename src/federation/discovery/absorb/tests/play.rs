@@ -27,14 +27,7 @@ pub(super) static ROOTS: LazyLock<Vec<String>> =
 static OWN: LazyLock<OwnChain> = LazyLock::new(|| OwnChain::read(&root("ours")).unwrap());
 
 fn root(name: &str) -> String {
-    let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(rcgen::DnType::OrganizationName, name);
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
-    params.not_before = rcgen::date_time_ymd(2026, 1, 1);
-    params.not_after = rcgen::date_time_ymd(2036, 1, 1);
-    params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+    istio_federation_testkit::Authority::root(name).pem()
 }
 
 /// A federation and the clock.

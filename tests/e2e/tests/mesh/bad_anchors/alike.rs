@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use istio_federation_e2e::mesh::Authority;
+use istio_federation_testkit::Authority;
 use rcgen::CertificateParams;
 
 use super::make::{end_in, made, made_with, mark_as, named, place, unmark};

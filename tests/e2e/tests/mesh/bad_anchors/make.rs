@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use istio_federation::federation::pem::encode_certificate as to_pem;
-use istio_federation_e2e::mesh::Authority;
+use istio_federation_testkit::Authority;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue, IsCa, KeyIdMethod,
     KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber, SigningKey, date_time_ymd,

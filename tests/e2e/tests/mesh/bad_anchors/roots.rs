@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
-use istio_federation_e2e::mesh::Authority;
+use istio_federation_testkit::Authority;
 use rcgen::{CertificateParams, CertifiedIssuer, DistinguishedName, IsCa, KeyPair, PKCS_ED25519, date_time_ymd};
 
 use super::alike::{Chain, alike, published_again};

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use istio_federation_e2e::mesh::Name;
+use istio_federation_testkit::Name;
 
 /// The identity that A's policies admit.
 pub(crate) const PAY: &str = "spiffe://cluster-a.local/ns/pay/sa/pay";

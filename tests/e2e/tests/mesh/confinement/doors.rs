@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail, ensure};
-use istio_federation_e2e::mesh::{Client, Host, Identity, Side};
+use istio_federation_e2e::mesh::{Client, Host, Side};
+use istio_federation_testkit::CertifiedKey;
 use serde_json::{Value, json};
 
 /// Doors for A's `pay` only. The last is closed to identities of B, and open to all others.
@@ -42,7 +43,7 @@ pub(crate) enum Outcome {
 }
 
 /// Tries all doors.
-pub(crate) async fn knock(host: &Host, to: SocketAddr, sni: &str, identity: &Identity) -> Result<Outcome> {
+pub(crate) async fn knock(host: &Host, to: SocketAddr, sni: &str, identity: &CertifiedKey) -> Result<Outcome> {
     let (mut client, (status, body)) = match first(host, to, sni, identity).await {
         Ok(first) => first,
         Err(why) => return Ok(Outcome::Refused(format!("{why:#}"))),
@@ -77,7 +78,7 @@ async fn opens(client: &mut Client, door: &str) -> Result<bool> {
     }
 }
 
-async fn first(host: &Host, to: SocketAddr, sni: &str, identity: &Identity) -> Result<(Client, (u16, String))> {
+async fn first(host: &Host, to: SocketAddr, sni: &str, identity: &CertifiedKey) -> Result<(Client, (u16, String))> {
     let mut client = Client::connect(host, to, sni, identity).await?;
     let answer = client.get("/any").await?;
     Ok((client, answer))

@@ -8,8 +8,9 @@ mod doors;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
-use istio_federation_e2e::mesh::{Authority, Host, Identity, Key, Mesh, Name, Proxy, scenario_with};
+use istio_federation_e2e::mesh::{Host, Key, Mesh, Proxy, scenario_with};
 use istio_federation_e2e::until;
+use istio_federation_testkit::{Authority, CertifiedKey, Name};
 
 use self::anchors::Anchor;
 use self::cases::{Case, Expected, PAY, Part};
@@ -41,13 +42,13 @@ async fn confined(name: &str, key: Key) -> Result<()> {
                 ("gateway", (a.gateways[0].host.address, 15443).into()),
             ],
         };
-        let honest = a.root.sign(&[Name::Uri(PAY.to_owned())], None)?;
+        let honest = a.root.sign(&[Name::Uri(PAY.to_owned())], None);
         attacker.until_doors_open(&honest).await?;
         // The module's policy names B once B is federated. Its change ends connections, so wait for it.
         policy_names_b(&apps.cart.sidecar).await?;
         timeline.seen("A's own pay opens every door of A's cart");
 
-        let intermediate = b.root.intermediate("intermediate of B")?;
+        let intermediate = b.root.intermediate("intermediate of B");
         timeline.cause("B's root signs");
         let cases = cases::all();
         let mut wrong = Vec::new();
@@ -116,7 +117,7 @@ struct Attacker {
 }
 
 impl Attacker {
-    async fn until_doors_open(&self, honest: &Identity) -> Result<()> {
+    async fn until_doors_open(&self, honest: &CertifiedKey) -> Result<()> {
         for (_, to) in self.ways {
             until("every door opens", PATIENCE, async || {
                 let outcome = knock(&self.host, to, SNI, honest).await?;
@@ -132,7 +133,7 @@ impl Attacker {
     async fn tries(&self, case: &Case, signers: &[(&str, &Authority)]) -> Result<Vec<(String, Outcome)>> {
         let mut outcomes = Vec::new();
         for (by, authority) in signers {
-            let identity = authority.sign(&case.names, case.common_name)?;
+            let identity = authority.sign(&case.names, case.common_name);
             for (way, to) in self.ways {
                 outcomes.push((format!("{by}, {way}"), knock(&self.host, to, SNI, &identity).await?));
             }
@@ -142,7 +143,7 @@ impl Attacker {
 
     /// Checks that a forgery succeeds.
     async fn comes_in(&self, case: &Case, authority: &Authority) -> Result<()> {
-        let identity = authority.sign(&case.names, case.common_name)?;
+        let identity = authority.sign(&case.names, case.common_name);
         for (way, to) in self.ways {
             let outcome = knock(&self.host, to, SNI, &identity).await?;
             ensure!(matches!(outcome, Outcome::Accepted(..)), "{}, {way}: {}", case.title, describe(&outcome));

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use istio_federation_e2e::bench::{Cluster, Manner, Peer, Reader, root};
+use istio_federation_e2e::bench::{Cluster, Manner, Peer, Reader};
+use istio_federation_testkit::Authority;
 use serde_json::json;
 
 /// Number of services of a hostile peer.
@@ -77,7 +78,7 @@ impl Way {
             Self::NewRoots => Manner::Changes(Arc::new(|path, document| {
                 if path.ends_with("public.json") {
                     let own = document["rootCA"].as_str().unwrap_or_default().to_owned();
-                    document["rootCA"] = json!(format!("{own}{}", root("another one").unwrap_or_default()));
+                    document["rootCA"] = json!(format!("{own}{}", Authority::root("another one").pem()));
                 }
             })),
         });

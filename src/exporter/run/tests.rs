@@ -4,8 +4,9 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::time::Duration;
 
+use istio_federation_testkit::manifests::{data, exported, gateway};
+use istio_federation_testkit::{Authority, CertifiedKey, server_for};
 use rustls::pki_types::ServerName;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -13,7 +14,6 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::super::gateways::Inlet;
 use super::super::manifests::Manifests;
-use super::super::test_pki::{Ca, data, exported, gateway};
 use super::super::yaml;
 use super::*;
 use crate::federation::names::DnsName;
@@ -60,7 +60,7 @@ async fn start(tls: Option<TlsFiles>) -> Running {
     let secret = data("Secret", "d8-remote-clusters-public-metadata", "remote-public-metadata.json", &peers);
     write(&manifests, "peers.yaml", &secret);
     write(&manifests, "key.yaml", &data("Secret", "d8-remote-authn-keypair", "pub.pem", &own.to_pem().public));
-    let root = Ca::root("b", 2020).pem;
+    let root = Authority::root("b").pem();
     write(&manifests, "root.yaml", &data("ConfigMap", "istio-ca-root-cert", "root-cert.pem", &root));
     write(&manifests, "gateway.yaml", &gateway("10.0.0.1"));
     write(&manifests, "bar.yaml", &exported("xyz", "bar", "http", 80));
@@ -157,15 +157,15 @@ async fn tokens_for_another_host_are_refused_at_our_own_address() {
 
 #[tokio::test]
 async fn tls_of_our_own() {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let identity = CertifiedKey::self_signed(&server_for(&["localhost"]));
     let folder = tempfile::tempdir().unwrap();
     let tls = TlsFiles { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
-    std::fs::write(&tls.certificate, made.cert.pem()).unwrap();
-    std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&tls.certificate, &identity.pem).unwrap();
+    std::fs::write(&tls.key, identity.key_pem()).unwrap();
     let running = start(Some(tls)).await;
 
     let mut roots = RootCertStore::empty();
-    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap()).unwrap();
+    roots.add(identity.chain().remove(0)).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()

@@ -1,6 +1,7 @@
 //! A folder of manifests: what is read, and what a change or a mistake in it does.
 
-use super::super::test_pki::exported;
+use istio_federation_testkit::manifests::exported;
+
 use super::*;
 
 const SERVICE: &str = r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "bar", "namespace": "xyz",

@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::body::to_bytes;
 use axum::http::Method;
 use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, HOST, IF_NONE_MATCH};
+use istio_federation_testkit::Authority;
+use istio_federation_testkit::manifests::{data, exported, gateway};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -18,7 +20,6 @@ use super::super::index::{Event, Failure};
 use super::super::object::Object;
 use super::super::selection::Selection;
 use super::super::source::Feed;
-use super::super::test_pki::{Ca, data, exported, gateway};
 use super::*;
 use crate::api::metadata::TokenClaims;
 use crate::federation::names::DnsName;
@@ -64,7 +65,7 @@ async fn fed(synced: &[Selection], more: impl IntoIterator<Item = Event>) -> Wor
     let manifests = [
         data("Secret", "d8-remote-authn-keypair", "pub.pem", &own.to_pem().public),
         data("Secret", "d8-remote-clusters-public-metadata", "remote-public-metadata.json", &peers.to_string()),
-        data("ConfigMap", "istio-ca-root-cert", "root-cert.pem", &Ca::root("b", 2020).pem),
+        data("ConfigMap", "istio-ca-root-cert", "root-cert.pem", &Authority::root("b").pem()),
         gateway("10.0.0.1"),
         exported("xyz", "bar", "http", 80),
     ];

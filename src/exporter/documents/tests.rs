@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use istio_federation_testkit::manifests::{data, exported, gateway};
+use istio_federation_testkit::{Authority, CertifiedKey, server_for};
 use serde_json::{Value, json};
 
 use super::super::index::Event;
 use super::super::object::{INTERMEDIATES_CONFIG_MAP, Object};
-use super::super::test_pki::{Ca, data, exported, gateway, leaf_pem};
 use super::*;
 use crate::federation::names::DnsName;
 use crate::peer::keys::SigningKey;
@@ -53,7 +54,7 @@ fn reason(document: &Document) -> String {
 
 #[test]
 fn the_public_document_has_deckhouses_members_in_its_order() {
-    let (key, root) = (key_pem(), Ca::root("root", 2020).pem);
+    let (key, root) = (key_pem(), Authority::root("root").pem());
     let documents = Documents::render(&index(&world(&key, &root)), &identity(), Instant::now());
     let root = root.replace("\r\n", "\n");
     let expected = format!(
@@ -66,7 +67,7 @@ fn the_public_document_has_deckhouses_members_in_its_order() {
 
 #[test]
 fn the_private_document_is_sorted_and_says_that_it_is_complete() {
-    let world = world(&key_pem(), &Ca::root("root", 2020).pem);
+    let world = world(&key_pem(), &Authority::root("root").pem());
     let expected = concat!(
         r#"{"ingressGateways":[{"address":"10.0.0.1","port":15443}],"publicServices":["#,
         r#"{"hostname":"bar-2.abc.svc.cluster-b.local","ports":[{"name":"ppp","port":1,"protocol":"TCP"}]},"#,
@@ -85,7 +86,7 @@ fn the_private_document_is_sorted_and_says_that_it_is_complete() {
 
 #[test]
 fn nothing_to_offer_is_a_statement_of_its_own() {
-    let mut world = world(&key_pem(), &Ca::root("root", 2020).pem);
+    let mut world = world(&key_pem(), &Authority::root("root").pem());
     world.truncate(2);
     let documents = Documents::render(&index(&world), &identity(), Instant::now());
     assert_eq!(body(&documents.private), r#"{"ingressGateways":[],"publicServices":[],"complete":true}"#);
@@ -93,7 +94,7 @@ fn nothing_to_offer_is_a_statement_of_its_own() {
 
 #[test]
 fn before_everything_is_synced_there_is_no_document() {
-    let world = world(&key_pem(), &Ca::root("root", 2020).pem);
+    let world = world(&key_pem(), &Authority::root("root").pem());
     for late in Selection::needed(identity().inlet) {
         let mut partial = Index::default();
         let objects: Vec<_> = world.iter().filter_map(|m| Object::read(m.clone()).unwrap()).collect();
@@ -111,7 +112,7 @@ fn before_everything_is_synced_there_is_no_document() {
 
 #[test]
 fn a_document_with_a_hole_is_not_served() {
-    let (key, root) = (key_pem(), Ca::root("root", 2020).pem);
+    let (key, root) = (key_pem(), Authority::root("root").pem());
     let render = |world: &[Value]| Documents::render(&index(world), &identity(), Instant::now());
     let without = |position: usize| {
         let mut world = world(&key, &root);
@@ -124,7 +125,7 @@ fn a_document_with_a_hole_is_not_served() {
     let rootless = without(1);
     assert!(reason(&rootless.public).starts_with("ConfigMap d8-istio/istio-ca-root-cert has no root-cert.pem"));
     assert!(rootless.spiffe.is_err() && rootless.private.is_ok());
-    for bad in ["", "aaa", &leaf_pem(), &root[..200]] {
+    for bad in ["", "aaa", &CertifiedKey::self_signed(&server_for(&["leaf.example"])).pem, &root[..200]] {
         let documents = render(&world(&key, bad));
         assert!(reason(&documents.public).starts_with("root-cert.pem of ConfigMap d8-istio/istio-ca-root-cert: "));
     }
@@ -141,20 +142,20 @@ fn a_document_with_a_hole_is_not_served() {
 
 #[test]
 fn intermediates_are_published_beside_the_root() {
-    let root = Ca::root("root", 2020);
+    let root = Authority::root_from("root", 2020);
     let (one, two) = (root.intermediate("one"), root.intermediate("two"));
-    let chain = format!("{}{}{}", one.pem, two.pem, root.pem);
+    let chain = format!("{}{}{}", one.pem(), two.pem(), root.pem());
     let render = |chain: &str| {
-        let mut world = world(&key_pem(), &root.pem);
+        let mut world = world(&key_pem(), &root.pem());
         world.push(data("ConfigMap", INTERMEDIATES_CONFIG_MAP.0, INTERMEDIATES_CONFIG_MAP.1, chain));
         Documents::render(&index(&world), &identity(), Instant::now())
     };
     let member = |documents: &Documents| {
         serde_json::from_str::<PublicMetadata>(&body(&documents.public)).unwrap().intermediate_cas
     };
-    let both = format!("{}{}", one.pem, two.pem).replace("\r\n", "\n");
+    let both = format!("{}{}", one.pem(), two.pem()).replace("\r\n", "\n");
     assert_eq!(member(&render(&chain)), Some(both));
-    assert_eq!(member(&render(&root.pem)), None, "a CA that signs by itself has none");
+    assert_eq!(member(&render(&root.pem())), None, "a CA that signs by itself has none");
     assert_eq!(member(&render("\n")), None);
     let broken = render(&chain[..chain.len() - 60]);
     let place = "intermediate-cas.pem of ConfigMap d8-istio/metadata-exporter-intermediate-cas: ";
@@ -163,7 +164,7 @@ fn intermediates_are_published_beside_the_root() {
 
 #[test]
 fn the_etag_follows_the_content_alone() {
-    let (key, root) = (key_pem(), Ca::root("root", 2020).pem);
+    let (key, root) = (key_pem(), Authority::root("root").pem());
     let first = world(&key, &root);
     let mut reordered = first.clone();
     reordered.reverse();
@@ -178,7 +179,7 @@ fn the_etag_follows_the_content_alone() {
 
 #[test]
 fn a_service_that_cannot_be_exported_is_named() {
-    let mut world = world(&key_pem(), &Ca::root("root", 2020).pem);
+    let mut world = world(&key_pem(), &Authority::root("root").pem());
     let mut external = exported("xyz", "outside", "http", 80);
     external["spec"]["type"] = json!("ExternalName");
     world.push(external);
@@ -189,7 +190,7 @@ fn a_service_that_cannot_be_exported_is_named() {
 
 #[test]
 fn a_stale_document_says_all_it_knows_but_not_that_it_is_complete() {
-    let mut index = index(&world(&key_pem(), &Ca::root("root", 2020).pem));
+    let mut index = index(&world(&key_pem(), &Authority::root("root").pem()));
     let since = Instant::now();
     let at = |index: &Index, seconds| Documents::render(index, &identity(), since + Duration::from_secs(seconds));
     let fresh = at(&index, 0);
