@@ -38,12 +38,15 @@ e2e: e2e-tools e2e-tools-operators
 
 # Two real clusters, an operator with the module in each: a stand-in, or the real one of ADDON_OPERATOR=/path. It needs root, for network
 # namespaces. SCENARIO=name runs one file of tests/e2e/tests/scenarios. Three scenarios run at once: most of their time is waiting for the
-# next tick of a schedule. Programs are built with the test, so that all is built once.
+# next tick of a schedule. Programs are built with the test, so that all is built once. The upgrade scenarios start from the commit before the
+# last change of the module, or from PREVIOUS=commit, which is built before they run.
 E2E = --locked --package istio-federation --package istio-federation-e2e --all-features
 AT_ONCE = 3
+BUILD_PREVIOUS = $(if $(findstring upgrade,$(or $(SCENARIO),upgrade)),tests/e2e/tools/previous)
 scenarios: e2e-tools e2e-tools-operators
 	$(CARGO) build --locked --package istio-federation-hooks
 	$(CARGO) build $(E2E) --bins --test scenarios
+	$(BUILD_PREVIOUS)
 	$(CARGO) test $(E2E) --test scenarios -- --test-threads=$(AT_ONCE) --nocapture $(SCENARIO)
 
 # Requests between two real meshes: istiod, pilot-agent and Envoy on top of that. SCENARIO=name runs one file of tests/e2e/tests/mesh.
@@ -52,6 +55,7 @@ MESHES = 1
 mesh: e2e-tools e2e-tools-mesh
 	$(CARGO) build --locked --package istio-federation-hooks
 	$(CARGO) build $(E2E) --bins --test mesh
+	$(BUILD_PREVIOUS)
 	$(CARGO) test $(E2E) --test mesh -- --test-threads=$(MESHES) --nocapture $(SCENARIO)
 
 # The same with 50 rounds in place of 10, 30 quiet minutes in place of 2, and every way in which a peer can be broken.

@@ -76,7 +76,6 @@ impl AddonOperator {
             fs::create_dir_all(folder)?;
         }
         fs::write(modules.join("values.yaml"), "{}\n")?;
-        Module::current()?.install(&modules)?;
         let program = match std::env::var_os(REAL) {
             Some(path) => PathBuf::from(path),
             None => module::program("operator", &data)?,
@@ -112,8 +111,8 @@ impl AddonOperator {
         }
     }
 
-    /// Another version of the module, for its next start.
-    pub fn install(&self, module: &Module) -> anyhow::Result<()> {
+    /// Installs a version of the module, for its next start.
+    pub(super) fn install(&self, module: &Module) -> anyhow::Result<()> {
         module.install(&self.modules)
     }
 

@@ -1,7 +1,7 @@
 //! One cluster of the bench: a real control plane, an operator with the module, and what is around it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -13,15 +13,16 @@ use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
 use super::addon_operator::{AddonOperator, NAMESPACE as OPERATOR_NAMESPACE};
+use super::cloud;
 use super::front::Front;
 use super::kubelet::Kubelet;
+use super::module::{self, Module};
 use super::room::Room;
-use super::{cloud, module};
 use crate::{ApiServer, AuditEvent, ShellOperator, apply, install_crds_of_others, until};
 
 /// Namespace of the module.
 pub const MODULE_NAMESPACE: &str = "d8-istio";
-/// What the bench runs as the exporter's image.
+/// The exporter's image; its tag is the version of the module.
 const IMAGE: &str = "bench.example/istio-federation";
 /// Port of the exporter's container that peers reach through the front.
 const HTTP: u16 = 8080;
@@ -47,6 +48,8 @@ pub struct Cluster {
     pub front: Front,
     /// Runs its exporter.
     pub kubelet: Kubelet,
+    /// The version of its module.
+    version: String,
 }
 
 /// What a cluster is like.
@@ -93,11 +96,29 @@ impl Cluster {
         let operator = AddonOperator::prepare(&server).await?;
         let room = Room::new()?;
         let exporter = (MODULE_NAMESPACE, "metadata-exporter");
-        let image = module::program("istio-federation", &server.scratch().data())?;
-        let kubelet = Kubelet::start(&server, &room, exporter, &image).await?;
+        let kubelet = Kubelet::start(&server, &room, exporter, &images(&server)).await?;
         let front = Front::start(room, HTTP).await?;
         cloud::start(client.clone(), MODULE_NAMESPACE, plan.gateway);
-        Ok(Self { name, domain: plan.domain.clone(), server, client, operator, front, kubelet })
+        let (domain, version) = (plan.domain.clone(), String::new());
+        let mut cluster = Self { name, domain, server, client, operator, front, kubelet, version };
+        cluster.install(&Module::current()?)?;
+        Ok(cluster)
+    }
+
+    /// Installs a version of the module, for the operator's next start.
+    pub fn install(&mut self, module: &Module) -> anyhow::Result<()> {
+        module.push_image(&images(&self.server))?;
+        self.operator.install(module)?;
+        self.version.clone_from(&module.version);
+        Ok(())
+    }
+
+    /// Replaces the module by another version, as an upgrade does: the operator is stopped and started, and the settings name another
+    /// image of the exporter. Waits until the operator has converged.
+    pub async fn change_to(&mut self, module: &Module) -> anyhow::Result<()> {
+        self.operator.stop().await?;
+        self.install(module)?;
+        self.switch_on().await
     }
 
     /// Settings with federation on, with `more` merged over them.
@@ -106,7 +127,7 @@ impl Cluster {
         let mut settings = json!({
             "federation": {
                 "enabled": true, "clusterDomain": self.domain, "metadataHost": self.front.host(),
-                "metadataExporter": {"image": IMAGE},
+                "metadataExporter": {"image": format!("{IMAGE}:{}", self.version)},
             },
             "https": {"mode": "OnlyInURI"},
         });
@@ -298,6 +319,11 @@ impl Cluster {
             namespace => Api::namespaced_with(self.client.clone(), namespace, &resource),
         }
     }
+}
+
+/// The folder of images that its kubelet can run.
+fn images(server: &ApiServer) -> PathBuf {
+    server.scratch().data().join("images")
 }
 
 /// An IstioFederation for what is behind `front`, with `more` merged over its spec.

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use kube::Client;
@@ -32,12 +32,12 @@ struct State {
 }
 
 impl Kubelet {
-    /// Runs the Deployment `namespace`/`name` whenever there is one. `image` is the program that stands for its image.
+    /// Runs the Deployment `namespace`/`name` whenever there is one. `images` has a program for each tag of its image.
     pub(super) async fn start(
         server: &ApiServer,
         room: &Room,
         (namespace, name): (&str, &str),
-        image: &Path,
+        images: &Path,
     ) -> anyhow::Result<Self> {
         let client = server.client().await?;
         room.show(server.url().rsplit(':').next().context("no port")?.parse()?).await?;
@@ -45,7 +45,7 @@ impl Kubelet {
             deployments: Api::namespaced(client.clone(), namespace),
             client,
             namespace: namespace.to_owned(),
-            image: image.to_owned(),
+            images: images.to_owned(),
             room: room.file().to_owned(),
             server: pod::environment(server)?,
             data: server.scratch().data(),
@@ -77,6 +77,12 @@ impl Kubelet {
         lock(&self.state).held = false;
     }
 
+    /// The image that it runs.
+    #[must_use]
+    pub fn image(&self) -> Option<String> {
+        lock(&self.state).running.as_ref().and_then(|(spec, _)| spec.containers.first()?.image.clone())
+    }
+
     /// Its process, for figures.
     #[must_use]
     pub fn process(&self) -> Option<u32> {
@@ -88,7 +94,7 @@ struct Node {
     client: Client,
     deployments: Api<Deployment>,
     namespace: String,
-    image: PathBuf,
+    images: PathBuf,
     room: PathBuf,
     server: Vec<(&'static str, String)>,
     data: PathBuf,
@@ -127,7 +133,10 @@ impl Node {
         };
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.room.display()));
-        let inner = pod::command(&credentials, &self.image);
+        let image = container.image.as_deref().unwrap_or_default();
+        let program = self.images.join(image.rsplit(':').next().unwrap_or_default());
+        ensure!(program.is_file(), "{name}: no image {image}");
+        let inner = pod::command(&credentials, &program);
         command.arg("--").arg(inner.get_program()).args(inner.get_args());
         command.args(["setpriv", "--reuid", &user(|user| user.run_as_user), "--regid"]);
         command.args([&user(|user| user.run_as_group), "--clear-groups", "--pdeathsig", "KILL", "--"]);

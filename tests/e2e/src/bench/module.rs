@@ -1,4 +1,4 @@
-//! The module's folder as an operator gets it: what the repository holds, and the hook executable.
+//! The module as operator and kubelet get it: the folder with the hook executable, and the exporter's image.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,53 +12,43 @@ use crate::{ApiServer, Helm, operator};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const HOOKS: &str = "istio-federation-hooks";
+const PROGRAM: &str = "istio-federation";
 /// What a package of the module holds, besides the hook executable.
 const CONTENTS: [&str; 8] =
     ["Chart.yaml", ".helmignore", "module.yaml", "openapi", "crds", "templates", "monitoring", "enabled"];
 
-/// The module of some commit: its files, and its hook executable.
+/// The module of some commit: its files, its hook executable, and the program that is its exporter.
 #[derive(Clone, Debug)]
 pub struct Module {
+    /// Its commit, or `current`. Also the tag of its image.
+    pub version: String,
     repository: PathBuf,
     hooks: PathBuf,
+    program: PathBuf,
 }
 
 impl Module {
-    /// As it is in the working tree, with the hook executable that `HOOKS` names where it is not the one built beside the test.
+    /// As it is in the working tree, with the hook executable that `HOOKS` names, by default the one built with the test.
     pub fn current() -> anyhow::Result<Self> {
         let hooks = std::env::var_os("HOOKS").map_or_else(|| built(HOOKS), |named| Ok(named.into()))?;
-        Ok(Self { repository: REPOSITORY.into(), hooks })
+        Ok(Self { version: "current".to_owned(), repository: REPOSITORY.into(), hooks, program: built(PROGRAM)? })
     }
 
-    /// As it was before the last commit that changed it, or at the commit that `PREVIOUS` names; `None` where there is no such
-    /// commit, as in a shallow clone. Its hooks are built where that was not done before.
-    pub fn previous() -> anyhow::Result<Option<(String, Self)>> {
-        let commit = match std::env::var("PREVIOUS") {
-            Ok(named) => output(git().args(["rev-parse", "--short", &named]))?,
-            Err(_) => match before_last_change() {
-                Ok(commit) => commit,
-                Err(_) => return Ok(None),
-            },
-        };
-        let all = Path::new(REPOSITORY).join("target/e2e-previous");
-        let repository = all.join(&commit);
-        let hooks = repository.join(HOOKS);
-        if !hooks.exists() {
-            fs::create_dir_all(&repository)?;
-            let archive = all.join(format!("{commit}.tar"));
-            output(git().arg("archive").arg("--output").arg(&archive).arg(&commit))?;
-            output(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&repository))?;
-            fs::remove_file(&archive)?;
-            let target = all.join("target");
-            let mut build = Command::new("cargo");
-            build.current_dir(&repository).env("CARGO_TARGET_DIR", &target);
-            output(build.args(["build", "--locked", "--package", HOOKS]))?;
-            fs::rename(target.join("debug").join(HOOKS), &hooks)?;
+    /// As it was before the last commit that changed it, or at the commit that `PREVIOUS` names; built where that was not done before.
+    /// `None` if this clone has no earlier commit.
+    pub fn previous() -> anyhow::Result<Option<Self>> {
+        let said = output(&mut Command::new(Path::new(REPOSITORY).join("tests/e2e/tools/previous")))?;
+        let folder = said.lines().last().unwrap_or_default();
+        if folder == "none" {
+            return Ok(None);
         }
-        Ok(Some((commit, Self { repository, hooks })))
+        let repository = PathBuf::from(folder);
+        let (_, commit) = folder.rsplit_once("/previous-").context("tools/previous prints no folder")?;
+        let (hooks, program) = (repository.join("bin").join(HOOKS), repository.join("bin").join(PROGRAM));
+        Ok(Some(Self { version: commit.to_owned(), repository, hooks, program }))
     }
 
-    /// Makes its folder in `modules`, in the place of another version of it.
+    /// Makes its folder in `modules`, replacing another version of it.
     pub(super) fn install(&self, modules: &Path) -> anyhow::Result<()> {
         let folder = modules.join("110-istio");
         if folder.exists() {
@@ -73,23 +63,13 @@ impl Module {
         }
         link(&self.hooks, &folder.join("hooks").join(HOOKS))
     }
-}
 
-/// The commit before the last one that changed what the module consists of: with changes that are in no commit, the last one.
-fn before_last_change() -> anyhow::Result<String> {
-    let parts: Vec<&str> = CONTENTS.into_iter().chain(["hooks", "src"]).filter(|&part| part != "module.yaml").collect();
-    let is_clean = git().args(["diff", "--quiet", "HEAD", "--"]).args(&parts).status()?.success();
-    if !is_clean {
-        return output(git().args(["rev-parse", "--short", "HEAD"]));
+    /// Adds its image to a folder of programs, each named after a tag.
+    pub(super) fn push_image(&self, images: &Path) -> anyhow::Result<()> {
+        fs::create_dir_all(images)?;
+        let image = images.join(&self.version);
+        if image.exists() { Ok(()) } else { link(&self.program, &image) }
     }
-    let last = output(git().args(["log", "-1", "--format=%h", "--"]).args(&parts))?;
-    output(git().args(["rev-parse", "--short", &format!("{last}^")]))
-}
-
-fn git() -> Command {
-    let mut command = Command::new("git");
-    command.arg("-C").arg(REPOSITORY);
-    command
 }
 
 /// What a command says, if it ends well.

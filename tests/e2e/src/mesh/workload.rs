@@ -104,18 +104,23 @@ impl Workload {
         Ok(said(&output.stdout))
     }
 
-    /// Lets the app call again and again, each time on a connection of its own. Between proxies connections of HTTP are used again.
+    /// Lets the app call again and again by HTTP, each time on a connection of its own; between proxies, connections are reused.
     pub fn load(&self, address: &str) -> anyhow::Result<Load> {
-        self.load_with(address, &["load", address])
+        self.load_by("http", address)
     }
 
-    /// The same over TCP, for which proxies make a new connection each time.
+    /// The same by gRPC.
+    pub fn load_grpc(&self, address: &str) -> anyhow::Result<Load> {
+        self.load_by("grpc", address)
+    }
+
+    /// The same by TCP, for which proxies make a new connection each time.
     pub fn load_tcp(&self, address: &str) -> anyhow::Result<Load> {
-        self.load_with(address, &["load", "--tcp", address])
+        self.load_by("tcp", address)
     }
 
-    fn load_with(&self, address: &str, args: &[&str]) -> anyhow::Result<Load> {
-        let command = command(&self.host, &self.files, args);
+    fn load_by(&self, protocol: &str, address: &str) -> anyhow::Result<Load> {
+        let command = command(&self.host, &self.files, &["load", protocol, address]);
         let name = format!("{}.load.{address}", self.files.name);
         Ok(Load { component: Component::start(&name, &self.files.logs, command)?, read: 0 })
     }

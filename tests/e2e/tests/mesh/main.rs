@@ -14,3 +14,4 @@ mod request;
 mod resilience;
 mod rotation;
 mod unlabelled;
+mod upgrade;

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use self::peers::{Crowd, Way};
 use crate::given::{OF_B, federated, is_long, service};
-use crate::harm::settles_but_for;
+use crate::rest::settles_but_for;
 
 const PATIENT: Duration = Duration::from_mins(10);
 

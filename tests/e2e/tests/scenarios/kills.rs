@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use istio_federation_e2e::bench::{Bench, Cluster, MODULE_NAMESPACE, PATIENCE, scenario};
+use istio_federation_e2e::bench::{
+    Bench, Cluster, MODULE_NAMESPACE, PATIENCE, identities, is_loss, scenario, unharmed,
+};
 use istio_federation_e2e::{Part, until};
 use serde_json::json;
 
 use crate::given::{OF_B, federated, is_long, namespace, service};
-use crate::harm::{identities, is_loss, settles, unharmed};
+use crate::rest::settles;
 
 const KEY: (&str, &str, &str, &str) = ("v1", "Secret", MODULE_NAMESPACE, "d8-remote-authn-keypair");
 /// The operator is killed that long after its first start, twice as long after its second, and so on: at another step each time.

@@ -3,7 +3,7 @@
 #![allow(clippy::large_futures, reason = "a scenario is one future, made once")]
 
 mod given;
-mod harm;
+mod rest;
 
 mod bad_settings;
 mod crowd;

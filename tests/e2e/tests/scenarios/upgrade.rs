@@ -1,17 +1,16 @@
 //! The module is upgraded, and taken back, while its peer changes: nothing is deleted or made anew. The other version is the one before
-//! the last change of the module, or that of `PREVIOUS=commit`; the exporter's image stays the same.
+//! the last change of the module, or that of `PREVIOUS=commit`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use istio_federation_e2e::bench::{Bench, Cluster, Module, PATIENCE, scenario};
+use istio_federation_e2e::bench::{Bench, Cluster, Module, PATIENCE, identities, scenario, unharmed};
 use istio_federation_e2e::until;
 use tokio::task::JoinHandle;
 
 use crate::given::{OF_A, eager, federated, service_on};
-use crate::harm::{identities, unharmed};
 
 /// Between two changes in B.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -19,15 +18,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[tokio::test]
 async fn there_and_back_nothing_is_lost() -> Result<()> {
     scenario("upgrade", async |bench| {
-        let Some((commit, previous)) = tokio::task::spawn_blocking(Module::previous).await?? else {
+        let Some(previous) = tokio::task::spawn_blocking(Module::previous).await?? else {
             bench.timeline.seen("NOT RUN: this clone has no earlier commit of the module (PREVIOUS=commit names one)");
             return Ok(());
         };
         let current = Module::current()?;
-        bench.timeline.seen(format!("the other version is that of commit {commit}"));
+        bench.timeline.seen(format!("the other version is that of commit {}", previous.version));
         eager(bench);
-        for cluster in [&bench.a, &bench.b] {
-            cluster.operator.install(&previous)?;
+        for cluster in [&mut bench.a, &mut bench.b] {
+            cluster.install(&previous)?;
         }
         federated(bench).await?;
         let Bench { a, b, timeline, .. } = bench;
@@ -43,10 +42,7 @@ async fn there_and_back_nothing_is_lost() -> Result<()> {
         ] {
             timeline.cause(what);
             let cluster = if is_a { &mut *a } else { &mut *b };
-            cluster.operator.stop().await?;
-            cluster.operator.install(module)?;
-            cluster.operator.start()?;
-            cluster.operator.converged().await?;
+            cluster.change_to(module).await?;
             timeline.seen("converged");
             imports_newest(a, &load).await?;
             timeline.seen(format!("A imports what B exports since, with change {} of B", load.changes()));

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::time::Duration;
 
-use super::call;
+use super::{Protocol, call};
 
-pub(super) async fn load(address: &str, pause: Duration, is_tcp: bool) -> anyhow::Result<()> {
+pub(super) async fn load(protocol: Protocol, address: &str, pause: Duration) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(pause);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -13,9 +13,13 @@ pub(super) async fn load(address: &str, pause: Duration, is_tcp: bool) -> anyhow
         let address = address.to_owned();
         // One that hangs does not hold up the next ones.
         tokio::spawn(async move {
-            let answer = if is_tcp { call::tcp(&address, "hello").await } else { call::get(&address, "/").await };
+            let (answer, good) = match protocol {
+                Protocol::Http => (call::get(&address, "/").await, "200 "),
+                Protocol::Grpc => (call::grpc(&address).await, "grpc-status 0 "),
+                Protocol::Tcp => (call::tcp(&address, "hello").await, ""),
+            };
             let line = match answer {
-                Ok(answer) if answer.starts_with("200 ") || is_tcp => "ok".to_owned(),
+                Ok(answer) if answer.starts_with(good) => "ok".to_owned(),
                 Ok(answer) => format!("failed: {answer}"),
                 Err(why) => format!("failed: {why:#}"),
             };

@@ -4,7 +4,7 @@ mod call;
 mod load;
 mod serve;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 #[derive(Parser)]
 struct Cli {
@@ -39,17 +39,27 @@ enum Command {
         /// The line.
         line: String,
     },
-    /// HTTP/1.1 requests, each on a connection of its own, until it is killed: prints a line for each.
+    /// Calls, each on a connection of its own, until it is killed: prints a line for each.
     Load {
+        /// By which protocol.
+        protocol: Protocol,
         /// `host:port`.
         address: String,
         /// Milliseconds between two.
         #[arg(long, default_value_t = 40)]
         every: u64,
-        /// Lines over TCP instead: the proxies open a connection for each.
-        #[arg(long)]
-        tcp: bool,
     },
+}
+
+/// How an app calls.
+#[derive(Clone, Copy, ValueEnum)]
+enum Protocol {
+    /// HTTP/1.1: `GET /`.
+    Http,
+    /// gRPC.
+    Grpc,
+    /// A line over TCP: the proxies open a connection for each.
+    Tcp,
 }
 
 #[expect(clippy::print_stdout, reason = "the answer is for whoever started it")]
@@ -57,8 +67,8 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     let answer = match Cli::parse().command {
         Command::Serve { name } => return serve::serve(&name).await,
-        Command::Load { address, every, tcp } => {
-            return load::load(&address, std::time::Duration::from_millis(every), tcp).await;
+        Command::Load { protocol, address, every } => {
+            return load::load(protocol, &address, std::time::Duration::from_millis(every)).await;
         }
         Command::Get { address, path } => call::get(&address, &path).await?,
         Command::Grpc { address } => call::grpc(&address).await?,
