@@ -15,7 +15,7 @@ use istio_federation_testkit::Authority;
 use serde_json::json;
 
 use self::alike::Chain;
-use self::outcome::{delivered, judged};
+use self::outcome::{delivered, outcomes};
 use crate::given::{answers, federated, service, unharmed};
 
 const CART: &str = "cart.shop.svc.cluster-a.local:5000";
