@@ -49,7 +49,7 @@ const OF_TEMPLATES: [&str; 28] = [
     "tolerations[].effect",
     "tolerations[].tolerationSeconds",
 ];
-/// What the platform writes beside it.
+/// Members that the platform adds.
 const OF_THE_PLATFORM: [&str; 4] = ["registry.base", "registry.dockercfg", "registry.scheme", "registry.ca"];
 
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| Schemas::read(&root()).unwrap());

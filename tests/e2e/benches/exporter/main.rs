@@ -1,4 +1,4 @@
-//! The exporter on a real API server, in figures: `make bench-exporter` prints them as RESULTS.md beside it has them.
+//! The exporter on a real API server, in figures: `make bench-exporter` prints them in the form of RESULTS.md in this folder.
 //!
 //! `EXPORTER` names the executable; without it the one of this profile is built.
 #![allow(clippy::print_stdout, reason = "figures are for whoever asked for them")]

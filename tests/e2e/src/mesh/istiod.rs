@@ -15,7 +15,7 @@ use super::settings;
 use crate::bench::{Cluster, MODULE_NAMESPACE};
 use crate::{Component, Tools};
 
-/// Where it serves what people debug with.
+/// Port of its debug interface.
 const HTTP: u16 = 8080;
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -73,7 +73,7 @@ impl Istiod {
         self.ready().await
     }
 
-    /// Whether it still runs; where it does not, the end of its log.
+    /// Fails with the end of its log if it no longer runs.
     pub fn check(&mut self) -> anyhow::Result<()> {
         self.component.check()
     }
@@ -83,7 +83,7 @@ impl Istiod {
         self.component.log()
     }
 
-    /// What it says at a path of its debug interface.
+    /// The answer of its debug interface at a path.
     pub async fn debug(&self, path: &str) -> anyhow::Result<Value> {
         Ok(serde_json::from_str(&http::get(&self.host.room, HTTP, path).await?)?)
     }

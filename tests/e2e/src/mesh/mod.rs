@@ -1,5 +1,5 @@
 //! The mesh bench: on top of the operators' bench, a real istiod, real gateways and real sidecars in each cluster, on a network of its
-//! own. Nothing here is about federation: whatever the meshes know of each other, the module told them.
+//! own. Nothing here is about federation: the meshes know of each other only through the module.
 
 mod ca;
 mod container;

@@ -22,7 +22,7 @@ use crate::{Component, Tools, until};
 const USER: u32 = 1337;
 /// Envoy's admin interface.
 const ADMIN: u16 = 15000;
-/// Where pilot-agent says whether all is ready.
+/// Port of pilot-agent's readiness.
 const STATUS: u16 = 15020;
 /// The roots of its mesh, in its folder.
 const ROOTS: &str = "var/run/secrets/istio/root-cert.pem";
@@ -41,13 +41,13 @@ pub struct Proxy {
 /// What kind of proxy it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Beside an app, whose traffic it takes.
+    /// In the Pod of an app, whose traffic it captures.
     Sidecar,
     /// By itself.
     Gateway,
 }
 
-/// Whose proxy it is.
+/// The Pod of a proxy.
 pub(super) struct Pod<'a> {
     pub(super) name: &'a str,
     pub(super) namespace: &'a str,
@@ -89,7 +89,7 @@ impl Proxy {
         self.component.ready(PATIENCE, async || http::get(room, STATUS, "/healthz/ready").await.map(drop)).await
     }
 
-    /// Brings it the roots that istiod publishes, as a kubelet does after a change.
+    /// Writes the roots that istiod publishes into its folder, as a kubelet does after a change.
     pub fn bring_roots(&self, roots: &str) -> anyhow::Result<()> {
         Ok(fs::write(self.home.join(ROOTS), roots)?)
     }
@@ -99,12 +99,12 @@ impl Proxy {
         self.component.kill();
     }
 
-    /// What Envoy's admin interface says at a path.
+    /// The answer of Envoy's admin interface at a path.
     pub async fn admin(&self, path: &str) -> anyhow::Result<String> {
         http::get(&self.host.room, ADMIN, path).await
     }
 
-    /// Files with Envoy's configuration and state; what cannot be had is left out.
+    /// Files with Envoy's configuration and state; what cannot be read is left out.
     pub(super) async fn dump(&self, logs: &Path) {
         for what in ["certs", "config_dump", "clusters", "listeners", "stats"] {
             if let Ok(said) = self.admin(&format!("/{what}")).await {
