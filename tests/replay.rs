@@ -1,6 +1,6 @@
-//! Snapshot replay: the hook executable that ships is run on files as an operator writes them, against peers that answer
-//! over real TLS as the case says, and what comes out is compared with what the case expects. Other cases ask the exporter
-//! that ships. See `tests/replay/README.md`.
+//! Snapshot replay: the hook executable that ships runs on files as an operator writes them, against peers that answer over
+//! real TLS as the case says, and its output is compared with what the case expects. Other cases ask the exporter that
+//! ships. See `tests/replay/README.md`.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
 
@@ -8,13 +8,12 @@ mod common;
 #[path = "replay/harness/mod.rs"]
 mod harness;
 
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use harness::case::Case;
+use harness::Used;
 
 /// Most of a case is waiting, for a process or for a slow peer.
 const THREADS: usize = 4;
@@ -26,17 +25,21 @@ fn every_case_replays() {
     let all = harness::case::names();
     let mut names: Vec<&String> = all.iter().filter(|name| name.contains(&only)).collect();
     assert!(!names.is_empty(), "no case in tests/replay has {only:?} in its name");
-    // The slow ones first, so that nobody waits for them at the end.
-    names.sort_by_key(|name| !Case::load(name).is_ok_and(|case| case.is_slow()));
+    // The slow ones first, so that the others run next to them.
+    names.sort_by_key(|name| !harness::is_slow(name));
 
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let fixtures = Mutex::new(BTreeSet::new());
+    let all_used = Mutex::new(Used::default());
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while let Some(name) = names.get(next.fetch_add(1, Ordering::SeqCst)) {
                     match harness::replay(name, update) {
-                        Ok(used) => fixtures.lock().unwrap().extend(used),
+                        Ok(used) => {
+                            let mut all = all_used.lock().unwrap();
+                            all.named.extend(used.named);
+                            all.files.extend(used.files);
+                        }
                         Err(why) => failures.lock().unwrap().push(format!("== {name}\n{why}")),
                     }
                 }
@@ -46,12 +49,16 @@ fn every_case_replays() {
     let mut failures = failures.into_inner().unwrap();
     failures.sort();
     if only.is_empty() && failures.is_empty() {
-        let used = fixtures.into_inner().unwrap();
-        let unused: Vec<String> = harness::fill::fixtures().into_iter().filter(|name| !used.contains(name)).collect();
+        let used = all_used.into_inner().unwrap();
+        let unused: Vec<String> =
+            harness::fill::fixtures().into_iter().filter(|name| !used.files.contains(name)).collect();
         assert!(unused.is_empty(), "no case uses these of tests/replay/fixtures: {unused:?}");
+        let unused: Vec<String> =
+            harness::fixtures::names().into_iter().filter(|name| !used.named.contains(name)).collect();
+        assert!(unused.is_empty(), "no case uses these fixtures: {unused:?}");
     }
     assert!(failures.is_empty(), "{} of {} cases fail:\n{}", failures.len(), names.len(), failures.join("\n"));
-    // Past the capture of the test runner: how much was tested is worth a line even when all is well.
+    // Past the capture of the test runner: the number of cases is worth a line even when all is well.
     let done = if update { "written anew" } else { "as expected" };
     writeln!(std::io::stderr(), "replay: {} of {} cases ran, all {done}", names.len(), all.len()).unwrap();
 }

@@ -1,35 +1,49 @@
-//! A case as it lies in its folder.
+//! A case as it lies in its file, over the defaults of its folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 
-/// Folders beside the cases.
+use super::fixtures::Defaults;
+use super::short;
+
+/// Folders next to those of the cases.
 const OTHERS: [&str; 2] = ["fixtures", "harness"];
-/// What the operator hands over: name in the folder, and the variable that tells the hook where it is.
-pub(crate) const INPUTS: [(&str, &str); 3] = [
-    ("binding_context.json", "BINDING_CONTEXT_PATH"),
-    ("values.json", "VALUES_PATH"),
-    ("config_values.json", "CONFIG_VALUES_PATH"),
-];
-/// What may be expected.
-pub(crate) const EXPECTED: [&str; 7] =
-    ["error.txt", "log.json", "metrics.json", "objects.json", "requests.json", "responses.json", "values.json"];
+/// The folder whose cases ask the exporter.
+pub(crate) const EXPORTER: &str = "exporter";
+const EXPECT: &str = "\nexpect:";
 
-/// A case.
+/// The file of a case.
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+}
+
+/// A case of a hook.
 pub(crate) struct Case {
-    pub(crate) folder: PathBuf,
     pub(crate) hook: String,
-    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) run: String,
+    pub(crate) given: Given,
     pub(crate) skip: Skip,
-    /// Why snapshots are missing from the binding contexts.
-    pub(crate) partial: Option<String>,
     /// The scripts of the peers, before placeholders are filled in.
     pub(crate) peers: BTreeMap<String, Value>,
-    inputs: BTreeMap<String, Input>,
+    pub(crate) expect: Value,
+}
+
+/// What the operator hands over.
+pub(crate) struct Given {
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) context: Context,
+    pub(crate) values: Input,
+    pub(crate) config_values: Input,
+    /// The objects of the cluster, by the binding that they are there for.
+    pub(crate) objects: BTreeMap<String, Vec<Value>>,
+    /// Objects that no binding selects.
+    pub(crate) unselected: Vec<Value>,
 }
 
 /// A file that the hook gets.
@@ -42,6 +56,16 @@ pub(crate) enum Input {
     Unset,
 }
 
+/// The binding contexts.
+pub(crate) enum Context {
+    /// As an operator makes them of the objects.
+    Operator,
+    /// Written by hand; the text `given` stands for the snapshot that an operator would make, or for all of them.
+    Written(Vec<Value>),
+    /// No JSON, or no file.
+    Input(Input),
+}
+
 /// Properties that do not hold for a case, each with the reason.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,110 +74,182 @@ pub(crate) struct Skip {
     pub(crate) twice: Option<String>,
 }
 
-/// `case.json`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Card {
-    hook: String,
+struct Document {
     about: String,
     #[serde(default)]
     differs: Option<String>,
     #[serde(default)]
+    run: Option<String>,
+    #[serde(default)]
+    given: Map<String, Value>,
+    #[serde(default)]
+    peers: BTreeMap<String, Map<String, Value>>,
+    #[serde(default)]
+    skip: Skip,
+    expect: Value,
+}
+
+/// The members of `given` that are no bindings.
+#[derive(Deserialize)]
+struct Files {
+    #[serde(default)]
     env: BTreeMap<String, String>,
+    /// A patch of the default values.
+    #[serde(default)]
+    values: Value,
+    /// Values that take the place of the default ones, or a text that takes the place of the file.
+    #[serde(default)]
+    whole_values: Option<Value>,
+    #[serde(default)]
+    config_values: Option<Value>,
     #[serde(default)]
     missing: BTreeSet<String>,
     #[serde(default)]
     unset: BTreeSet<String>,
     #[serde(default)]
-    partial: Option<String>,
+    context: Option<WrittenContext>,
     #[serde(default)]
-    skip: Skip,
+    unselected: Vec<Value>,
+    #[serde(flatten)]
+    bindings: BTreeMap<String, Vec<Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenContext {
+    why: String,
+    #[serde(default)]
+    contexts: Vec<Value>,
+    #[serde(default)]
+    text: Option<String>,
 }
 
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/replay")
 }
 
-/// The names of all cases.
+/// The folders of the cases.
+pub(crate) fn folders() -> Vec<String> {
+    let mut folders: Vec<String> = entries(&root()).into_iter().filter(|name| root().join(name).is_dir()).collect();
+    folders.retain(|name| !OTHERS.contains(&name.as_str()));
+    folders
+}
+
+/// The names of all cases: `folder/case`.
 pub(crate) fn names() -> Vec<String> {
-    let entries = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap());
-    let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().is_dir())
-        .map(|entry| entry.file_name().into_string().unwrap())
-        .filter(|name| !OTHERS.contains(&name.as_str()))
-        .collect();
+    let cases = |folder: String| {
+        let files = entries(&root().join(&folder)).into_iter().filter(|file| file != "defaults.yaml");
+        let name = |file: String| {
+            let name = file.strip_suffix(".yaml").expect("cases are YAML files");
+            format!("{folder}/{name}")
+        };
+        files.map(name).collect::<Vec<_>>()
+    };
+    folders().into_iter().flat_map(cases).collect()
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = entries.collect();
     names.sort();
     names
 }
 
-impl Case {
-    pub(crate) fn load(name: &str) -> Result<Self, String> {
-        let folder = root().join(name);
-        let card = read(&folder.join("case.json"))?.ok_or("case.json is missing")?;
-        let card: Card = serde_json::from_str(&card).map_err(|error| format!("case.json: {error}"))?;
-        if [Some(&card.about), card.differs.as_ref()].into_iter().flatten().any(|text| text.trim().is_empty()) {
-            return Err("case.json: `about` and `differs` say something".to_owned());
+impl File {
+    pub(crate) fn read(name: &str) -> Result<Self, String> {
+        let path = root().join(format!("{name}.yaml"));
+        let text = read(&path)?.ok_or("no such case")?;
+        if text.matches(EXPECT).count() != 1 {
+            return Err("a case ends with what it expects: one member `expect`".to_owned());
         }
-        let mut inputs = BTreeMap::new();
-        for (file, _) in INPUTS {
-            let (missing, unset) = (card.missing.contains(file), card.unset.contains(file));
-            let input = match (read(&folder.join(file))?, missing, unset) {
-                (Some(text), false, false) => Input::Text(text),
-                (None, true, false) => Input::Missing,
-                (None, false, true) => Input::Unset,
-                // What the user configured is of no interest to most hooks.
-                (None, false, false) if file == "config_values.json" => {
-                    Input::Text(r#"{"global":null,"istio":null}"#.to_owned())
-                }
-                (None, ..) => return Err(format!("{file} is missing, and case.json does not say so")),
-                (Some(_), ..) => return Err(format!("{file} is there, although case.json says that it is not")),
-            };
-            inputs.insert(file.to_owned(), input);
-        }
-        let peers = match read(&folder.join("peers.json"))? {
-            Some(text) => serde_json::from_str(&text).map_err(|error| format!("peers.json: {error}"))?,
-            None => BTreeMap::new(),
-        };
-        let case =
-            Self { folder, hook: card.hook, env: card.env, skip: card.skip, partial: card.partial, peers, inputs };
-        case.has_no_other_files()?;
-        Ok(case)
+        Ok(Self { path, text })
     }
 
-    pub(crate) fn input(&self, file: &str) -> &Input {
-        &self.inputs[file]
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, String> {
+        serde_saphyr::from_str(&self.text).map_err(|error| error.to_string())
+    }
+
+    /// All of the text before what is expected.
+    pub(crate) fn before_expect(&self) -> &str {
+        self.text.split_once(EXPECT).map_or(self.text.as_str(), |(before, _)| before)
+    }
+}
+
+/// `about` and `differs` say something.
+pub(crate) fn check_prose(about: &str, differs: Option<&String>) -> Result<(), String> {
+    let is_empty = |text: &str| text.trim().is_empty();
+    if is_empty(about) || differs.is_some_and(|text| is_empty(text)) {
+        return Err("`about` and `differs` are empty".to_owned());
+    }
+    Ok(())
+}
+
+impl Case {
+    pub(crate) fn read(name: &str, file: &File, defaults: &Defaults) -> Result<Self, String> {
+        let Document { about, differs, run, given, peers, skip, expect } = file.parse()?;
+        check_prose(&about, differs.as_ref())?;
+        let script = |(name, script): (String, _)| Ok((name.clone(), defaults.peer(&name, script)?));
+        Ok(Self {
+            hook: name.split_once('/').map_or(name, |(folder, _)| folder).to_owned(),
+            run: run.or(defaults.run().map(str::to_owned)).ok_or("`run` names the binding of the run")?,
+            given: Given::read(defaults.given(given)?, defaults)?,
+            skip,
+            peers: peers.into_iter().map(script).collect::<Result<_, String>>()?,
+            expect,
+        })
     }
 
     /// Whether a peer makes the hook wait.
     pub(crate) fn is_slow(&self) -> bool {
         self.skip.reversed.as_ref().is_some_and(|why| why.contains("slow"))
     }
-
-    /// A file that nobody reads is one that nobody holds to be true.
-    fn has_no_other_files(&self) -> Result<(), String> {
-        let mut known = vec!["case.json", "peers.json"];
-        known.extend(INPUTS.iter().map(|(file, _)| file));
-        no_other_files(&self.folder, &known)
-    }
 }
 
-/// The same for a case that knows other files.
-pub(crate) fn no_other_files(folder: &Path, known: &[&str]) -> Result<(), String> {
-    for (place, known) in [("", &[known, &["expected"]].concat()), ("expected/", &EXPECTED.to_vec())] {
-        for name in list(&folder.join(place))? {
-            if !known.contains(&name.as_str()) {
-                return Err(format!("{place}{name}: no such file belongs into a case"));
+impl Given {
+    fn read(given: Map<String, Value>, defaults: &Defaults) -> Result<Self, String> {
+        let files: Files = serde_json::from_value(Value::Object(given)).map_err(|error| format!("given: {error}"))?;
+        let values = files.whole_values.unwrap_or(files.values);
+        // What the user configured is of no interest to most hooks.
+        let config_values = files.config_values.unwrap_or_else(|| json!({"global": null, "istio": null}));
+        let input = |name: &str, document: Value| match (files.missing.contains(name), files.unset.contains(name)) {
+            (true, false) => Ok(Input::Missing),
+            (false, true) => Ok(Input::Unset),
+            (true, true) => Err(format!("{name} is either missing or unset")),
+            (false, false) => Ok(Input::Text(match document {
+                Value::String(text) => text,
+                document => document.to_string(),
+            })),
+        };
+        let context = match (input("context", Value::Null)?, files.context) {
+            (Input::Text(_), None) => Context::Operator,
+            (Input::Text(_), Some(WrittenContext { why, contexts, text })) => {
+                check_prose(&why, None)?;
+                text.map_or(Context::Written(contexts), |text| Context::Input(Input::Text(text)))
             }
-        }
-    }
-    Ok(())
-}
-
-fn list(folder: &Path) -> Result<Vec<String>, String> {
-    match fs::read_dir(folder) {
-        Ok(entries) => Ok(entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(format!("{}: {error}", folder.display())),
+            (input, _) => Context::Input(input),
+        };
+        let objects = |objects: Vec<Value>| -> Result<Vec<Value>, String> {
+            let object = |object| {
+                let mut object = defaults.object(object)?;
+                short::write_out_conditions(&mut object)?;
+                Ok(object)
+            };
+            objects.into_iter().map(object).collect()
+        };
+        Ok(Self {
+            env: files.env,
+            context,
+            values: input("values", values)?,
+            config_values: input("config_values", config_values)?,
+            objects: files
+                .bindings
+                .into_iter()
+                .map(|(name, list)| Ok((name, objects(list)?)))
+                .collect::<Result<_, String>>()?,
+            unselected: objects(files.unselected)?,
+        })
     }
 }
 

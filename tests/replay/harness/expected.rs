@@ -2,104 +2,107 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use super::case::{EXPECTED, read};
+use super::case::{Case, File};
 use super::fill::Fill;
-use super::normal;
 use super::operator::Outcome;
+use super::{normal, short, yaml};
 
-/// What came out, as files. One that would be empty is not there.
-pub(crate) struct Found(BTreeMap<&'static str, String>);
+/// What came out, in the form of `expect`. What would be empty is not there.
+pub(crate) struct Found(Map<String, Value>);
+
+/// In this order they are written.
+const MEMBERS: [&str; 7] = ["error", "requests", "metrics", "values", "patches", "log", "responses"];
 
 impl Found {
-    pub(crate) fn new(outcome: &Outcome, requests: BTreeMap<String, Value>, fill: &Fill) -> Result<Self, String> {
+    pub(crate) fn new(
+        case: &Case,
+        outcome: &Outcome,
+        requests: BTreeMap<String, Vec<Value>>,
+        fill: &Fill,
+    ) -> Result<Self, String> {
         let output = |name: &str| outcome.outputs.get(name).map(String::as_str).unwrap_or_default();
         if !output("config_values").is_empty() {
             return Err("what the user configured is not a hook's to change".to_owned());
         }
-        let mut files = BTreeMap::new();
-        let mut insert = |name, found: Vec<Value>| {
+        let mut members = Map::new();
+        let mut insert = |name: &str, found: Vec<Value>, short: &dyn Fn(&Value) -> Value| {
             if !found.is_empty() {
-                files.insert(name, lines(&Value::Array(found), 0) + "\n");
+                members.insert(name.to_owned(), found.iter().map(short).collect());
             }
         };
-        insert("values.json", normal::values(output("values"), fill)?);
-        insert("objects.json", normal::objects(output("objects"), fill)?);
-        insert("metrics.json", normal::metrics(output("metrics"), fill)?);
-        insert("log.json", normal::log(&outcome.stdout, fill)?);
+        insert("values", normal::values(output("values"), fill)?, &short::values);
+        insert("patches", normal::objects(output("objects"), fill)?, &short::patch);
+        insert("metrics", normal::metrics(output("metrics"), fill)?, &short::metric);
+        insert("log", normal::log(&outcome.stdout, fill)?, &|line| short::log(&case.hook, line));
         if !requests.is_empty() {
-            let mut requests = requests.into_iter().collect();
-            fill.empty_document(&mut requests);
-            files.insert("requests.json", lines(&requests, 0) + "\n");
+            let list = |(peer, requests): (String, Vec<Value>)| {
+                let mut requests = Value::Array(requests);
+                fill.empty_document(&mut requests);
+                let requests = requests.as_array().into_iter().flatten();
+                let list = requests.map(|request| short::request(&peer, request)).collect();
+                (peer, list)
+            };
+            members.insert("requests".to_owned(), Value::Object(requests.into_iter().map(list).collect()));
         }
         if let Some(message) = &outcome.failure {
-            files.insert("error.txt", format!("{}\n", fill.empty_text(message)));
+            members.insert("error".to_owned(), json!(fill.empty_text(message)));
         }
-        Ok(Self(files))
+        Ok(Self(members))
     }
 
-    /// One document, under this name.
-    pub(crate) fn document(name: &'static str, document: &Value) -> Self {
-        Self(BTreeMap::from([(name, lines(document, 0) + "\n")]))
+    /// With one member.
+    pub(crate) fn of(name: &str, member: Value) -> Self {
+        Self(Map::from_iter([(name.to_owned(), member)]))
     }
 
-    /// The message of something that failed.
-    pub(crate) fn failure(message: &str) -> Self {
-        Self(BTreeMap::from([("error.txt", format!("{}\n", message.trim_end()))]))
-    }
-
-    pub(crate) fn file(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+    pub(crate) fn member(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
     }
 }
 
-/// JSON with everything on one line that fits.
-fn lines(value: &Value, indent: usize) -> String {
-    const WIDTH: usize = 120;
-    let (one_line, margin) = (value.to_string(), " ".repeat(indent));
-    let inner = |items: Vec<String>, [open, close]: [char; 2]| {
-        format!("{open}\n{margin}  {}\n{margin}{close}", items.join(&format!(",\n{margin}  ")))
-    };
-    match value {
-        _ if one_line.len() + indent <= WIDTH => one_line,
-        Value::Array(items) => inner(items.iter().map(|item| lines(item, indent + 2)).collect(), ['[', ']']),
-        Value::Object(members) => {
-            let member =
-                |(name, member)| format!("{}: {}", Value::from(String::clone(name)), lines(member, indent + 2));
-            inner(members.iter().map(member).collect(), ['{', '}'])
-        }
-        _ => one_line,
-    }
+/// A member of `expect`, as YAML.
+pub(crate) fn text(name: &str, member: Option<&Value>) -> String {
+    member.map_or_else(String::new, |member| yaml::text(&json!({name: member})))
 }
 
 /// Compares, or writes.
-pub(crate) fn compare(case: &Path, found: &Found, update: bool) -> Result<(), String> {
-    let folder = case.join("expected");
-    for name in EXPECTED {
-        let path = folder.join(name);
-        let (expected, found) = (read(&path)?, found.file(name));
-        if expected.as_deref() == found {
-            continue;
-        }
-        let io = |error: std::io::Error| format!("{}: {error}", path.display());
-        match (update, found) {
-            (true, Some(found)) => {
-                fs::create_dir_all(&folder).map_err(io)?;
-                fs::write(&path, found).map_err(io)?;
-            }
-            (true, None) => fs::remove_file(&path).map_err(io)?,
-            (false, _) => {
-                let difference = difference(&expected.unwrap_or_default(), found.unwrap_or_default());
-                return Err(format!(
-                    "expected/{name} (-) is not what came out (+):\n{difference}\nIf this is right: UPDATE=1 cargo test --test replay"
-                ));
-            }
-        }
+pub(crate) fn compare(file: &File, expect: &Value, found: &Found, update: bool) -> Result<(), String> {
+    let expect = expect.as_object().ok_or("`expect` is a mapping; {} where nothing comes out")?;
+    if let Some(name) = expect.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
+        return Err(format!("expect: there is no {name}"));
     }
-    Ok(())
+    if *expect == found.0 {
+        return Ok(());
+    }
+    if update {
+        return write(file, found);
+    }
+    let difference_in = |name: &&str| {
+        let (was, is) = (expect.get(*name), found.member(name));
+        (was != is).then(|| format!("{name}, {}", difference(&text(name, was), &text(name, is))))
+    };
+    let differences: String = MEMBERS.iter().filter_map(difference_in).collect();
+    Err(format!(
+        "what is expected (-) is not what came out (+):\n{differences}\nIf this is right: UPDATE=1 cargo test --test replay"
+    ))
+}
+
+/// Writes `expect`, which ends the file, and leaves the rest as it is.
+fn write(file: &File, found: &Found) -> Result<(), String> {
+    let members: String = MEMBERS.iter().map(|name| text(name, found.member(name))).collect();
+    let expect = match members.as_str() {
+        "" => " {}\n".to_owned(),
+        members => members.lines().flat_map(|line| ["\n  ", line]).chain(["\n"]).collect(),
+    };
+    let text = format!("{}\nexpect:{expect}", file.before_expect());
+    let back: Value = serde_saphyr::from_str(&text).map_err(|error| format!("cannot be read back: {error}"))?;
+    if back["expect"] != Value::Object(found.0.clone()) {
+        return Err(format!("it reads back otherwise: {}", back["expect"]));
+    }
+    fs::write(&file.path, text).map_err(|error| format!("{}: {error}", file.path.display()))
 }
 
 /// Where two texts differ, line by line.

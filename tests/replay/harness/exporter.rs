@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -12,29 +11,39 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use ring::signature::Ed25519KeyPair;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::case;
+use super::case::{self, File};
 use super::expected::{self, Found};
 use super::fill::Fill;
+use super::fixtures::Defaults;
 use super::peers::Peers;
 use crate::common;
 
-const REQUESTS: &str = "requests.json";
-const MANIFESTS: &str = "manifests.json";
+const RESPONSES: &str = "responses";
 /// How long the exporter may take to begin, on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// `case.json`.
+/// A case.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Card {
+struct Document {
     about: String,
     #[serde(default)]
     differs: Option<String>,
+    #[serde(default)]
+    given: Map<String, Value>,
+    requests: Vec<Request>,
+    expect: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
     /// Options of the exporter, as it reads them from its environment.
     env: BTreeMap<String, String>,
+    /// Objects of the cluster.
+    objects: Vec<Value>,
 }
 
 /// A request.
@@ -87,42 +96,29 @@ fn eddsa() -> Value {
     json!({"alg": "EdDSA"})
 }
 
-/// Whether the case of this name is one of the exporter.
-pub(crate) fn is_case(name: &str) -> bool {
-    case::root().join(name).join(REQUESTS).exists()
-}
-
-pub(crate) fn replay(name: &str, update: bool) -> Result<BTreeSet<String>, String> {
-    let folder = case::root().join(name);
-    case::no_other_files(&folder, &["case.json", MANIFESTS, REQUESTS])?;
-    let card: Card = document(&folder, "case.json")?;
-    if [Some(&card.about), card.differs.as_ref()].into_iter().flatten().any(|text| text.trim().is_empty()) {
-        return Err("case.json: `about` and `differs` say something".to_owned());
-    }
+pub(crate) fn replay(case_file: &File, defaults: &Defaults, update: bool) -> Result<BTreeSet<String>, String> {
+    let Document { about, differs, given, requests, expect } = case_file.parse()?;
+    case::check_prose(&about, differs.as_ref())?;
+    let given = Value::Object(defaults.given(given)?);
+    let Given { env, objects } = serde_json::from_value(given).map_err(|error| format!("given: {error}"))?;
     let fill = Fill::new(&Peers::default());
-    let mut manifests: Value = document(&folder, MANIFESTS)?;
-    fill.document(&mut manifests)?;
-    let mut manifests: Vec<Value> =
-        serde_json::from_value(manifests).map_err(|error| format!("{MANIFESTS}: {error}"))?;
-    let requests: Vec<Request> = document(&folder, REQUESTS)?;
+    let manifest = |object| {
+        let mut object = defaults.object(object)?;
+        fill.document(&mut object)?;
+        Ok(object)
+    };
+    let mut manifests: Vec<Value> = objects.into_iter().map(manifest).collect::<Result<_, String>>()?;
 
-    let found = answers(&card, &manifests, &requests, &fill)?;
-    expected::compare(&folder, &found, update)?;
+    let found = answers(&env, &manifests, &requests, &fill)?;
+    expected::compare(case_file, &expect, &found, update)?;
     manifests.reverse();
-    let reversed = answers(&card, &manifests, &requests, &fill)?;
-    if reversed.file("responses.json") != found.file("responses.json") {
-        let [was, is] = [&found, &reversed].map(|found| found.file("responses.json").unwrap_or_default());
-        return Err(format!(
-            "with the manifests in reverse order, it answers otherwise:\n{}",
-            expected::difference(was, is)
-        ));
+    let reversed = answers(&env, &manifests, &requests, &fill)?;
+    if reversed.member(RESPONSES) != found.member(RESPONSES) {
+        let [was, is] = [&found, &reversed].map(|found| expected::text(RESPONSES, found.member(RESPONSES)));
+        let difference = expected::difference(&was, &is);
+        return Err(format!("with the manifests in reverse order, it answers otherwise:\n{difference}"));
     }
     Ok(fill.used())
-}
-
-fn document<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T, String> {
-    let text = case::read(&folder.join(name))?.ok_or_else(|| format!("{name} is missing"))?;
-    serde_json::from_str(&text).map_err(|error| format!("{name}: {error}"))
 }
 
 /// A process that ends with the case.
@@ -135,7 +131,12 @@ impl Drop for Running {
     }
 }
 
-fn answers(card: &Card, manifests: &[Value], requests: &[Request], fill: &Fill) -> Result<Found, String> {
+fn answers(
+    env: &BTreeMap<String, String>,
+    manifests: &[Value],
+    requests: &[Request],
+    fill: &Fill,
+) -> Result<Found, String> {
     let io = |error: std::io::Error| error.to_string();
     let folder = tempfile::tempdir().map_err(io)?;
     let served = folder.path().join("manifests");
@@ -145,7 +146,7 @@ fn answers(card: &Card, manifests: &[Value], requests: &[Request], fill: &Fill) 
     }
     let (ports, log) = (folder.path().join("ports"), folder.path().join("log"));
     let mut command = Command::new(common::program());
-    command.arg("exporter").env_clear().envs(&card.env).env("MANIFESTS", &served).env("PORT_FILE", &ports);
+    command.arg("exporter").env_clear().envs(env).env("MANIFESTS", &served).env("PORT_FILE", &ports);
     command.env("LISTEN", "127.0.0.1:0").env("METRICS_LISTEN", "127.0.0.1:0");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).map_err(io)?);
     let mut running = Running(command.spawn().map_err(io)?);
@@ -157,7 +158,8 @@ fn answers(card: &Card, manifests: &[Value], requests: &[Request], fill: &Fill) 
     };
     let addresses: BTreeMap<String, String> = loop {
         if running.0.try_wait().map_err(io)?.is_some() {
-            return Ok(Found::failure(&fs::read_to_string(&log).map_err(io)?));
+            let message = fs::read_to_string(&log).map_err(io)?;
+            return Ok(Found::of("error", json!(message.trim_end())));
         }
         let written = fs::read(&ports).ok().and_then(|text| serde_json::from_slice(&text).ok());
         match written {
@@ -175,7 +177,7 @@ fn answers(card: &Card, manifests: &[Value], requests: &[Request], fill: &Fill) 
     }
     let mut answers: Vec<Value> = Vec::new();
     for request in requests {
-        let text = request.text(&card.env["CLUSTER_UUID"], &answers, fill)?;
+        let text = request.text(&env["CLUSTER_UUID"], &answers, fill)?;
         let mut answer = exchange(&addresses["metadata"], &text)?;
         let about = if request.about.is_empty() { String::new() } else { format!(" ({})", request.about) };
         answer["request"] = json!(format!("{} {}{about}", request.method, request.path));
@@ -183,7 +185,7 @@ fn answers(card: &Card, manifests: &[Value], requests: &[Request], fill: &Fill) 
     }
     let mut answers = Value::Array(answers);
     fill.empty_document(&mut answers);
-    Ok(Found::document("responses.json", &answers))
+    Ok(Found::of(RESPONSES, answers))
 }
 
 impl Request {

@@ -1,70 +1,109 @@
-//! The harness: one case, from its files to the verdict.
+//! The harness: one case, from its file to the verdict.
 
 pub(crate) mod case;
 mod expected;
 mod exporter;
 pub(crate) mod fill;
+pub(crate) mod fixtures;
 mod normal;
 mod operator;
 mod peers;
+mod short;
 mod world;
+mod yaml;
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use case::Case;
+use case::{Case, EXPORTER, File};
 use expected::Found;
 use fill::Fill;
+use fixtures::Defaults;
 use operator::{Operator, Outcome};
 use world::World;
 
-/// Runs a case and holds it against what it expects. Tells which fixtures it used, or what is wrong.
-pub(crate) fn replay(name: &str, update: bool) -> Result<BTreeSet<String>, String> {
-    if exporter::is_case(name) { exporter::replay(name, update) } else { replay_hook(&Case::load(name)?, update) }
+/// What a case was made of: fixtures of `defaults.yaml` and files of `fixtures`.
+#[derive(Default)]
+pub(crate) struct Used {
+    pub(crate) named: BTreeSet<String>,
+    pub(crate) files: BTreeSet<String>,
 }
 
-fn replay_hook(case: &Case, update: bool) -> Result<BTreeSet<String>, String> {
+/// Runs a case and compares it with what it expects.
+pub(crate) fn replay(name: &str, update: bool) -> Result<Used, String> {
+    let file = File::read(name)?;
+    let (folder, _) = name.split_once('/').ok_or("a case is in a folder")?;
+    let defaults = Defaults::read(folder)?;
+    let files = if folder == EXPORTER {
+        exporter::replay(&file, &defaults, update)?
+    } else {
+        replay_hook(&Case::read(name, &file, &defaults)?, &file, update)?
+    };
+    Ok(Used { named: defaults.used(), files })
+}
+
+/// Whether a case takes its time.
+pub(crate) fn is_slow(name: &str) -> bool {
+    let case = || -> Result<Case, String> {
+        let (folder, _) = name.split_once('/').ok_or("a case is in a folder")?;
+        Case::read(name, &File::read(name)?, &Defaults::read(folder)?)
+    };
+    case().is_ok_and(|case| case.is_slow())
+}
+
+fn replay_hook(case: &Case, case_file: &File, update: bool) -> Result<BTreeSet<String>, String> {
     let peers = peers::start(case)?;
     let fill = Fill::new(&peers);
     peers.set_scripts(case, &fill)?;
     let operator = Operator::new(case)?;
-    let world = World::read(case, &fill, &operator)?;
+    let mut world = World::read(case, operator.hook, &fill)?;
 
-    let outcome = operator.run(&world)?;
-    let found = Found::new(&outcome, peers.take_requests(&fill), &fill)?;
-    expected::compare(&case.folder, &found, update)?;
+    let outcome = operator.run(&world, &fill)?;
+    let found = Found::new(case, &outcome, peers.take_requests(&fill), &fill)?;
+    expected::compare(case_file, &case.expect, &found, update)?;
     if outcome.failure.is_none() {
         if case.skip.reversed.is_none() && world.can_be_reversed() {
-            in_any_order(&operator, &world, &found, &fill)?;
+            in_any_order(&operator, case, &mut world, &found, &fill)?;
         }
         if case.skip.twice.is_none() && world.can_be_changed() {
-            twice_is_once(&operator, world, &outcome, &fill)?;
+            twice_is_once(&operator, case, world, &outcome, &fill)?;
         }
     }
     Ok(fill.used())
 }
 
-/// The operator sorts snapshots, but nothing may hang on it.
-fn in_any_order(operator: &Operator<'_>, world: &World, found: &Found, fill: &Fill) -> Result<(), String> {
-    let reversed = Found::new(&operator.run(&world.reversed())?, BTreeMap::default(), fill)?;
-    for name in ["values.json", "objects.json", "metrics.json"] {
-        if reversed.file(name) != found.file(name) {
-            let [was, is] = [found, &reversed].map(|found| found.file(name).unwrap_or_default());
-            return Err(format!(
-                "with its snapshots in reverse order, {name} differs:\n{}",
-                expected::difference(was, is)
-            ));
+/// The operator sorts snapshots, but nothing may depend on it.
+fn in_any_order(
+    operator: &Operator<'_>,
+    case: &Case,
+    world: &mut World<'_>,
+    found: &Found,
+    fill: &Fill,
+) -> Result<(), String> {
+    world.reverse()?;
+    let reversed = Found::new(case, &operator.run(world, fill)?, BTreeMap::default(), fill)?;
+    for name in ["values", "patches", "metrics"] {
+        if reversed.member(name) != found.member(name) {
+            let [was, is] = [found, &reversed].map(|found| expected::text(name, found.member(name)));
+            let difference = expected::difference(&was, &is);
+            return Err(format!("with its snapshots in reverse order, {name} differ:\n{difference}"));
         }
     }
     Ok(())
 }
 
 /// Once everything is done that was asked for, there is nothing left to do.
-fn twice_is_once(operator: &Operator<'_>, mut world: World, outcome: &Outcome, fill: &Fill) -> Result<(), String> {
+fn twice_is_once(
+    operator: &Operator<'_>,
+    case: &Case,
+    mut world: World<'_>,
+    outcome: &Outcome,
+    fill: &Fill,
+) -> Result<(), String> {
     world.apply(outcome)?;
-    let again = Found::new(&operator.run(&world)?, BTreeMap::default(), fill)?;
-    for name in ["values.json", "objects.json", "error.txt"] {
-        if let Some(text) = again.file(name) {
+    let again = Found::new(case, &operator.run(&world, fill)?, BTreeMap::default(), fill)?;
+    for name in ["values", "patches", "error"] {
+        if let Some(member) = again.member(name) {
+            let text = expected::text(name, Some(member));
             return Err(format!("run again after its patches were applied, it gives {name} once more:\n{text}"));
         }
     }

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
+use istio_federation_sim::operator::config::{self, Hook};
 use serde_json::Value;
 
-use super::case::{Case, INPUTS, Input};
+use super::case::{Case, Input};
+use super::fill::Fill;
 use super::world::World;
 use crate::common;
 
@@ -20,28 +22,22 @@ const OUTPUTS: [(&str, &str); 4] = [
     ("metrics", "METRICS_PATH"),
 ];
 
-/// Answers of `hook list` and `hook config`.
-static HOOKS: LazyLock<(String, Value)> = LazyLock::new(|| {
+/// The hooks of the executable, as an operator reads them.
+static HOOKS: LazyLock<Vec<Hook>> = LazyLock::new(|| {
     let ask = |what: &str| {
         let output = Command::new(common::hook_executable()).args(["hook", what]).output().unwrap();
         assert!(output.status.success(), "hook {what}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
-    (ask("list"), serde_json::from_str(&ask("config")).unwrap())
+    let hooks = config::parse_config(&ask("config")).unwrap();
+    assert_eq!(config::parse_list(&ask("list")), Some(hooks.len()));
+    hooks
 });
 
 /// The hook of a case.
 pub(crate) struct Operator<'a> {
     case: &'a Case,
-    index: String,
-    /// Its kubernetes bindings.
-    pub(crate) bindings: Vec<Binding>,
-}
-
-pub(crate) struct Binding {
-    pub(crate) name: String,
-    pub(crate) kind: String,
-    pub(crate) filter: Option<String>,
+    pub(crate) hook: &'static Hook,
 }
 
 /// What a run gave.
@@ -56,32 +52,23 @@ pub(crate) struct Outcome {
 
 impl<'a> Operator<'a> {
     pub(crate) fn new(case: &'a Case) -> Result<Self, String> {
-        let (list, config) = &*HOOKS;
-        let index = list.lines().filter_map(|line| line.split_once(" - ")).find(|(_, name)| *name == case.hook);
-        let index = index.map(|(index, _)| index.to_owned()).ok_or_else(|| format!("no hook {:?}", case.hook))?;
-        let hook = &config["hooks"][index.parse::<usize>().map_err(|error| error.to_string())?];
-        let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
-        let bindings = hook["kubernetes"].as_array().into_iter().flatten().map(|binding| Binding {
-            name: text(&binding["name"]).unwrap(),
-            kind: text(&binding["kind"]).unwrap(),
-            filter: text(&binding["jqFilter"]),
-        });
-        Ok(Self { case, index, bindings: bindings.collect() })
+        let hook = HOOKS.iter().find(|hook| hook.name == case.hook);
+        Ok(Self { case, hook: hook.ok_or_else(|| format!("no hook {:?}", case.hook))? })
     }
 
     /// One run.
-    pub(crate) fn run(&self, world: &World) -> Result<Outcome, String> {
+    pub(crate) fn run(&self, world: &World<'_>, fill: &Fill) -> Result<Outcome, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let mut command = Command::new(common::hook_executable());
-        command.args(["hook", "run", &self.index]).current_dir(folder.path()).env_clear();
+        command.args(["hook", "run", &self.hook.index.to_string()]).current_dir(folder.path()).env_clear();
         command.env("MODULE_NAME", "istio").env("APPLICATION_NAME", "").env("APPLICATION_NAMESPACE", "");
         // Without it, a hook is silent.
         command.env("LOG_LEVEL", "info");
-        for (name, value) in &self.case.env {
+        for (name, value) in &self.case.given.env {
             let path = folder.path().join(name);
             match value.strip_prefix("file:") {
                 Some(text) => {
-                    fs::write(&path, world.fill(text)?).map_err(|error| error.to_string())?;
+                    fs::write(&path, fill.text(text)?).map_err(|error| error.to_string())?;
                     command.env(name, path);
                 }
                 None => {
@@ -89,16 +76,20 @@ impl<'a> Operator<'a> {
                 }
             }
         }
-        for (file, variable) in INPUTS {
+        for (file, variable, input) in [
+            ("binding_context.json", "BINDING_CONTEXT_PATH", world.context()),
+            ("values.json", "VALUES_PATH", world.values()),
+            ("config_values.json", "CONFIG_VALUES_PATH", world.config_values()),
+        ] {
             let path = folder.path().join(file);
-            match world.input(file) {
+            match input {
                 Input::Text(text) => fs::write(&path, text).map_err(|error| error.to_string())?,
                 Input::Missing => {}
                 Input::Unset => continue,
             }
             command.env(variable, path);
         }
-        let has_values = !matches!(world.input("values.json"), Input::Unset);
+        let has_values = !matches!(world.values(), Input::Unset);
         for (output, variable) in OUTPUTS {
             // shell-operator has none for values.
             if has_values || !output.ends_with("values") {

@@ -1,4 +1,4 @@
-//! Peers: servers on loopback with real TLS that answer as `peers.json` says.
+//! Peers: servers on loopback with real TLS that answer as the case says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Write};
@@ -19,7 +19,12 @@ use super::fill::Fill;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Script {
-    /// Answers by path; to others, 404.
+    /// The answer for the public document; a number is an answer with this status alone.
+    #[serde(default)]
+    public: Option<Answer>,
+    #[serde(default)]
+    private: Option<Answer>,
+    /// Answers by path. To paths without answer, 404.
     #[serde(default)]
     paths: BTreeMap<String, Answer>,
 }
@@ -146,7 +151,7 @@ pub(crate) fn start(case: &Case) -> Result<Peers, String> {
     let asked: Arc<Asked> = Arc::default();
     for (name, script) in &case.peers {
         let tls: Tls = match script.get("tls") {
-            Some(tls) => serde_json::from_value(tls.clone()).map_err(|error| format!("peers.json: {name}: {error}"))?,
+            Some(tls) => serde_json::from_value(tls.clone()).map_err(|error| format!("peers: {name}: {error}"))?,
             None => Tls::default(),
         };
         let script: Arc<OnceLock<Script>> = Arc::default();
@@ -155,7 +160,7 @@ pub(crate) fn start(case: &Case) -> Result<Peers, String> {
         let answer = move |head: &str, stream: &mut dyn Write| {
             seen.lock().unwrap().push(head.to_owned());
             asked.add(&peer, path_of(head));
-            match answers.get().and_then(|script| script.paths.get(path_of(head))) {
+            match answers.get().and_then(|script| script.answer(path_of(head))) {
                 Some(answer) => {
                     answer.after.iter().for_each(|other| asked.wait_for(other));
                     answer.write(head, stream)
@@ -188,20 +193,36 @@ impl Peers {
         for (name, script) in &case.peers {
             let mut script = script.clone();
             fill.document(&mut script)?;
-            script.as_object_mut().and_then(|members| members.remove("tls"));
-            let script = serde_json::from_value(script).map_err(|error| format!("peers.json: {name}: {error}"))?;
+            let members = script.as_object_mut().ok_or("a script is a mapping")?;
+            members.remove("tls");
+            for document in ["public", "private"] {
+                if let Some(status @ Value::Number(_)) = members.get_mut(document) {
+                    *status = json!({"status": status});
+                }
+            }
+            let script = serde_json::from_value(script).map_err(|error| format!("peers: {name}: {error}"))?;
             self.0[name].script.set(script).map_err(|_| "scripts are set once")?;
         }
         Ok(())
     }
 
     /// What the peers were asked since the last time.
-    pub(crate) fn take_requests(&self, fill: &Fill) -> BTreeMap<String, Value> {
+    pub(crate) fn take_requests(&self, fill: &Fill) -> BTreeMap<String, Vec<Value>> {
         let requests = |peer: &Peer| {
             let heads = std::mem::take(&mut *peer.heads.lock().unwrap());
             heads.iter().map(|head| request(head, fill)).collect()
         };
         self.0.iter().map(|(name, peer)| (name.clone(), requests(peer))).collect()
+    }
+}
+
+impl Script {
+    fn answer(&self, path: &str) -> Option<&Answer> {
+        match path {
+            "/metadata/public/public.json" if self.public.is_some() => self.public.as_ref(),
+            "/metadata/private/federation.json" if self.private.is_some() => self.private.as_ref(),
+            _ => self.paths.get(path),
+        }
     }
 }
 
@@ -258,7 +279,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     lines.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
-/// A request as `requests.json` shows it.
+/// A request, at full length.
 fn request(head: &str, fill: &Fill) -> Value {
     let mut shown = json!({"path": path_of(head)});
     if let Some(etag) = header(head, "if-none-match") {

@@ -1,196 +1,195 @@
-//! What the hook is given, and how it changes by what the hook asks for.
-//!
-//! An item of a snapshot may be written as `{"object": ...}`: it gets the result of the binding's own jq filter, as from
-//! an operator. A snapshot may be written as the name of another one: the same objects, seen through its own filter.
+//! What the hook is given, and how it changes by what the hook asks for: a cluster in memory, and the snapshots that an
+//! operator makes of it for the hook's own bindings.
 
-use std::collections::BTreeMap;
+use istio_federation_sim::cluster::Cluster;
+use istio_federation_sim::operator::config::{Binding, Hook};
+use istio_federation_sim::operator::patches::{self, Operation};
+use istio_federation_sim::operator::{context, values::ModuleValues};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 
-use istio_federation_sim::jq::Filter;
-use serde_json::{Value, json};
-
-use super::case::{Case, INPUTS, Input};
+use super::case::{Case, Context, Input};
 use super::fill::Fill;
-use super::operator::{Operator, Outcome};
+use super::operator::Outcome;
 
 /// The inputs of a run.
-#[derive(Clone)]
 pub(crate) struct World<'a> {
-    fill: &'a Fill,
-    bindings: BTreeMap<String, (String, Option<String>)>,
-    /// The binding contexts as they are written, where they are JSON.
-    contexts: Option<Vec<Value>>,
-    inputs: BTreeMap<&'static str, Input>,
+    case: &'a Case,
+    hook: &'a Hook,
+    cluster: Cluster,
+    /// Contexts that are written by hand.
+    written: Option<Vec<Value>>,
+    context: Input,
+    values: Input,
+    config_values: Input,
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn read(case: &Case, fill: &'a Fill, operator: &Operator<'_>) -> Result<Self, String> {
-        let mut inputs = BTreeMap::new();
-        let mut contexts = None;
-        for (file, _) in INPUTS {
-            let mut input = case.input(file).clone();
-            if let Input::Text(text) = &mut input
-                && let Ok(mut document) = serde_json::from_str::<Value>(text)
-            {
-                fill.document(&mut document).map_err(|why| format!("{file}: {why}"))?;
-                *text = document.to_string();
-                if file == "binding_context.json" {
-                    contexts = document.as_array().cloned();
-                }
+    pub(crate) fn read(case: &'a Case, hook: &'a Hook, fill: &Fill) -> Result<Self, String> {
+        let given = &case.given;
+        let mut cluster = Cluster::new("replay", Timestamp::now);
+        // Hooks write there, and an object needs its namespace.
+        let ours = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "d8-istio"}});
+        cluster.restore(ours).map_err(|error| error.to_string())?;
+        let mut restore = |object: &Value| {
+            let mut object = object.clone();
+            fill.document(&mut object)?;
+            cluster.restore(object).map_err(|error| error.to_string())
+        };
+        let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+        for (binding, objects) in &given.objects {
+            for object in objects {
+                wanted.push((binding, restore(object)?));
             }
-            inputs.insert(file, input);
         }
-        let bindings = operator.bindings.iter();
-        let bindings = bindings.map(|binding| (binding.name.clone(), (binding.kind.clone(), binding.filter.clone())));
-        let mut world = Self { fill, bindings: bindings.collect(), contexts, inputs };
-        world.all_snapshots_are_there(case)?;
-        world.render()?;
+        for object in &given.unselected {
+            unwanted.push(restore(object)?);
+        }
+        let written = match &given.context {
+            Context::Written(contexts) => {
+                let mut contexts = Value::Array(contexts.clone());
+                fill.document(&mut contexts)?;
+                contexts.as_array().cloned()
+            }
+            _ => None,
+        };
+        let context = match &given.context {
+            Context::Input(input) => filled(input, fill)?,
+            _ => Input::Missing,
+        };
+        let (values, config_values) = (filled(&given.values, fill)?, filled(&given.config_values, fill)?);
+        let mut world = Self { case, hook, cluster, written, context, values, config_values };
+        for (name, key) in wanted {
+            let binding = hook.bindings.iter().find(|binding| binding.name == *name);
+            let binding = binding.ok_or_else(|| format!("hook {} has no binding {name}", hook.name))?;
+            if !world.cluster.list(&binding.selector).iter().any(|(found, _)| **found == key) {
+                return Err(format!("binding {name} does not select {key}: no operator would send it"));
+            }
+        }
+        for key in unwanted {
+            let selects =
+                |binding: &&Binding| world.cluster.list(&binding.selector).iter().any(|(found, _)| **found == key);
+            if let Some(binding) = hook.bindings.iter().find(selects) {
+                return Err(format!("binding {} selects {key}", binding.name));
+            }
+        }
+        world.render(false)?;
         Ok(world)
     }
 
-    pub(crate) fn input(&self, file: &str) -> &Input {
-        &self.inputs[file]
+    pub(crate) fn context(&self) -> &Input {
+        &self.context
     }
 
-    pub(crate) fn fill(&self, text: &str) -> Result<String, String> {
-        self.fill.text(text)
+    pub(crate) fn values(&self) -> &Input {
+        &self.values
     }
 
-    /// An operator hands over a snapshot of each binding; cases where it is otherwise say why.
-    fn all_snapshots_are_there(&self, case: &Case) -> Result<(), String> {
-        let mut partial = false;
-        for context in self.contexts.iter().flatten() {
-            let Some(snapshots) = context["snapshots"].as_object() else { continue };
-            let names: Vec<&String> = snapshots.keys().collect();
-            if let Some(name) = names.iter().find(|name| !self.bindings.contains_key(**name)) {
-                return Err(format!("binding_context.json: hook {} has no binding {name}", case.hook));
-            }
-            partial |= names.len() < self.bindings.len();
-        }
-        match (partial, &case.partial) {
-            (true, None) => {
-                Err("binding_context.json: snapshots are missing; case.json says why in `partial`".to_owned())
-            }
-            (false, Some(_)) => Err("case.json: `partial` is not true".to_owned()),
-            _ => Ok(()),
-        }
+    pub(crate) fn config_values(&self) -> &Input {
+        &self.config_values
     }
 
     /// Writes the binding contexts as an operator does.
-    fn render(&mut self) -> Result<(), String> {
-        let Some(contexts) = &self.contexts else { return Ok(()) };
-        let mut contexts = contexts.clone();
-        for context in &mut contexts {
-            let Some(snapshots) = context.get_mut("snapshots").and_then(Value::as_object_mut) else { continue };
-            let written = snapshots.clone();
-            for (name, snapshot) in snapshots {
-                if let Value::String(other) = &snapshot {
-                    *snapshot = written.get(other).cloned().ok_or_else(|| format!("no snapshot {other}"))?;
-                }
-                let filter = self.bindings[name].1.as_ref().map(|filter| Filter::compile(filter)).transpose();
-                let filter = filter.map_err(|error| error.to_string())?;
-                for item in snapshot.as_array_mut().into_iter().flatten() {
-                    if let (Some(filter), Some(object)) = (&filter, item.get("object")) {
-                        *item = json!({"filterResult": filter.result(object).map_err(|error| error.to_string())?});
-                    }
-                }
-            }
+    fn render(&mut self, reversed: bool) -> Result<(), String> {
+        let mut snapshots = context::snapshots(self.hook, &self.cluster).map_err(|error| error.to_string())?;
+        if reversed {
+            snapshots.values_mut().filter_map(Value::as_array_mut).for_each(|items| items.reverse());
         }
-        self.inputs.insert("binding_context.json", Input::Text(Value::Array(contexts).to_string()));
+        let contexts = match (&self.case.given.context, &self.written) {
+            (Context::Input(_), _) => return Ok(()),
+            (_, Some(written)) => written.iter().map(|context| with_snapshots(context, &snapshots)).collect(),
+            _ => match self.case.run.as_str() {
+                "onStartup" => context::on_startup(),
+                lifecycle @ ("beforeHelm" | "afterHelm" | "beforeDeleteHelm" | "afterDeleteHelm") => {
+                    context::lifecycle(lifecycle, snapshots)
+                }
+                binding => {
+                    let schedules = self.hook.schedules.iter().map(|schedule| &schedule.name);
+                    if !self
+                        .hook
+                        .bindings
+                        .iter()
+                        .map(|binding| &binding.name)
+                        .chain(schedules)
+                        .any(|name| name == binding)
+                    {
+                        return Err(format!("hook {} is not bound to {binding}", self.hook.name));
+                    }
+                    context::group(binding, snapshots)
+                }
+            },
+        };
+        self.context = Input::Text(contexts.to_string());
         Ok(())
-    }
-
-    fn snapshots(&mut self) -> impl Iterator<Item = (&String, &mut Value)> {
-        let snapshots = self.contexts.iter_mut().flatten().filter_map(|context| context.get_mut("snapshots"));
-        snapshots.filter_map(Value::as_object_mut).flatten()
     }
 
     /// Whether some snapshot has more than one object.
     pub(crate) fn can_be_reversed(&self) -> bool {
-        self.clone().snapshots().any(|(_, snapshot)| snapshot.as_array().is_some_and(|items| items.len() > 1))
+        let is_made = !matches!(self.case.given.context, Context::Input(_));
+        is_made && self.hook.bindings.iter().any(|binding| self.cluster.list(&binding.selector).len() > 1)
     }
 
-    /// The same with every snapshot in reverse.
-    pub(crate) fn reversed(&self) -> Self {
-        let mut world = self.clone();
-        for (_, snapshot) in world.snapshots() {
-            if let Value::Array(items) = snapshot {
-                items.reverse();
-            }
-        }
-        world.render().expect("it was rendered before");
-        world
+    /// From now on, every snapshot is in reverse.
+    pub(crate) fn reverse(&mut self) -> Result<(), String> {
+        self.render(true)
     }
 
-    /// Whether every object is there as a whole, so that patches can be applied.
+    /// Whether patches can be applied.
     pub(crate) fn can_be_changed(&self) -> bool {
-        let whole = |snapshot: &Value| {
-            snapshot.is_string()
-                || snapshot.as_array().is_some_and(|items| items.iter().all(|item| item.get("object").is_some()))
-        };
-        self.contexts.is_some() && self.clone().snapshots().all(|(_, snapshot)| whole(snapshot))
+        !matches!(self.case.given.context, Context::Input(_))
     }
 
-    /// Does what the hook wants done, as the operator and the API server would.
+    /// Does what the hook wants done, as the operator and the API server do.
     pub(crate) fn apply(&mut self, outcome: &Outcome) -> Result<(), String> {
-        let values = outcome.outputs.get("values").map(String::as_str).unwrap_or_default();
-        if !values.is_empty() {
-            let Input::Text(text) = &self.inputs["values.json"] else { return Err("a patch of no values".to_owned()) };
-            let mut document: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-            let patch: json_patch::Patch = serde_json::from_str(values).map_err(|error| error.to_string())?;
-            json_patch::patch(&mut document, &patch).map_err(|error| format!("the values patch: {error}"))?;
-            self.inputs.insert("values.json", Input::Text(document.to_string()));
+        let output = |name: &str| outcome.outputs.get(name).map(String::as_str).unwrap_or_default();
+        if !output("values").is_empty() {
+            let Input::Text(text) = &self.values else { return Err("a patch of no values".to_owned()) };
+            let document: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            let mut values = ModuleValues::with_base("istio", Value::Null, move |_| document.clone());
+            values.patch(output("values")).map_err(|error| error.to_string())?;
+            self.values = Input::Text(values.document().to_string());
         }
-        for line in outcome.outputs["objects"].lines() {
-            let operation: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
-            self.apply_to_object(&operation)?;
-        }
-        self.render()
-    }
-
-    fn apply_to_object(&mut self, operation: &Value) -> Result<(), String> {
-        let verb = operation["operation"].as_str().unwrap_or_default();
-        if verb == "CreateIfNotExists" {
-            let object = &operation["object"];
-            let kinds = self.bindings.clone();
-            for (name, snapshot) in self.snapshots() {
-                let is_there =
-                    |items: &[Value]| items.iter().any(|item| is(item, &object["kind"], &object["metadata"]["name"]));
-                if let Value::Array(items) = snapshot
-                    && object["kind"] == *kinds[name].0
-                    && !is_there(items)
-                {
-                    items.push(json!({"object": object}));
-                }
+        for operation in patches::parse(output("objects")).map_err(|error| error.to_string())? {
+            let target = match &operation {
+                Operation::CreateIfNotExists(_) => None,
+                Operation::DeleteInBackground(target) => Some(target),
+                Operation::JQPatch(patch) => Some(&patch.target),
+                Operation::MergePatch(patch) => Some(&patch.target),
+                other => return Err(format!("no hook of ours has a reason for {other:?}")),
+            };
+            if let Some(target) = target
+                && self
+                    .cluster
+                    .find(target.api_version.as_deref(), &target.kind, &target.namespace, &target.name)
+                    .is_none()
+            {
+                return Err(format!("a patch of an object that is not there: {target}"));
             }
-            return Ok(());
+            operation.apply(&mut self.cluster).map_err(|error| error.to_string())?;
         }
-        let mut found = false;
-        for (_, snapshot) in self.snapshots() {
-            let Value::Array(items) = snapshot else { continue };
-            let wanted = |item: &Value| is(item, &operation["kind"], &operation["name"]);
-            if verb == "DeleteInBackground" {
-                let before = items.len();
-                items.retain(|item| !wanted(item));
-                found |= items.len() < before;
-                continue;
-            }
-            for item in items.iter_mut().filter(|item| wanted(item)) {
-                found = true;
-                let object = &mut item["object"];
-                match verb {
-                    "MergePatch" => json_patch::merge(object, &operation["mergePatch"]),
-                    "JQPatch" => {
-                        let filter = Filter::compile(operation["jqFilter"].as_str().unwrap_or_default());
-                        *object = filter.and_then(|filter| filter.result(object)).map_err(|error| error.to_string())?;
-                    }
-                    _ => return Err(format!("no hook of ours has a reason for {verb}")),
-                }
-            }
-        }
-        if found { Ok(()) } else { Err(format!("{verb} of an object that no snapshot has: {operation}")) }
+        self.render(false)
     }
 }
 
-fn is(item: &Value, kind: &Value, name: &Value) -> bool {
-    item["object"]["kind"] == *kind && item["object"]["metadata"]["name"] == *name
+/// A file, with its placeholders filled in where it is JSON.
+fn filled(input: &Input, fill: &Fill) -> Result<Input, String> {
+    let Input::Text(text) = input else { return Ok(input.clone()) };
+    let Ok(mut document) = serde_json::from_str::<Value>(text) else { return Ok(input.clone()) };
+    fill.document(&mut document)?;
+    Ok(Input::Text(document.to_string()))
+}
+
+/// A context that is written by hand, with the snapshots that it does not write itself.
+fn with_snapshots(context: &Value, snapshots: &Map<String, Value>) -> Value {
+    let mut context = context.clone();
+    match context.get_mut("snapshots") {
+        Some(all @ Value::String(_)) => *all = Value::Object(snapshots.clone()),
+        Some(Value::Object(written)) => {
+            for (name, snapshot) in written.iter_mut().filter(|(_, snapshot)| snapshot.is_string()) {
+                *snapshot = snapshots.get(name).cloned().unwrap_or_default();
+            }
+        }
+        _ => {}
+    }
+    context
 }

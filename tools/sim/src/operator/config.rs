@@ -130,6 +130,7 @@ struct RawBinding {
 }
 
 /// Number of hooks that `hook list` announces; operators look for `Found N items` anywhere on stdout.
+#[must_use]
 pub fn parse_list(stdout: &str) -> Option<usize> {
     let (_, rest) = stdout.split_once("Found ")?;
     let (number, _) = rest.split_once(" items")?;
