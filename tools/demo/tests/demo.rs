@@ -97,6 +97,26 @@ fn failure(mut command: Command) -> String {
     said
 }
 
+/// Every line of the README's output is in this one; `...` stands for what was left out, and numbers do not count.
+fn the_readme_shows(output: &str) {
+    let without_numbers = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap();
+    let shown = readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert!(shown.lines().count() >= 6, "{shown}");
+    for shown in shown.lines() {
+        let is_shown = |line: &str| {
+            let mut rest = without_numbers(line);
+            shown.split("...").all(|part| {
+                let part = without_numbers(part);
+                let Some(at) = rest.find(&part) else { return false };
+                rest.drain(..at + part.len());
+                true
+            })
+        };
+        assert!(output.lines().any(is_shown), "README.md shows a line that is not in the output:\n{shown}\n{output}");
+    }
+}
+
 #[test]
 fn two_clusters_federate() {
     let temporary = tempfile::tempdir().unwrap();
@@ -116,6 +136,7 @@ fn two_clusters_federate() {
     ] {
         assert!(said.contains(line), "{line} is not in:\n{said}");
     }
+    the_readme_shows(&said);
     assert_eq!(files(&examples()), before, "examples are only read");
 
     let entries = |cluster: &str| -> Vec<(String, Value, Value)> {
