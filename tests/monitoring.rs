@@ -1,4 +1,4 @@
-//! Alerts watch metrics that there are: what `monitoring/` and the tests of its rules name, hooks and exporter really give.
+//! Alerts use existing metrics: hooks and exporter expose every series that `monitoring/` and the tests of its rules name.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
 
 mod common;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Names of metrics, and of the labels that each has.
+/// Label names by metric name.
 type Metrics = BTreeMap<String, BTreeSet<String>>;
 
 /// Labels that Prometheus adds.
@@ -32,7 +32,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
     fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// What the hooks say in the replay cases: the real executable gives exactly this there.
+/// The hooks' metrics in the replay cases, where the real executable is checked to give exactly these.
 fn of_hooks() -> Metrics {
     let mut metrics = Metrics::new();
     for case in files("tests/replay") {
@@ -65,7 +65,7 @@ fn get(address: &str, path: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
-/// What the exporter that ships says of itself, after a request without a token.
+/// The metrics of the shipped exporter, after a request without a token.
 fn of_exporter() -> Metrics {
     let temporary = tempfile::tempdir().unwrap();
     let ports = temporary.path().join("ports.json");
@@ -87,12 +87,12 @@ fn of_exporter() -> Metrics {
 
     let deadline = Instant::now() + PATIENCE;
     loop {
-        assert!(Instant::now() < deadline, "the exporter has not told of what it watches");
+        assert!(Instant::now() < deadline, "the exporter exposes no metrics of its documents");
         std::thread::sleep(Duration::from_millis(20));
         let Ok(text) = fs::read_to_string(&ports) else { continue };
         let Ok(addresses) = serde_json::from_str::<BTreeMap<String, String>>(&text) else { continue };
         let Ok(refused) = get(&addresses["metadata"], "/metadata/private/federation.json") else { continue };
-        // As long as it has not read everything it does not come to look at tokens.
+        // Until it has read everything, it answers 503 before it checks the token.
         if refused.starts_with("HTTP/1.1 503") {
             continue;
         }
@@ -104,7 +104,7 @@ fn of_exporter() -> Metrics {
     }
 }
 
-/// Of a text in Prometheus' form.
+/// Metrics of a text in Prometheus' format.
 fn exposed(text: &str) -> Metrics {
     let mut metrics = Metrics::new();
     for line in text.lines().filter(|line| line.starts_with("d8_")) {
@@ -145,12 +145,13 @@ fn series_in(expression: &str) -> Vec<(String, BTreeSet<String>)> {
 }
 
 #[test]
-fn alerts_watch_metrics_that_there_are() {
-    let mut there = of_hooks();
-    there.extend(of_exporter());
+fn alerts_use_existing_metrics() {
+    let mut existing = of_hooks();
+    existing.extend(of_exporter());
     let known = |series: &str, (name, labels): &(String, BTreeSet<String>)| {
-        let has =
-            there.get(name).unwrap_or_else(|| panic!("{series}: neither hooks nor exporter have {name}: {there:#?}"));
+        let has = existing
+            .get(name)
+            .unwrap_or_else(|| panic!("{series}: neither hooks nor exporter have {name}: {existing:#?}"));
         let unknown: Vec<_> =
             labels.iter().filter(|label| !has.contains(*label) && !OF_PROMETHEUS.contains(&label.as_str())).collect();
         assert!(unknown.is_empty(), "{series}: {name} has no label {unknown:?}, but {has:?}");

@@ -1,7 +1,7 @@
 //! The CustomResourceDefinition of `IstioFederation`, generated from [`crate::api::istio_federation`].
 //!
-//! schemars describes what serde reads; an API server takes a narrower language, the *structural* schema: no references,
-//! one type per value, no alternatives. [`crd`] translates, and stops at anything that it has no translation for.
+//! schemars describes the input of serde. An API server accepts only *structural* schemas: no references, one type per
+//! value, no alternatives. [`crd`] translates, and fails on anything that it cannot translate.
 
 use std::io::Write as _;
 
@@ -13,19 +13,19 @@ use crate::api::istio_federation::{API_VERSION, IstioFederationSpec, IstioFedera
 /// Plural of the resource; with the group it is the name of the CRD.
 const PLURAL: &str = "istiofederations";
 
-/// Where the generated YAML comes from, for whoever opens it.
+/// First line of the generated YAML, which names its source.
 const HEADER: &str =
     "# Generated from src/api/istio_federation.rs by `make generate`; doc-ru-istiofederation.yaml follows by hand.\n";
 
-/// The condition that printer column `Ready` shows: the private document is what services come from.
+/// Condition of the printer column `Ready`: services come from the private document.
 const READY: &str = r#".status.conditions[?(@.type=="PrivateMetadataExchangeReady")].status"#;
 
-/// Why there is no CRD. Each is a mistake in our types, found by the tests before a user can.
+/// Failure to make the CRD: a mistake in our types, which tests find.
 #[derive(Debug, thiserror::Error)]
 pub enum CrdError {
-    /// A type's schema says something that an API server does not take.
+    /// A type's schema has a keyword that an API server does not accept.
     #[error(
-        "schema at {at}: `{keyword}` has no structural form; change the type, or teach src/cli/crd.rs to translate it"
+        "schema at {at}: `{keyword}` has no structural form; change the type, or add a translation to src/cli/crd.rs"
     )]
     Untranslatable {
         /// Member names from the root, joined by dots.
@@ -33,7 +33,7 @@ pub enum CrdError {
         /// The JSON Schema keyword.
         keyword: String,
     },
-    /// A rule below is for a member that the types do not have.
+    /// A rule is for a member that the types lack.
     #[error("schema has no {0}, which src/cli/crd.rs adds a rule to; was the member renamed?")]
     NoSuchMember(String),
     /// The group and version constant has no slash.
@@ -44,7 +44,7 @@ pub enum CrdError {
     Yaml(#[from] serde_saphyr::ser_error::Error),
 }
 
-/// The CRD as `crds/istiofederation.yaml` holds it.
+/// The text of `crds/istiofederation.yaml`.
 pub fn yaml() -> Result<String, CrdError> {
     let body = serde_saphyr::to_string(&crd()?)?;
     Ok(format!("{HEADER}{body}"))
@@ -117,15 +117,14 @@ fn object_schema() -> Result<Value, CrdError> {
     Ok(schema)
 }
 
-/// What an API server understands and JSON Schema cannot say: member, keyword, value.
+/// Rules that schemars cannot generate: member, keyword, value.
 ///
-/// Nothing here may refuse what Deckhouse's CRD accepts, except an endpoint that is `file://` or names no
-/// host. Therefore conditions stay a plain
-/// list (a list-map would refuse two of one type, and with them every later status write), and members that Deckhouse
-/// knows have no limits of length.
+/// No rule may refuse an object that Deckhouse's CRD accepts, except endpoints that are `file://` or have no host. So
+/// conditions stay a plain list (a list-map would refuse two of one type, and with them every later status write), and
+/// members of Deckhouse's CRD have no limits of length.
 fn rules() -> Vec<(&'static str, &'static str, Value)> {
     let endpoint = json!([{
-        // The pattern refuses as well, but shows only itself.
+        // The pattern refuses as well, but its message shows only the pattern.
         "rule": "self.startsWith('https://')",
         "message": "must be an https:// address such as https://istio-metadata.cluster-b.example/metadata; \
                     http:// and file:// are not supported",
@@ -144,7 +143,7 @@ fn pointer(at: &str) -> String {
     at.split('.').map(|step| if step == "[]" { "/items".to_owned() } else { format!("/properties/{step}") }).collect()
 }
 
-/// What schemars says about a type, every reference resolved in place.
+/// The schema that schemars generates for a type, with references inlined.
 fn generated<T: schemars::JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
@@ -159,7 +158,7 @@ fn structural(schema: Option<&Map<String, Value>>, at: &str) -> Result<Value, Cr
     let mut out = Map::new();
     for (keyword, value) in schema.ok_or_else(|| untranslatable("true or false"))? {
         match keyword.as_str() {
-            // Serde's defaults are not the user's: an API server would write them into every object.
+            // Serde's defaults are not for users: an API server would write them into every object.
             "title" | "default" => {}
             "description" => {
                 out.insert(keyword.clone(), json!(for_people(value.as_str().unwrap_or_default())));
@@ -182,7 +181,7 @@ fn structural(schema: Option<&Map<String, Value>>, at: &str) -> Result<Value, Cr
             "anyOf" | "oneOf" => {
                 let translated = alternatives(value, at)?.ok_or_else(|| untranslatable(keyword))?;
                 for (name, value) in translated {
-                    // What the member says about itself is nearer than what its type says.
+                    // The member's own description takes precedence over its type's.
                     out.entry(name).or_insert(value);
                 }
             }
@@ -200,7 +199,7 @@ fn structural(schema: Option<&Map<String, Value>>, at: &str) -> Result<Value, Cr
     Ok(Value::Object(out))
 }
 
-/// The one type of a value. That it may be null as well means for serde that it may be absent, and absent is enough.
+/// The one type of a value. A type or null becomes the type: for serde, null is the same as absent.
 fn required_type(kind: &Value) -> Option<&str> {
     match kind {
         Value::String(one) => Some(one),
@@ -212,7 +211,7 @@ fn required_type(kind: &Value) -> Option<&str> {
     }
 }
 
-/// Integer formats that API servers know; unsigned ones fit, together with schemars' `minimum: 0`.
+/// Integer formats of API servers. Unsigned ones fit, together with schemars' `minimum: 0`.
 fn format(value: &Value) -> Option<&str> {
     match value.as_str()? {
         "uint8" | "uint16" => Some("int32"),
@@ -222,7 +221,7 @@ fn format(value: &Value) -> Option<&str> {
     }
 }
 
-/// Alternatives with a structural form: something or null, and a choice of documented words.
+/// Alternatives with a structural form: a type or null, and an enum of documented words.
 fn alternatives(value: &Value, at: &str) -> Result<Option<Map<String, Value>>, CrdError> {
     let Some(all) = value.as_array() else { return Ok(None) };
     let real: Vec<&Value> = all.iter().filter(|one| one["type"] != "null").collect();
@@ -235,7 +234,7 @@ fn alternatives(value: &Value, at: &str) -> Result<Option<Map<String, Value>>, C
     Ok(words.map(|words| Map::from_iter([("type".to_owned(), json!("string")), ("enum".to_owned(), json!(words))])))
 }
 
-/// A doc comment as a description: one line per paragraph, no rustdoc links, no words that only we use.
+/// A doc comment as a description: one line per paragraph, no rustdoc links, `Additive.` spelled out.
 fn for_people(doc: &str) -> String {
     let paragraphs: Vec<String> =
         doc.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn unsigned_numbers_get_a_format_that_api_servers_know() {
+    fn unsigned_numbers_get_a_format_of_api_servers() {
         assert_eq!(
             translated(&json!({"type": "integer", "format": "uint32", "minimum": 0})),
             Ok(json!({"type": "integer", "format": "int64", "minimum": 0}))
@@ -282,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_has_no_structural_form_is_named_with_its_place() {
+    fn an_untranslatable_keyword_is_reported_with_its_path() {
         for (schema, keyword) in [
             (json!({"properties": {"a": {"$ref": "#/$defs/A"}}}), "$ref"),
             (json!({"properties": {"a": {"additionalProperties": {"type": "string"}}}}), "additionalProperties"),
