@@ -1,6 +1,6 @@
-//! The CRD in `crds/`: current, structural, translated, and as generous as Deckhouse's.
+//! The CRD in `crds/` is current, structural, translated, and accepts what Deckhouse's accepts.
 //!
-//! `make generate` (`UPDATE=1`) writes it anew.
+//! `make generate` (`UPDATE=1`) writes it.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
 
 use std::fs;
@@ -32,12 +32,12 @@ fn yaml(relative: &str) -> Value {
     serde_saphyr::from_str(&fs::read_to_string(path(relative)).unwrap()).unwrap()
 }
 
-/// The schema of the CRD, which the committed file is checked to have.
+/// The schema of the CRD; a test checks that the committed file has it.
 fn schema() -> Value {
     crd::crd().unwrap()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take()
 }
 
-/// The same as JSON Schema says it: `nullable` is `OpenAPI`'s.
+/// The same as JSON Schema, which has no `nullable`.
 fn json_schema(mut schema: Value) -> Value {
     each_node(&mut schema, "", &mut |_, node| {
         if node.remove("nullable").is_some() {
@@ -48,9 +48,9 @@ fn json_schema(mut schema: Value) -> Value {
     schema
 }
 
-/// Calls `visit` with every schema of a member and its place.
+/// Calls `visit` with the path and schema of every member.
 fn each_node(schema: &mut Value, at: &str, visit: &mut impl FnMut(&str, &mut Map<String, Value>)) {
-    let node = schema.as_object_mut().unwrap_or_else(|| panic!("{at} is no object"));
+    let node = schema.as_object_mut().unwrap_or_else(|| panic!("{at} is not an object"));
     visit(at, node);
     if let Some(members) = node.get_mut("properties").and_then(Value::as_object_mut) {
         for (name, member) in members {
@@ -62,7 +62,7 @@ fn each_node(schema: &mut Value, at: &str, visit: &mut impl FnMut(&str, &mut Map
     }
 }
 
-/// What an API server stores of an object: members that the schema knows.
+/// An object without members that the schema lacks, as an API server stores it.
 fn pruned(object: &Value, schema: &Value) -> Value {
     match object {
         Value::Object(members) => members
@@ -75,7 +75,7 @@ fn pruned(object: &Value, schema: &Value) -> Value {
     }
 }
 
-/// Where `after` lacks something of `before`. That nothing is said in two ways (absent, null or an empty list) is no loss.
+/// Paths of `before` that `after` lacks. Absent, null and an empty list are the same.
 fn lost(before: &Value, after: &Value, at: &str) -> Vec<String> {
     match (before, after) {
         (Value::Null, Value::Null) => Vec::new(),
@@ -99,7 +99,7 @@ fn the_committed_crd_is_current() {
         fs::write(&file, &generated).unwrap();
     }
     let committed = fs::read_to_string(&file).unwrap_or_default();
-    assert!(committed == generated, "crds/istiofederation.yaml is not what the types say; run `make generate`");
+    assert!(committed == generated, "crds/istiofederation.yaml differs from the types; run `make generate`");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn objects_are_accepted_or_refused_as_the_table_says() {
         let read: IstioFederation =
             serde_json::from_value(object.clone()).unwrap_or_else(|error| panic!("{name}: cannot be read: {error}"));
         let written = serde_json::to_value(&read).unwrap();
-        assert!(validator.is_valid(&written), "{name}: what we write back is refused: {written:#}");
+        assert!(validator.is_valid(&written), "{name}: the CRD refuses our output: {written:#}");
         for part in ["spec", "status"] {
             let stored = pruned(&object[part], &schema["properties"][part]);
             let found = lost(&stored, &written[part], &format!("/{part}"));
@@ -225,7 +225,7 @@ fn objects_are_accepted_or_refused_as_the_table_says() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Deckhouse's character classes; `file://` and an address without a host are what we refuse on purpose.
+    /// Deckhouse's character classes. We refuse `file://` and an address without a host on purpose.
     #[test]
     fn every_spec_of_deckhouse_is_valid(
         trust_domain in "[0-9a-zA-Z._-]{1,40}",

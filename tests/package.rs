@@ -1,4 +1,4 @@
-//! What `make package` made is complete, and nothing else: it runs this.
+//! The output of `make package` is complete and has nothing else. `make package` runs this.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
 
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// What of the repository is part of the module.
+/// Parts of the repository that belong to the module.
 const SHIPPED: [&str; 10] = [
     ".helmignore",
     "Chart.yaml",
@@ -23,9 +23,9 @@ const SHIPPED: [&str; 10] = [
     "templates",
 ];
 const HOOKS: &str = "hooks/istio-federation-hooks";
-/// What an operator runs.
+/// Files that an operator runs.
 const EXECUTABLE: [&str; 2] = ["enabled", HOOKS];
-/// Sources that are no hook.
+/// Sources that are not hooks.
 const NO_HOOK: [&str; 2] = ["hooks/enabled.rs", "hooks/main.rs"];
 
 fn root() -> PathBuf {
@@ -36,7 +36,7 @@ fn package() -> PathBuf {
     root().join("target/package")
 }
 
-/// Every file below, by its path from there.
+/// Every file below a folder, by relative path.
 fn files(folder: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut folders = vec![folder.to_owned()];
@@ -53,14 +53,14 @@ fn files(folder: &Path) -> BTreeSet<String> {
     found
 }
 
-/// What is in version control.
+/// Files in version control.
 fn tracked(paths: &[&str]) -> BTreeSet<String> {
     let listed = Command::new("git").current_dir(root()).args(["ls-files", "--"]).args(paths).output().unwrap();
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// Whether an ELF executable (64 bits, little endian) asks for no interpreter, which would load libraries.
+/// Whether an ELF executable (64 bits, little endian) has no interpreter, which would load libraries.
 fn is_static(executable: &Path) -> bool {
     const INTERPRETER: usize = 3;
     let bytes = fs::read(executable).unwrap();
@@ -74,14 +74,14 @@ fn is_static(executable: &Path) -> bool {
 }
 
 fn runs(executable: &Path, args: &[&str]) -> String {
-    // Nothing of this machine, as in an empty image.
+    // No environment, as in an empty image.
     let output = Command::new(executable).args(args).env_clear().current_dir("/").output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
-#[ignore = "looks at what make package makes, which runs it"]
+#[ignore = "checks the output of make package, which runs it"]
 fn the_module_is_complete() {
     let module = package().join("istio");
     let mut expected = tracked(&SHIPPED);
@@ -90,26 +90,26 @@ fn the_module_is_complete() {
     for file in &expected {
         let mode = fs::symlink_metadata(module.join(file)).unwrap().permissions().mode();
         let wanted = if EXECUTABLE.contains(&file.as_str()) { 0o100_755 } else { 0o100_644 };
-        assert_eq!(mode, wanted, "{file}: an operator reads all, and runs whatever has a run bit: {mode:o}");
+        assert_eq!(mode, wanted, "{file}: an operator reads all files, and runs those with an execute bit: {mode:o}");
     }
 }
 
 #[test]
-#[ignore = "looks at what make package makes, which runs it"]
+#[ignore = "checks the output of make package, which runs it"]
 fn an_operator_can_run_the_hooks() {
     let hooks = package().join("istio").join(HOOKS);
     assert!(is_static(&hooks));
     let sources = tracked(&["hooks/*.rs"]);
     let count =
         sources.iter().filter(|file| file.matches('/').count() == 1 && !NO_HOOK.contains(&file.as_str())).count();
-    let said = runs(&hooks, &["hook", "list"]);
-    assert!(count > 0 && said.contains(&format!("Found {count} items")), "{count} hooks; it says {said}");
+    let output = runs(&hooks, &["hook", "list"]);
+    assert!(count > 0 && output.contains(&format!("Found {count} items")), "{count} hooks; the output is {output}");
     let config: Value = serde_json::from_str(&runs(&hooks, &["hook", "config"])).unwrap();
     assert_eq!(config["hooks"].as_array().unwrap().len(), count);
 }
 
 #[test]
-#[ignore = "looks at what make package makes, which runs it"]
+#[ignore = "checks the output of make package, which runs it"]
 fn the_image_has_one_static_executable() {
     let context = package().join("images/metadata-exporter");
     assert_eq!(files(&context), ["Dockerfile", "istio-federation"].map(str::to_owned).into());
@@ -119,7 +119,7 @@ fn the_image_has_one_static_executable() {
 
     let recipe = fs::read_to_string(context.join("Dockerfile")).unwrap();
     let steps: Vec<&str> = recipe.lines().filter(|line| !line.starts_with('#')).collect();
-    // A user without rights, by number, so that Kubernetes can see that it is not root.
+    // A numeric user without rights, so that Kubernetes can check that it is not root.
     let expected = [
         "FROM scratch",
         "COPY --chmod=0555 istio-federation /istio-federation",

@@ -1,4 +1,4 @@
-//! The schemas in `openapi/`: the same as the Rust types, as narrow as what reads the values, complete, and translated.
+//! The schemas in `openapi/` match the Rust types, are as strict as the readers of the values, complete, and translated.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
 
 #[path = "schemas/openapi.rs"]
@@ -18,7 +18,7 @@ use istio_federation::api::values::{
 use openapi::Schemas;
 use serde_json::{Map, Value, json};
 
-/// What no hook reads: settings and facts for templates alone.
+/// Paths that no hook reads: settings and facts for templates only.
 const OF_TEMPLATES: [&str; 28] = [
     "federation.operators[]",
     "federation.metadataExporter.image",
@@ -49,7 +49,7 @@ const OF_TEMPLATES: [&str; 28] = [
     "tolerations[].effect",
     "tolerations[].tolerationSeconds",
 ];
-/// Members that the platform adds.
+/// Paths that the platform writes.
 const OF_THE_PLATFORM: [&str; 4] = ["registry.base", "registry.dockercfg", "registry.scheme", "registry.ca"];
 
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| Schemas::read(&root()).unwrap());
@@ -62,13 +62,13 @@ fn yaml(path: &Path) -> Value {
     serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// What is wrong with a value: the place and the message of each error.
+/// Validation errors of a value, each with its path.
 fn problems(schema: &Value, value: &Value) -> Vec<String> {
     let validator = jsonschema::options().should_validate_formats(true).build(schema).unwrap();
     validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 
-/// Every value that there can be, each member set. Without `..`, so that a new member cannot be forgotten.
+/// Values with every member set. Without `..`, so that a new member cannot be forgotten.
 fn full() -> Istio {
     let text = || "a.example".to_owned();
     Istio {
@@ -110,9 +110,9 @@ fn full() -> Istio {
     }
 }
 
-/// Calls `visit` with every schema, its path, and whether it is an end.
+/// Calls `visit` with every schema, its path, and whether it is a leaf.
 fn each_node(schema: &Value, path: &str, visit: &mut impl FnMut(&str, &Map<String, Value>, bool)) {
-    let node = schema.as_object().unwrap_or_else(|| panic!("{path} is no schema"));
+    let node = schema.as_object().unwrap_or_else(|| panic!("{path} is not a schema"));
     let properties = node.get("properties").and_then(Value::as_object);
     let items = node.get("items");
     let others = node.get("additionalProperties").filter(|others| others.is_object());
@@ -137,7 +137,7 @@ fn leaves(schema: &Value) -> BTreeSet<String> {
     leaves
 }
 
-/// The same of a value.
+/// The leaves of a value.
 fn leaves_of(value: &Value, path: &str) -> BTreeSet<String> {
     match value {
         Value::Object(members) => members
@@ -153,9 +153,9 @@ fn leaves_of(value: &Value, path: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn types_and_schemas_say_the_same() {
+fn types_and_schemas_match() {
     let full = serde_json::to_value(full()).unwrap();
-    assert_eq!(problems(&SCHEMAS.values, &full), [""; 0], "the schemas refuse what the types can hold");
+    assert_eq!(problems(&SCHEMAS.values, &full), [""; 0], "the schemas refuse values of the types");
     let others: BTreeSet<String> = OF_TEMPLATES.into_iter().chain(OF_THE_PLATFORM).map(str::to_owned).collect();
     let schema = leaves(&SCHEMAS.values);
     let unread: Vec<&String> = schema.iter().filter(|path| !others.contains(*path)).collect();
@@ -165,7 +165,7 @@ fn types_and_schemas_say_the_same() {
 }
 
 #[test]
-fn what_only_templates_read_they_do_read() {
+fn templates_read_every_path_that_no_hook_reads() {
     let mut text = String::new();
     let mut folders = vec![root().join("templates")];
     while let Some(folder) = folders.pop() {
@@ -183,14 +183,14 @@ fn what_only_templates_read_they_do_read() {
 }
 
 #[test]
-fn hooks_write_where_something_is_and_what_fits() {
+fn hooks_write_valid_values_to_existing_paths() {
     let mut written = 0;
     for case in fs::read_dir(root().join("tests/replay")).unwrap().map(|case| case.unwrap().path()) {
         let Ok(patch) = fs::read_to_string(case.join("expected/values.json")) else { continue };
-        // A new key pair is another one every time; cases have words in its place.
+        // A new key pair differs in every run; cases have a placeholder.
         let patch = patch.replace("\"a new key pair\"", &json!({"pub": "PEM", "priv": "PEM"}).to_string());
         let patch: json_patch::Patch = serde_json::from_str(&patch).unwrap();
-        // Nothing configured but the switch: the parents of every path are there by default.
+        // Only the switch is configured: the parents of every path exist by default.
         let mut values = json!({"istio": SCHEMAS.filled(json!({"federation": {"enabled": true}}))});
         json_patch::patch(&mut values, &patch).unwrap_or_else(|why| panic!("{}: {why}", case.display()));
         assert_eq!(problems(&SCHEMAS.values, &values["istio"]), [""; 0], "{}", case.display());
@@ -200,9 +200,9 @@ fn hooks_write_where_something_is_and_what_fits() {
 }
 
 #[test]
-fn what_hooks_have_not_computed_is_absent() {
+fn uncomputed_values_are_absent() {
     let internal = SCHEMAS.filled(json!({}))["internal"].take();
-    assert_eq!(internal, json!({}), "an empty list would say that there are no peers");
+    assert_eq!(internal, json!({}), "an empty list would mean that there are no peers");
 }
 
 #[test]
@@ -220,9 +220,9 @@ fn defaults_and_examples_are_valid() {
     assert!(examples > 15, "{examples}");
 }
 
-/// addon-operator reads them with `OpenAPI` 2's vocabulary, Deckhouse's tools with `OpenAPI` 3.0's.
+/// addon-operator knows the keywords of `OpenAPI` 2, Deckhouse's tools those of `OpenAPI` 3.0.
 #[test]
-fn only_words_that_operators_know_are_used() {
+fn only_keywords_that_operators_know_are_used() {
     let known = [
         "additionalProperties",
         "anyOf",
@@ -251,7 +251,7 @@ fn only_words_that_operators_know_are_used() {
     }
 }
 
-/// Places of the descriptions.
+/// Paths with a description.
 fn described(node: &Value, path: &str) -> BTreeSet<String> {
     let Some(members) = node.as_object() else { return BTreeSet::new() };
     let own = members.get("description").and_then(Value::as_str).filter(|text| !text.trim().is_empty());
@@ -265,7 +265,7 @@ fn described(node: &Value, path: &str) -> BTreeSet<String> {
 fn every_setting_is_described_in_both_languages() {
     let russian = yaml(&root().join("openapi/doc-ru-config-values.yaml"));
     assert_eq!(described(&SCHEMAS.config, ""), described(&russian, ""), "(English, Russian)");
-    // A toleration's members are Kubernetes' own.
+    // Kubernetes defines the members of a toleration.
     let settings = |path: &str| !path.contains("tolerations") && !path.ends_with(['*', ']']) && !path.is_empty();
     let english = described(&SCHEMAS.config, "");
     each_node(&SCHEMAS.config, "", &mut |path, _, _| {

@@ -1,4 +1,4 @@
-//! The module's schemas as addon-operator reads them: extended, closed, and filled in where values are absent.
+//! The module's schemas in addon-operator's reading: extended, closed, with defaults for absent values.
 
 use std::fs;
 use std::path::Path;
@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 /// Schemas of one module.
 #[allow(dead_code, reason = "every test crate compiles this file, and each uses its part of it")]
 pub(crate) struct Schemas {
-    /// What a user may configure.
+    /// Schema of settings.
     pub(crate) config: Value,
-    /// What hooks may make of it.
+    /// Schema of values, after hooks.
     pub(crate) values: Value,
 }
 
@@ -36,7 +36,7 @@ impl Schemas {
         Ok(Self { config, values })
     }
 
-    /// A user's settings of the module as hooks get them: with the defaults of both schemas.
+    /// A user's settings with the defaults of both schemas, as hooks get them.
     #[must_use]
     pub(crate) fn filled(&self, mut settings: Value) -> Value {
         fill(&self.values, &mut settings);
@@ -44,7 +44,7 @@ impl Schemas {
     }
 }
 
-/// What is not said about other members is read as a ban on them.
+/// Sets `additionalProperties: false` where it is absent.
 pub(crate) fn close(schema: &mut Value) {
     let Some(node) = schema.as_object_mut() else { return };
     if node.get("type") == Some(&json!("object")) && !node.contains_key("additionalProperties") {
@@ -65,7 +65,7 @@ pub(crate) fn each_below(node: &mut Map<String, Value>, mut visit: impl FnMut(&m
     }
 }
 
-/// Defaults for what a value lacks.
+/// Fills in defaults for absent members.
 pub(crate) fn fill(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(members) => {

@@ -1,4 +1,4 @@
-//! Settings: what is wrong is refused with a message that names the field, and what is let through the code can use.
+//! Bad settings are refused with a message that names the field, and the code can use every accepted setting.
 
 use istio_federation::api::kubernetes::NAMESPACE;
 use istio_federation::exporter::gateways::{Inlet, discover};
@@ -124,17 +124,17 @@ fn taints_of_every_kind_can_be_tolerated() {
 }
 
 #[test]
-fn bad_settings_are_refused_by_their_name() {
+fn bad_settings_are_refused_with_the_name_of_the_field() {
     for (settings, field) in bad() {
-        let told = problems(&SCHEMAS.config, &settings);
-        assert!(!told.is_empty(), "accepted: {settings}");
+        let errors = problems(&SCHEMAS.config, &settings);
+        assert!(!errors.is_empty(), "accepted: {settings}");
         let names = |problem: &String| problem.split(['/', ':', ' ', '"', '\'', '(', ')']).any(|word| word == field);
-        assert!(told.iter().all(names), "{field} is not named for {settings}: {told:?}");
+        assert!(errors.iter().all(names), "{field} is not named for {settings}: {errors:?}");
         assert!(!problems(&SCHEMAS.values, &settings).is_empty() || field == "internal" || field == "registry");
     }
 }
 
-/// The advertised address, as the exporter takes it from the ConfigMap.
+/// Whether the exporter accepts the advertised address in its ConfigMap.
 fn is_advertised(address: &str) -> bool {
     let list = json!([{"address": address, "port": 443}]).to_string();
     let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {ADVERTISE_KEYS[0]: list},
@@ -149,7 +149,7 @@ fn is_range(range: &str) -> bool {
     Ourselves::from_values(&serde_json::from_value(values).unwrap(), Some("uid")).is_ok()
 }
 
-/// Texts near what is allowed: dots, hyphens, cases, digits, and now and then something else.
+/// Texts near the limits: dots, hyphens, both cases, digits, and sometimes other characters.
 fn near_a_name() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z0-9.-]{0,12}",
@@ -177,34 +177,34 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn our_domains_are_those_that_the_code_takes(name in near_a_name()) {
+    fn accepted_domains_are_those_that_the_code_accepts(name in near_a_name()) {
         let taken = DnsName::parse(&name).is_ok();
         prop_assert_eq!(is_let_through(&json!({"federation": {"clusterDomain": name}})), taken);
         prop_assert_eq!(is_let_through(&json!({"federation": {"trustDomainAliases": [name]}})), taken);
     }
 
     #[test]
-    fn our_uuid_is_one_that_the_exporter_takes(uuid in prop_oneof!["[!-~]{1,130}", "\\PC{0,3}", near_a_name()]) {
+    fn an_accepted_uuid_is_accepted_by_the_exporter(uuid in prop_oneof!["[!-~]{1,130}", "\\PC{0,3}", near_a_name()]) {
         let taken = uuid.parse::<ClusterUuid>().is_ok();
         prop_assert_eq!(is_let_through(&json!({"federation": {"clusterUUID": uuid}})), taken);
     }
 
     #[test]
-    fn what_is_advertised_the_exporter_takes(address in near_an_address()) {
+    fn the_exporter_accepts_every_accepted_advertised_address(address in near_an_address()) {
         let settings = json!({"alliance": {"ingressGateway": {"advertise": [{"address": address, "port": 443}]}}});
         let fits = !is_let_through(&settings) || is_advertised(&address);
         prop_assert!(fits);
     }
 
     #[test]
-    fn a_range_that_is_let_through_is_one(range in "[0-9]{1,3}(\\.[0-9]{1,3}){3}/[0-9]{1,2}") {
+    fn an_accepted_range_is_valid(range in "[0-9]{1,3}(\\.[0-9]{1,3}){3}/[0-9]{1,2}") {
         let settings = json!({"federation": {"serviceAddressRange": range}});
         let fits = !is_let_through(&settings) || is_range(&range);
         prop_assert!(fits);
     }
 
     #[test]
-    fn a_metadata_host_that_is_let_through_is_one(host in near_a_name(), port in "(:[0-9]{1,6})?") {
+    fn an_accepted_metadata_host_is_valid(host in near_a_name(), port in "(:[0-9]{1,6})?") {
         let host = format!("{host}{port}");
         let settings = json!({"federation": {"metadataHost": host}});
         let fits = !is_let_through(&settings) || host_of(&format!("https://{host}")).is_ok();

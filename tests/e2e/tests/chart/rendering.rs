@@ -1,4 +1,4 @@
-//! What is rendered, without a cluster: everything that belongs there, nothing else, and nothing before it is known.
+//! Rendering without a cluster: everything that belongs there, nothing else, and nothing before hooks have computed it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::module::{OPERATOR, chart, decoded, find, key, render, root};
 use crate::situations::Situation;
 use crate::world::{ALL, Made, make};
 
-/// What stays when federation is off: they guard against objects that would do nothing, or harm once it is on.
+/// Policies that stay when federation is off: they refuse objects that would have no effect, or do harm once it is on.
 const POLICIES: [&str; 2] = ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
 
 fn made(name: &str) -> &'static Made {
@@ -27,14 +27,14 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The mesh configuration that istiod gets.
+/// The mesh configuration for istiod.
 fn mesh(objects: &[Value]) -> Value {
     let config_map = find(objects, "ConfigMap", "istio-federation-mesh").unwrap();
     serde_saphyr::from_str(text(config_map, "/data/mesh")).unwrap()
 }
 
 #[tokio::test]
-async fn helm_finds_nothing_to_complain_about() -> Result<()> {
+async fn helm_lint_finds_no_fault() -> Result<()> {
     for made in &*ALL {
         Helm::offline()?.lint(OPERATOR, chart(), &made.values).await?;
     }
@@ -42,7 +42,7 @@ async fn helm_finds_nothing_to_complain_about() -> Result<()> {
 }
 
 #[tokio::test]
-async fn off_is_policies_alone() -> Result<()> {
+async fn off_renders_only_policies() -> Result<()> {
     for values in [made("off").values.clone(), json!({})] {
         let others: Vec<String> =
             render(&values).await?.iter().filter(|o| !POLICIES.contains(&text(o, "/kind"))).map(key).collect();
@@ -52,7 +52,7 @@ async fn off_is_policies_alone() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_object_is_ours_and_none_is_somebody_elses() -> Result<()> {
+async fn every_object_is_ours() -> Result<()> {
     for made in &*ALL {
         let objects = render(&made.values).await?;
         let keys: BTreeSet<String> = objects.iter().map(key).collect();
@@ -99,16 +99,16 @@ async fn pods_have_no_rights_that_they_do_not_need() -> Result<()> {
     Ok(())
 }
 
-/// A permission: verbs, resource, and the namespace and name it is limited to.
+/// A permission: verb, resource, and the namespace and name that limit it.
 type Permission = (String, &'static str, Option<&'static str>);
 
 fn needed(inlet: Inlet) -> BTreeSet<Permission> {
     let permission = |selection: Selection| {
         let resource = format!("{}s", selection.kind().as_str().to_lowercase());
         match selection.by() {
-            // A label cannot be named in a role.
+            // A role cannot select by label.
             By::Kind | By::Label(_) => (resource, "", None),
-            // Whoever may read all Services may read the gateway's.
+            // The right to read all Services includes the gateway's.
             By::GatewayLabel if resource == "services" => (resource, "", None),
             By::GatewayLabel => (resource, NAMESPACE, None),
             By::Name(name) => (resource, NAMESPACE, Some(name)),
@@ -154,7 +154,7 @@ async fn the_exporter_may_read_exactly_what_it_reads() -> Result<()> {
     Ok(())
 }
 
-/// What two renderings of the same must agree in: text inside of them is read.
+/// An object for comparing two renderings: embedded documents are parsed.
 fn read(mut object: Value) -> Value {
     if let Some(mesh) = object.pointer_mut("/data/mesh") {
         *mesh = serde_saphyr::from_str(mesh.as_str().unwrap()).unwrap();
@@ -197,7 +197,7 @@ async fn nothing_is_rendered_before_hooks_have_computed_it() -> Result<()> {
         let refusal = format!("{:#}", render(&values).await.expect_err(name));
         ensure!(refusal.contains(&format!("istio.internal.{name} is not computed yet")), "{refusal}");
     }
-    // An empty list is a statement.
+    // An empty list is rendered.
     let mut values = values.clone();
     values["istio"]["internal"]["federationTrustAnchors"] = json!([]);
     assert_eq!(mesh(&render(&values).await?)["caCertificates"], json!([]));
@@ -205,7 +205,7 @@ async fn nothing_is_rendered_before_hooks_have_computed_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_nobody_said_is_asked_for_by_name() -> Result<()> {
+async fn a_missing_setting_is_named() -> Result<()> {
     let platform = |pointer: &'static str, value: Value| ("platform", vec![(pointer, value)]);
     for ((name, changes), asked_for) in [
         (("alone", vec![("/istio/federation/clusterDomain", Value::Null)]), "istio.federation.clusterDomain"),
@@ -245,7 +245,7 @@ async fn peers_are_rendered_and_one_never_reached_costs_the_others_nothing() -> 
     Ok(())
 }
 
-/// Which identities are refused in the whole mesh for what they begin with, and which of them are not.
+/// Identities that the mesh refuses by their prefix, and exceptions from that.
 fn denied_paths(objects: &[Value]) -> Vec<(&str, &str)> {
     let policies = objects.iter().filter(|object| object["kind"] == "AuthorizationPolicy");
     let from = policies.flat_map(|policy| policy["spec"]["rules"][0]["from"].as_array().into_iter().flatten());
@@ -278,7 +278,11 @@ async fn on_stock_istio_everything_of_the_mesh_is_in_its_namespace() -> Result<(
         intermediates.matches("-----BEGIN CERTIFICATE-----").count()
     );
     assert!(intermediates.contains("-----BEGIN CERTIFICATE-----"));
-    assert_eq!(published(&render(&made("one-peer").values).await?), None, "another namespace's CA is not the mesh's");
+    assert_eq!(
+        published(&render(&made("one-peer").values).await?),
+        None,
+        "a CA in another namespace is not the mesh's"
+    );
     Ok(())
 }
 
@@ -295,19 +299,20 @@ async fn peers_reach_the_exporter_by_https_alone() -> Result<()> {
             objects.iter().map(|o| text(o, "/kind")).filter(|k| ["Ingress", "HTTPRoute"].contains(k)).collect();
         assert_eq!(kinds, [kind], "{name}");
         let front = find(&objects, kind, "metadata-exporter").unwrap();
-        let told = if kind == "Ingress" { text(front, "/spec/rules/0/host") } else { text(front, "/spec/hostnames/0") };
-        assert_eq!(told, host, "{name}");
+        let rendered_host =
+            if kind == "Ingress" { text(front, "/spec/rules/0/host") } else { text(front, "/spec/hostnames/0") };
+        assert_eq!(rendered_host, host, "{name}");
         assert_eq!(text(front, "/spec/tls/0/secretName"), secret, "{name}");
     }
     let exporter = render(&made("own-certificate").values).await?;
     let exporter = find(&exporter, "Deployment", "metadata-exporter").unwrap();
     let environment = exporter.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
-    // Tokens name the host as peers write it, with the port.
+    // Tokens contain the host as peers write it, with the port.
     ensure!(environment.contains(&json!({"name": "PUBLIC_HOSTS", "value": "istio-metadata.a.example:8443"})));
     Ok(())
 }
 
-/// Settings of the module in a text that switch federation on: in YAML blocks, or in those as an operator's ConfigMap has them.
+/// Settings in a document's YAML blocks that switch federation on, directly or in an operator's ConfigMap.
 fn settings_in(text: &str) -> Vec<Value> {
     let mut blocks: Vec<Vec<&str>> = Vec::new();
     let mut inside = None;
@@ -331,7 +336,7 @@ fn settings_in(text: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn settings_that_people_are_shown_work() -> Result<()> {
+async fn settings_in_documents_work() -> Result<()> {
     for name in ["docs/INSTALL.md", "docs/USAGE.md", "docs/USAGE.ru.md"] {
         let shown = settings_in(&fs::read_to_string(root().join(name))?);
         ensure!(!shown.is_empty(), "{name} shows no settings");
@@ -339,14 +344,14 @@ async fn settings_that_people_are_shown_work() -> Result<()> {
             let situation =
                 Situation { name: "shown", global: Value::Null, settings, peers: Vec::new(), exported: Vec::new() };
             let objects = render(&make(situation).await?.values).await.with_context(|| name.to_owned())?;
-            ensure!(find(&objects, "Ingress", "metadata-exporter").is_some(), "{name}: no way to the exporter");
+            ensure!(find(&objects, "Ingress", "metadata-exporter").is_some(), "{name}: no Ingress to the exporter");
         }
     }
     Ok(())
 }
 
 #[test]
-fn every_template_begins_by_saying_what_it_is_for() -> Result<()> {
+fn every_template_begins_with_its_purpose() -> Result<()> {
     let mut folders = vec![chart().join("templates")];
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()? {
