@@ -1,4 +1,4 @@
-//! A connection that is kept: requests one after the other.
+//! A persistent connection: requests one after the other.
 
 use std::net::SocketAddr;
 
@@ -30,7 +30,7 @@ impl Connection {
         Ok(Self { stream, head, buffer: Vec::new() })
     }
 
-    /// Asks for the private document.
+    /// Requests the private document.
     pub(crate) async fn private(&mut self, etag: Option<&str>) -> Result<Reply> {
         let condition = etag.map(|etag| format!("If-None-Match: {etag}\r\n")).unwrap_or_default();
         self.stream.write_all(format!("{}{condition}\r\n", self.head).as_bytes()).await?;

@@ -1,7 +1,7 @@
 //! The exporter on a real API server, in figures: `make bench-exporter` prints them in the form of RESULTS.md in this folder.
 //!
 //! `EXPORTER` names the executable; without it the one of this profile is built.
-#![allow(clippy::print_stdout, reason = "figures are for whoever asked for them")]
+#![allow(clippy::print_stdout, reason = "prints figures")]
 
 mod connection;
 #[path = "../../../common/hook_build.rs"]
@@ -26,11 +26,11 @@ use self::process::Exporter;
 
 /// Services of the large cluster.
 const MANY: usize = 10_000;
-/// Changes that are timed.
+/// Number of timed changes.
 const CHANGES: u32 = 300;
-/// Time for counting requests, and for looking at an idle process.
+/// Time for counting requests, and for measuring an idle process.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Connections that ask at the same time.
+/// Number of concurrent connections.
 const CONNECTIONS: usize = 16;
 
 #[tokio::main(flavor = "current_thread")]
@@ -67,7 +67,7 @@ async fn main() -> Result<()> {
         tokio::time::sleep(WINDOW).await;
         let cpu = exporter.cpu()?.saturating_sub(busy).as_secs_f64() / WINDOW.as_secs_f64();
         let (now, most) = exporter.memory()?;
-        println!("| memory, and the most of it | {services} | {now:.0} MB; {most:.0} MB |");
+        println!("| memory, and its peak | {services} | {now:.0} MB; {most:.0} MB |");
         println!("| idle | {services} | {:.2} % of a core |", 100.0 * cpu);
     }
     println!(
@@ -82,7 +82,7 @@ fn peer_copy(peer: &SigningKey) -> Result<SigningKey> {
     Ok(SigningKey::from_pem(&peer.to_pem().private)?)
 }
 
-/// Makes Services until that many are exported, with annotations as people have them.
+/// Creates Services until `services` are exported, with typical annotations.
 async fn fill(client: &Client, services: usize) -> Result<()> {
     let api = Api::<Service>::namespaced(client.clone(), "xyz");
     let made = stream::iter(2..services).map(|number| {
@@ -101,12 +101,12 @@ async fn fill(client: &Client, services: usize) -> Result<()> {
     Ok(())
 }
 
-/// From a write to a document that has it.
+/// Time from a write to a document with it.
 async fn latency(client: &Client, exporter: &Exporter, services: usize) -> Result<()> {
     let api = Api::<Service>::namespaced(client.clone(), "xyz");
     let (mut from_request, mut from_answer) = (Vec::new(), Vec::new());
     for change in 0..CHANGES {
-        // A token is good for a minute, so each change gets one.
+        // A token is valid for a minute, so each change gets a new one.
         let mut connection = exporter.connect().await?;
         let before = connection.private(None).await?.etag;
         let port = 1000 + change;
@@ -130,7 +130,7 @@ async fn latency(client: &Client, exporter: &Exporter, services: usize) -> Resul
         times.sort();
         let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
         println!(
-            "| a write {what}, to a document that has it: p50, p99, most | {services} | {:.1} ms; {:.1} ms; {:.1} ms |",
+            "| a write {what}, to a document with it: p50, p99, maximum | {services} | {:.1} ms; {:.1} ms; {:.1} ms |",
             at(50),
             at(99),
             at(100)

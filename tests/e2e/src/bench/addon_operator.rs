@@ -1,4 +1,4 @@
-//! The operator of a cluster: the real addon-operator where `ADDON_OPERATOR` names one, else the stand-in. One command line for both.
+//! The operator of a cluster: the real addon-operator if `ADDON_OPERATOR` is set, else the stand-in. Both have the same command line.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,13 +17,13 @@ use super::module::{self, Module};
 use super::pod;
 use crate::{ApiServer, Component, apply, free_port};
 
-/// Names the real one.
+/// Variable with the path of the real addon-operator.
 const REAL: &str = "ADDON_OPERATOR";
 /// Namespace of the operator, its settings and its release.
 pub const NAMESPACE: &str = "addon-operator";
 const SERVICE_ACCOUNT: &str = "addon-operator";
 const CONFIG_MAP: &str = "addon-operator";
-/// How long it may take from its start to its first converge, and for a change of settings.
+/// Time limit from its start to its first converge, and for a change of settings.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// An operator with the module, on one cluster; not running at first.
@@ -37,18 +37,18 @@ pub struct AddonOperator {
 }
 
 impl AddonOperator {
-    /// Which one it is: the first line of the output of every scenario.
+    /// The kind of operator, for the first line of every scenario's output.
     #[must_use]
     pub fn kind() -> String {
         match std::env::var(REAL) {
             Ok(path) => format!("operator: the real addon-operator, {path}"),
             Err(_) => {
-                format!("operator: a STAND-IN for addon-operator; {REAL}=/path/to/addon-operator takes the real one")
+                format!("operator: a STAND-IN for addon-operator; {REAL}=/path/to/addon-operator selects the real one")
             }
         }
     }
 
-    /// Makes its account, its settings (module off) and its folders.
+    /// Creates its account, its settings (module off) and its folders.
     pub(super) async fn prepare(server: &ApiServer) -> anyhow::Result<Self> {
         let client = server.client().await?;
         let metadata = json!({"name": SERVICE_ACCOUNT, "namespace": NAMESPACE});
@@ -104,7 +104,7 @@ impl AddonOperator {
         Ok(Self { component: None, client, command: Some(command), logs, modules, port })
     }
 
-    /// A variable of its environment, before its first start.
+    /// Sets a variable of its environment, before its first start.
     pub fn set(&mut self, name: &str, value: &str) {
         if let Some(command) = &mut self.command {
             command.env(name, value);
@@ -116,7 +116,7 @@ impl AddonOperator {
         module.install(&self.modules)
     }
 
-    /// The user that its writes stand under in the audit log.
+    /// Its user name in the audit log.
     #[must_use]
     pub fn user() -> String {
         format!("system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}")
@@ -161,7 +161,7 @@ impl AddonOperator {
         }
     }
 
-    /// SIGTERM, as a kubelet ends it.
+    /// Stops it with SIGTERM.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         match &mut self.component {
             Some(component) => component.stop(Duration::from_secs(30)).await,
@@ -174,13 +174,14 @@ impl AddonOperator {
         self.component.as_ref().context("the operator was not started")?.log()
     }
 
-    /// Its process, for figures.
+    /// Its process ID, for measurements.
     #[must_use]
     pub fn process(&self) -> Option<u32> {
         self.component.as_ref().map(Component::id)
     }
 
-    /// The user's settings: whether the module is on, and its section. Both change in one update: a switch alone is not noticed.
+    /// Writes the settings: whether the module is on, and its section. Both change in one update: the operator does not notice a change of
+    /// the switch alone.
     pub async fn configure(&self, is_on: bool, section: &Value) -> anyhow::Result<()> {
         let settings: Api<ConfigMap> = Api::namespaced(self.client.clone(), NAMESPACE);
         let data = json!({"data": {"istioEnabled": is_on.to_string(), "istio": section.to_string()}});

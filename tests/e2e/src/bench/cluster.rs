@@ -1,4 +1,4 @@
-//! One cluster of the bench: a real control plane, an operator with the module, and what is around it.
+//! One cluster of the bench: a real control plane, an operator with the module, and their surroundings.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,12 +24,12 @@ use crate::{ApiServer, AuditEvent, ShellOperator, apply, install_crds_of_others,
 pub const MODULE_NAMESPACE: &str = "d8-istio";
 /// The exporter's image; its tag is the version of the module.
 const IMAGE: &str = "bench.example/istio-federation";
-/// Port of the exporter's container that peers reach through the front.
+/// Port of the exporter's container, behind the front.
 const HTTP: u16 = 8080;
-/// How long anything may take that is not said to take longer: several ticks of discovery, on a slow machine.
+/// Default time limit: several ticks of discovery, on a slow machine.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
-/// What the module tells istiod.
+/// The module's ConfigMap for istiod.
 pub const MESH_CONFIG: Id<'_> = ("v1", "ConfigMap", MODULE_NAMESPACE, "istio-federation-mesh");
 
 /// One cluster.
@@ -40,11 +40,11 @@ pub struct Cluster {
     pub domain: String,
     /// Its control plane.
     pub server: ApiServer,
-    /// With all rights.
+    /// A client with all rights.
     pub client: Client,
     /// Its operator.
     pub operator: AddonOperator,
-    /// What peers reach its exporter through.
+    /// The ingress of its exporter.
     pub front: Front,
     /// Runs its exporter.
     pub kubelet: Kubelet,
@@ -52,7 +52,7 @@ pub struct Cluster {
     version: String,
 }
 
-/// What a cluster is like.
+/// Parameters of a cluster.
 pub(super) struct Plan {
     /// One letter.
     pub(super) name: &'static str,
@@ -60,11 +60,11 @@ pub(super) struct Plan {
     pub(super) domain: String,
     /// The address of its load balancer.
     pub(super) gateway: &'static str,
-    /// What is there of Istio.
+    /// Parts of Istio in the cluster.
     pub(super) istio: Istio,
 }
 
-/// What a cluster has of Istio.
+/// Parts of Istio in a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Istio {
     /// Nothing.
@@ -75,11 +75,11 @@ pub(crate) enum Istio {
     Real,
 }
 
-/// An object, shortly: API version, kind, namespace (empty for none) and name.
+/// Identity of an object: API version, kind, namespace (empty for cluster scope) and name.
 pub type Id<'a> = (&'a str, &'a str, &'a str, &'a str);
 
 impl Cluster {
-    /// Brings up everything but the operator.
+    /// Starts everything except the operator.
     pub(super) async fn start(scenario: &str, plan: &Plan) -> anyhow::Result<Self> {
         let name = plan.name;
         let server = ApiServer::start(&format!("{scenario}-{name}")).await?;
@@ -142,12 +142,12 @@ impl Cluster {
         self.operator.converged().await
     }
 
-    /// Without an operator for modules: the chart is applied once by Helm, with `internal` as what hooks would have computed.
+    /// Applies the chart once with Helm, without an operator; `internal` has the values that hooks would compute.
     pub async fn apply_chart(&self, internal: &Value) -> anyhow::Result<()> {
         module::apply_chart(&self.server, OPERATOR_NAMESPACE, &self.settings(&json!({"internal": internal}))).await
     }
 
-    /// Starts shell-operator with the plain form of hooks, and the variables that stand for values.
+    /// Starts shell-operator with these hooks, and with environment variables in place of values.
     pub fn start_shell_operator(&self, hooks: &[&str]) -> anyhow::Result<ShellOperator> {
         let folder = module::links(&self.server, hooks)?;
         let environment =
@@ -161,7 +161,7 @@ impl Cluster {
         federation(name, &peer.domain, &peer.front, more)
     }
 
-    /// Makes or changes objects, as a user.
+    /// Creates or changes objects, as a user.
     pub async fn apply(&self, objects: &[Value]) -> anyhow::Result<()> {
         apply(&self.client, objects).await.map(drop)
     }
@@ -182,13 +182,13 @@ impl Cluster {
     pub async fn get(&self, id: Id<'_>) -> anyhow::Result<Option<Value>> {
         match self.api(id).get_opt(id.3).await {
             Ok(found) => Ok(found.map(serde_json::to_value).transpose()?),
-            // A kind that is not served.
+            // The kind is not served.
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             Err(why) => Err(why.into()),
         }
     }
 
-    /// Objects of a kind, by name; of all namespaces where none is named.
+    /// Objects of a kind, by name; of all namespaces if `namespace` is empty.
     pub async fn list(&self, version: &str, kind: &str, namespace: &str) -> anyhow::Result<BTreeMap<String, Value>> {
         let list = self.api((version, kind, namespace, "")).list(&ListParams::default()).await?;
         let named = |object: DynamicObject| -> anyhow::Result<(String, Value)> {
@@ -209,12 +209,12 @@ impl Cluster {
         Ok(serde_json::from_value(object)?)
     }
 
-    /// Waits until an IstioFederation has a condition: type, status, and reason where one is given. Returns what it says.
+    /// Waits until an IstioFederation has a condition: type, status, and reason if given. Returns its message.
     pub async fn condition(&self, name: &str, wanted: (&str, &str, Option<&str>)) -> anyhow::Result<String> {
         self.condition_within(name, wanted, PATIENCE).await
     }
 
-    /// As [`Cluster::condition`], where more patience is needed.
+    /// As [`Cluster::condition`], with another time limit.
     pub async fn condition_within(
         &self,
         name: &str,
@@ -233,13 +233,13 @@ impl Cluster {
         .await
     }
 
-    /// The mesh configuration of the module: JSON, which YAML holds.
+    /// The module's mesh configuration (JSON in a ConfigMap).
     pub async fn mesh_config(&self) -> anyhow::Result<Value> {
         let config_map = self.get(MESH_CONFIG).await?.context("no mesh configuration")?;
         Ok(serde_json::from_str(config_map["data"]["mesh"].as_str().context("no mesh")?)?)
     }
 
-    /// Replaces it, as somebody does by hand.
+    /// Replaces the mesh configuration, as a user would by hand.
     pub async fn set_mesh_config(&self, mesh: &Value) -> anyhow::Result<()> {
         self.patch(MESH_CONFIG, &json!({"data": {"mesh": mesh.to_string()}})).await
     }
@@ -255,7 +255,7 @@ impl Cluster {
         .await
     }
 
-    /// Waits until that many hosts are imported.
+    /// Waits until `count` hosts are imported.
     pub async fn imports_count(&self, count: usize, patience: Duration) -> anyhow::Result<()> {
         until(&format!("cluster {} imports {count} hosts", self.name), patience, async || {
             // One of them and the number of the others, because there may be thousands.
@@ -268,29 +268,29 @@ impl Cluster {
         .await
     }
 
-    /// Waits until an object is there, or until it is gone.
+    /// Waits until an object exists, or until it is gone.
     pub async fn exists(&self, id: Id<'_>, there: bool) -> anyhow::Result<()> {
-        let what = format!("{} {} {}", id.1, id.3, if there { "is there" } else { "is gone" });
+        let what = format!("{} {} {}", id.1, id.3, if there { "exists" } else { "is gone" });
         until(&what, PATIENCE, async || match self.get(id).await? {
-            Some(_) if !there => bail!("it is there"),
-            None if there => bail!("it is not there"),
+            Some(_) if !there => bail!("it exists"),
+            None if there => bail!("it does not exist"),
             _ => Ok(()),
         })
         .await
     }
 
-    /// How many writes the audit log has.
+    /// Number of writes in the audit log.
     pub fn mark(&self) -> anyhow::Result<usize> {
         Ok(self.server.audit()?.len())
     }
 
-    /// The operator's writes since `mark`; not what was refused, as creating what is there: snapshots can be behind our own patches.
+    /// The operator's successful writes since `mark`. Refused ones do not count: a stale snapshot may cause a create of an existing object.
     pub fn writes_since(&self, mark: usize) -> anyhow::Result<Vec<AuditEvent>> {
         let user = AddonOperator::user();
         Ok(self.server.audit()?.into_iter().skip(mark).filter(|event| event.user == user && event.code < 300).collect())
     }
 
-    /// Leaves what people want to see of a failed scenario among the logs.
+    /// Writes objects for debugging a failed scenario to the logs.
     pub(super) async fn dump(&self, logs: &Path) -> anyhow::Result<()> {
         let mut text = String::new();
         for (version, kind, namespace) in [
@@ -326,7 +326,7 @@ fn images(server: &ApiServer) -> PathBuf {
     server.scratch().data().join("images")
 }
 
-/// An IstioFederation for what is behind `front`, with `more` merged over its spec.
+/// An IstioFederation for the exporter behind `front`, with `more` merged over its spec.
 pub(super) fn federation(name: &str, domain: &str, front: &Front, more: &Value) -> Value {
     let mut spec = json!({
         "trustDomain": domain,

@@ -1,4 +1,4 @@
-//! What must not happen, and how it would show: objects lost or made anew.
+//! Checks for harm: deleted or recreated objects.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use serde_json::Value;
 use super::{Cluster, MODULE_NAMESPACE};
 use crate::AuditEvent;
 
-/// Whether something of ours was deleted.
+/// Whether the write deleted an object of ours.
 #[must_use]
 pub fn is_loss(write: &AuditEvent) -> bool {
     // Helm removes the Secrets of its old revisions.
     write.verb.starts_with("delete") && !write.name.starts_with("sh.helm.release")
 }
 
-/// UIDs of what hooks and chart made.
+/// UIDs of the objects of hooks and chart.
 pub async fn identities(cluster: &Cluster) -> anyhow::Result<BTreeMap<String, Value>> {
     let mut found = BTreeMap::new();
     for (version, kind) in [
@@ -33,11 +33,11 @@ pub async fn identities(cluster: &Cluster) -> anyhow::Result<BTreeMap<String, Va
     Ok(found)
 }
 
-/// All of `before` is what it was, and the operator deleted nothing since `mark`.
+/// Checks that all objects of `before` are the same, and that the operator deleted nothing since `mark`.
 pub async fn unharmed(cluster: &Cluster, before: &BTreeMap<String, Value>, mark: usize) -> anyhow::Result<()> {
     let now = identities(cluster).await?;
     for (object, uid) in before {
-        ensure!(now.get(object) == Some(uid), "{object} is not what it was");
+        ensure!(now.get(object) == Some(uid), "{object} was recreated or is gone");
     }
     let lost: Vec<_> = cluster.writes_since(mark)?.into_iter().filter(is_loss).collect();
     ensure!(lost.is_empty(), "something was deleted: {lost:?}");

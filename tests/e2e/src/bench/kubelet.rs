@@ -1,5 +1,5 @@
-//! Plays the kubelet: runs the container of a Deployment with the command, arguments, environment and user that were rendered, in a
-//! network namespace of its own, with the token of its service account where containers find it.
+//! A stand-in for the kubelet: runs the container of a Deployment with the rendered command, arguments, environment and user, in its own
+//! network namespace, with the token of its service account in the usual place.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs one Deployment, one replica, on one cluster.
 pub struct Kubelet {
-    /// Where it runs.
+    /// Its network namespace.
     pub(crate) room: Room,
     state: Arc<Mutex<State>>,
 }
@@ -32,7 +32,7 @@ struct State {
 }
 
 impl Kubelet {
-    /// Runs the Deployment `namespace`/`name` whenever there is one. `images` has a program for each tag of its image.
+    /// Runs the Deployment `namespace`/`name` whenever it exists. `images` has a program for each tag of its image.
     pub(super) async fn start(
         server: &ApiServer,
         room: &Room,
@@ -65,7 +65,7 @@ impl Kubelet {
         Ok(Self { room: room.clone(), state })
     }
 
-    /// SIGKILL; it is not started again before [`Kubelet::release`].
+    /// Kills it with SIGKILL. It stays down until [`Kubelet::release`].
     pub fn kill(&self) {
         let mut state = lock(&self.state);
         state.held = true;
@@ -83,7 +83,7 @@ impl Kubelet {
         lock(&self.state).running.as_ref().and_then(|(spec, _)| spec.containers.first()?.image.clone())
     }
 
-    /// Its process, for figures.
+    /// Its process ID, for measurements.
     #[must_use]
     pub fn process(&self) -> Option<u32> {
         lock(&self.state).running.as_ref().map(|(_, component)| component.id())
@@ -103,9 +103,9 @@ struct Node {
 }
 
 impl Node {
-    /// Compares what runs with what should.
+    /// Brings the running container to the desired state.
     async fn step(&self, name: &str, state: &Mutex<State>) -> anyhow::Result<()> {
-        // While the API server is away, what runs goes on.
+        // While the API server is down, the container keeps running.
         let Ok(deployment) = self.deployments.get_opt(name).await else { return Ok(()) };
         let wanted = deployment.and_then(|deployment| deployment.spec?.template.spec);
         let current = {
@@ -156,7 +156,7 @@ fn environment(container: &Container) -> anyhow::Result<Vec<String>> {
     variables
         .map(|variable| match &variable.value_from {
             None => Ok(format!("{}={}", variable.name, variable.value.as_deref().unwrap_or_default())),
-            Some(_) => bail!("{}: this kubelet knows plain values only", variable.name),
+            Some(_) => bail!("{}: this kubelet supports plain values only", variable.name),
         })
         .collect()
 }
@@ -165,7 +165,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[expect(clippy::print_stderr, reason = "what the kubelet cannot do explains what is not there")]
+#[expect(clippy::print_stderr, reason = "a failure here explains a missing exporter")]
 fn say(what: &str) {
     eprintln!("kubelet: {what}");
 }

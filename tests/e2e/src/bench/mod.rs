@@ -1,5 +1,5 @@
-//! The operators' bench: two clusters with real control planes, an operator with the module in each, and what is around them. Played
-//! are the kubelet (of the exporter alone), the ingress, the cloud's load balancers, and the root that istiod publishes.
+//! The operators' bench: two clusters with real control planes, an operator with the module in each, and their surroundings. Stand-ins are
+//! the kubelet (for the exporter only), the ingress, the cloud's load balancers, and the root that istiod publishes.
 
 mod addon_operator;
 mod cloud;
@@ -28,24 +28,24 @@ pub(crate) use self::room::Room;
 pub use self::timeline::Timeline;
 pub use self::usage::Usage;
 
-/// Names of clusters, and addresses of their load balancers: from ranges that are nobody's.
+/// Names of clusters, and addresses of their load balancers, from documentation ranges.
 const CLUSTERS: [(&str, &str); 3] = [("a", "203.0.113.10"), ("b", "198.51.100.10"), ("c", "192.0.2.10")];
 
-/// Two clusters, and the story of what is done to them.
+/// Two clusters, and the timeline of the scenario.
 pub struct Bench {
     scenario: String,
     /// Cluster A.
     pub a: Cluster,
     /// Cluster B.
     pub b: Cluster,
-    /// Cluster C, where the scenario has one.
+    /// Cluster C, if the scenario has one.
     pub c: Option<Cluster>,
-    /// The story.
+    /// The timeline.
     pub timeline: Timeline,
 }
 
 impl Bench {
-    /// Brings up cluster C, with a trust domain of its own or that of another.
+    /// Starts cluster C, with its own trust domain or that of another cluster.
     pub async fn add(&mut self, domain: &str) -> anyhow::Result<()> {
         let c = Cluster::start(&self.scenario, &plan(2, Some(domain), Istio::Played)).await?;
         self.timeline.seen("a third one is up");
@@ -60,16 +60,16 @@ fn plan(index: usize, domain: Option<&str>, istio: Istio) -> Plan {
     Plan { name, domain, gateway, istio }
 }
 
-/// Whether there is time for everything: `make e2e-long`.
+/// Whether this is a long run: `make e2e-long`.
 #[must_use]
 pub fn is_long() -> bool {
     std::env::var_os("E2E_LONG").is_some()
 }
 
-/// Runs a scenario on two fresh clusters whose operators have not started. Where it fails, logs, values and objects stay.
+/// Runs a scenario on two fresh clusters whose operators have not started. If it fails, logs, values and objects are kept.
 ///
 /// # Errors
-/// Those of the scenario, and whatever cannot be brought up.
+/// Errors of the scenario, and failures to start a component.
 pub async fn scenario(name: &str, body: impl AsyncFnOnce(&mut Bench) -> anyhow::Result<()>) -> anyhow::Result<()> {
     with_clusters(name, Istio::Played, body).await
 }
@@ -82,7 +82,7 @@ pub async fn scenario_without_istio(
     with_clusters(name, Istio::None, body).await
 }
 
-#[expect(clippy::print_stderr, reason = "which operator it is, is said first")]
+#[expect(clippy::print_stderr, reason = "the first line names the operator")]
 pub(crate) async fn with_clusters(
     name: &str,
     istio: Istio,

@@ -1,4 +1,4 @@
-//! The module as operator and kubelet get it: the folder with the hook executable, and the exporter's image.
+//! A version of the module: the folder with the hook executable for the operator, and the exporter's image for the kubelet.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,11 +13,11 @@ use crate::{ApiServer, Helm, operator};
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const HOOKS: &str = "istio-federation-hooks";
 const PROGRAM: &str = "istio-federation";
-/// What a package of the module holds, besides the hook executable.
+/// Contents of the module's package, in addition to the hook executable.
 const CONTENTS: [&str; 8] =
     ["Chart.yaml", ".helmignore", "module.yaml", "openapi", "crds", "templates", "monitoring", "enabled"];
 
-/// The module of some commit: its files, its hook executable, and the program that is its exporter.
+/// The module at some commit: its files, its hook executable, and its exporter.
 #[derive(Clone, Debug)]
 pub struct Module {
     /// Its commit, or `current`. Also the tag of its image.
@@ -28,17 +28,17 @@ pub struct Module {
 }
 
 impl Module {
-    /// As it is in the working tree, with the hook executable that `HOOKS` names, by default the one built with the test.
+    /// The module of the working tree, with the hook executable in `HOOKS`, by default the one built with the test.
     pub fn current() -> anyhow::Result<Self> {
         let hooks = std::env::var_os("HOOKS").map_or_else(|| built(HOOKS), |named| Ok(named.into()))?;
         Ok(Self { version: "current".to_owned(), repository: REPOSITORY.into(), hooks, program: built(PROGRAM)? })
     }
 
-    /// As it was before the last commit that changed it, or at the commit that `PREVIOUS` names; built where that was not done before.
+    /// The module before the last commit that changed it, or at the commit in `PREVIOUS`; built if it was not built before.
     /// `None` if this clone has no earlier commit.
     pub fn previous() -> anyhow::Result<Option<Self>> {
-        let said = output(&mut Command::new(Path::new(REPOSITORY).join("tests/e2e/tools/previous")))?;
-        let folder = said.lines().last().unwrap_or_default();
+        let output = output(&mut Command::new(Path::new(REPOSITORY).join("tests/e2e/tools/previous")))?;
+        let folder = output.lines().last().unwrap_or_default();
         if folder == "none" {
             return Ok(None);
         }
@@ -72,7 +72,7 @@ impl Module {
     }
 }
 
-/// What a command says, if it ends well.
+/// Output of a command that succeeds.
 fn output(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -80,7 +80,7 @@ fn output(command: &mut Command) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// Applies the chart by Helm alone, with the values of a module that an operator has just loaded, for `settings`.
+/// Applies the chart with Helm alone, with the initial values of a module for `settings`.
 pub(super) async fn apply_chart(server: &ApiServer, namespace: &str, settings: &Value) -> anyhow::Result<()> {
     let folder = server.scratch().data().join("modules/110-istio");
     let values = operator::first_values(&folder, "istio", &json!({"global": {}, "istio": settings}))?;
@@ -88,7 +88,7 @@ pub(super) async fn apply_chart(server: &ApiServer, namespace: &str, settings: &
     Ok(())
 }
 
-/// A folder with links to the hook executable, each named after a hook: its plain form.
+/// A folder with links to the hook executable, each named after a hook.
 pub(super) fn links(server: &ApiServer, hooks: &[&str]) -> anyhow::Result<PathBuf> {
     let data = server.scratch().data();
     let (program, folder) = (data.join(HOOKS), data.join("plain-hooks"));
@@ -100,7 +100,7 @@ pub(super) fn links(server: &ApiServer, hooks: &[&str]) -> anyhow::Result<PathBu
     Ok(folder)
 }
 
-/// A program of ours, built beside the test that runs: linked into `folder`, so that it stays what it is when it is built again.
+/// A program of ours, built with the running test. It is linked into `folder`, so that a later build does not change it.
 pub(crate) fn program(name: &str, folder: &Path) -> anyhow::Result<PathBuf> {
     let place = folder.join(name);
     link(&built(name)?, &place)?;
@@ -109,7 +109,7 @@ pub(crate) fn program(name: &str, folder: &Path) -> anyhow::Result<PathBuf> {
 
 fn built(name: &str) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
-    let program = test.ancestors().nth(2).context("the test is nowhere")?.join(name);
+    let program = test.ancestors().nth(2).context("the test has no path")?.join(name);
     ensure!(program.exists(), "{} is missing: make scenarios or make mesh builds it", program.display());
     Ok(program)
 }

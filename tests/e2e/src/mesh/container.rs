@@ -1,4 +1,4 @@
-//! A program on a host of the network, with processes and files of its own, as in a container.
+//! A program on a host of the network, with its own processes and files, as in a container.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,20 +8,20 @@ use crate::bench::Room;
 
 const SCRIPT: &str = include_str!("container.sh");
 
-/// What a program is started in.
+/// Environment of a program.
 pub(super) struct Container<'a> {
     pub(super) host: &'a Host,
     /// Its user and group.
     pub(super) user: u32,
     /// Its working folder.
     pub(super) home: &'a Path,
-    /// Files and folders that it sees below `/run`, and by which names.
+    /// Files and folders that it sees below `/run`, by name.
     pub(super) sees: &'a [(&'a str, PathBuf)],
     pub(super) environment: &'a [(String, String)],
 }
 
 impl Container<'_> {
-    /// The command for a program as it is named inside. All that it starts ends with it.
+    /// The command for a program (its path inside). All its children end with it.
     pub(super) fn command(&self, program: &[&str]) -> Command {
         let mut command = within(&self.host.room);
         command.args(["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--", "sh", "-c", SCRIPT, "sh"]);
@@ -35,7 +35,7 @@ impl Container<'_> {
     }
 }
 
-/// A command that runs what is appended to it in a network namespace.
+/// A command that runs its further arguments in a network namespace.
 pub(super) fn within(room: &Room) -> Command {
     let mut command = Command::new("nsenter");
     command.arg(format!("--net={}", room.file().display())).arg("--");

@@ -1,10 +1,10 @@
-# What a container starts with, as root in namespaces of its own for mounts and processes: HOME NAME=PATH... -- PROGRAM...
-# Makes HOME /run/home and each PATH /run/NAME, hides the rest of /run, and starts PROGRAM there.
+# Start of a container, as root in its own mount and process namespaces: HOME NAME=PATH... -- PROGRAM...
+# Mounts HOME at /run/home and each PATH at /run/NAME, hides the rest of /run, and starts PROGRAM there.
 set -e
 mount -t tmpfs -o mode=755 tmpfs /run
 mount -t proc proc /proc
 
-# Nobody is at this address: the sidecar answers.
+# Nothing runs at this address: the sidecar answers.
 printf 'nameserver 10.255.0.10\noptions ndots:1 timeout:5 attempts:2\n' >/run/resolv.conf
 dns=$(readlink -m /etc/resolv.conf)
 mkdir -p "$(dirname "$dns")"

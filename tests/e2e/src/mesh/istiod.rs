@@ -55,7 +55,7 @@ impl Istiod {
         self.component.ready(PATIENCE, async || http::get(room, HTTP, "/ready").await.map(drop)).await
     }
 
-    /// Starts it again with another CA, and these roots to publish.
+    /// Restarts it with another CA and these published roots.
     pub async fn change(&mut self, authority: &Authority, roots: &str) -> anyhow::Result<()> {
         self.kill();
         write(&self.folder, authority, roots)?;

@@ -27,7 +27,7 @@ pub use self::tls::Client;
 pub use self::workload::{Load, Workload};
 use crate::bench::{self, Bench, Istio, Timeline};
 
-/// Where the hosts of the clusters are: the addresses of the bench's load balancers are among them.
+/// Networks of the clusters' hosts, which contain the addresses of the bench's load balancers.
 const RANGES: [[u8; 3]; 2] = [[203, 0, 113], [198, 51, 100]];
 
 /// Two clusters with meshes.
@@ -36,14 +36,14 @@ pub struct Mesh<'a> {
     pub a: Side<'a>,
     /// Cluster B.
     pub b: Side<'a>,
-    /// The story.
+    /// The timeline.
     pub timeline: &'a mut Timeline,
 }
 
 /// Runs a scenario on two fresh clusters with istiod; their operators have not started.
 ///
 /// # Errors
-/// Those of the scenario, and whatever cannot be brought up.
+/// Errors of the scenario, and failures to start a component.
 pub async fn scenario(name: &str, body: impl AsyncFnOnce(&mut Mesh<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
     scenario_with(name, Key::Ec, body).await
 }

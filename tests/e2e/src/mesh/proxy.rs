@@ -1,4 +1,4 @@
-//! A proxy of the mesh: pilot-agent, which brings its certificates and starts Envoy.
+//! A proxy of the mesh: pilot-agent, which gets its certificates and starts Envoy.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -20,7 +20,7 @@ use crate::{Component, Tools, until};
 
 /// The user whose traffic is not captured.
 const USER: u32 = 1337;
-/// Envoy's admin interface.
+/// Port of Envoy's admin interface.
 const ADMIN: u16 = 15000;
 /// Port of pilot-agent's readiness.
 const STATUS: u16 = 15020;
@@ -43,7 +43,7 @@ pub struct Proxy {
 pub(super) enum Kind {
     /// In the Pod of an app, whose traffic it captures.
     Sidecar,
-    /// By itself.
+    /// Without an app.
     Gateway,
 }
 
@@ -94,7 +94,7 @@ impl Proxy {
         Ok(fs::write(self.home.join(ROOTS), roots)?)
     }
 
-    /// SIGKILL, for Envoy as well.
+    /// Kills it and its Envoy with SIGKILL.
     pub fn kill(&mut self) {
         self.component.kill();
     }
@@ -107,14 +107,14 @@ impl Proxy {
     /// Files with Envoy's configuration and state; what cannot be read is left out.
     pub(super) async fn dump(&self, logs: &Path) {
         for what in ["certs", "config_dump", "clusters", "listeners", "stats"] {
-            if let Ok(said) = self.admin(&format!("/{what}")).await {
-                fs::write(logs.join(format!("{}.{what}", self.name)), said).ok();
+            if let Ok(text) = self.admin(&format!("/{what}")).await {
+                fs::write(logs.join(format!("{}.{what}", self.name)), text).ok();
             }
         }
     }
 }
 
-/// All TCP in both directions except the proxy's own, as istiod's injection has it. Whether DNS is captured, the environment says.
+/// All TCP in both directions except the proxy's own, as istiod's injection has it. The environment decides whether DNS is captured.
 const CAPTURE: [&str; 15] = [
     "istio-iptables",
     "-p",
@@ -133,7 +133,7 @@ const CAPTURE: [&str; 15] = [
     "15090,15021,15020",
 ];
 
-/// Its working folder: token and root, as a kubelet mounts them.
+/// Creates its working folder with token and root, as a kubelet mounts them.
 async fn home(cluster: &Cluster, pod: &Pod<'_>) -> anyhow::Result<PathBuf> {
     let home = cluster.server.scratch().data().join(format!("{}.{}", pod.namespace, pod.name));
     let (tokens, istio) = (home.join("var/run/secrets/tokens"), home.join("var/run/secrets/istio"));
@@ -148,7 +148,7 @@ async fn home(cluster: &Cluster, pod: &Pod<'_>) -> anyhow::Result<PathBuf> {
     };
     let request = TokenRequest { spec, ..TokenRequest::default() };
     let answer = accounts.create_token_request(pod.account, &PostParams::default(), &request).await?;
-    fs::write(tokens.join("istio-token"), answer.status.context("the API server made no token")?.token)?;
+    fs::write(tokens.join("istio-token"), answer.status.context("the API server returned no token")?.token)?;
     let roots: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), pod.namespace);
     let root = until("istiod has published its root", PATIENCE, async || {
         let roots = roots.get("istio-ca-root-cert").await?;
@@ -159,7 +159,7 @@ async fn home(cluster: &Cluster, pod: &Pod<'_>) -> anyhow::Result<PathBuf> {
     Ok(home)
 }
 
-/// Gives a folder to the proxy's user.
+/// Changes the owner of a folder to the proxy's user.
 fn own(path: &Path) -> anyhow::Result<()> {
     chown(path, Some(USER), Some(USER))?;
     if path.is_dir() {

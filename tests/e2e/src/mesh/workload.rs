@@ -1,4 +1,4 @@
-//! A workload: its Pod in the cluster, and on a host of its own the app with a sidecar.
+//! A workload: its Pod in the cluster, and its app with a sidecar on a host of its own.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -17,14 +17,14 @@ use crate::bench::Cluster;
 
 /// The user of the app.
 const USER: u32 = 1000;
-/// Where all workloads are: endpoints are made of Pods on nodes only.
+/// Node of all workloads: only Pods on nodes become endpoints.
 const NODE: &str = "node-0";
-/// How long a call may take; the app gives up earlier.
+/// Time limit of a call; the app gives up earlier.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running app.
 pub struct Workload {
-    /// Where it runs.
+    /// Its host.
     pub host: Host,
     /// Its proxy.
     pub sidecar: Proxy,
@@ -40,7 +40,7 @@ struct Files {
 }
 
 impl Workload {
-    /// Makes namespace, account and Pod, and runs it. Its account is named like it, and so is its label `app`.
+    /// Creates namespace, service account and Pod, and runs it. Its account and its label `app` have its name.
     pub(super) async fn start(
         cluster: &Cluster,
         istiod: &str,
@@ -93,18 +93,18 @@ impl Workload {
         self.call(&["get", address]).await
     }
 
-    /// A call by the app, with its command line. What it printed.
+    /// Runs the app's command line for a call. Returns its output.
     pub async fn call(&self, args: &[&str]) -> anyhow::Result<String> {
         let mut command = tokio::process::Command::from(command(&self.host, &self.files, args));
-        let output = timeout(PATIENCE, command.kill_on_drop(true).output()).await.context("no end of it")??;
-        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        let output = timeout(PATIENCE, command.kill_on_drop(true).output()).await.context("the call timed out")??;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         if !output.status.success() {
-            bail!("{}", said(&output.stderr));
+            bail!("{}", text(&output.stderr));
         }
-        Ok(said(&output.stdout))
+        Ok(text(&output.stdout))
     }
 
-    /// Lets the app call again and again by HTTP, each time on a connection of its own; between proxies, connections are reused.
+    /// Lets the app call repeatedly by HTTP, each time on a new connection; between proxies, connections are reused.
     pub fn load(&self, address: &str) -> anyhow::Result<Load> {
         self.load_by("http", address)
     }
@@ -126,14 +126,14 @@ impl Workload {
     }
 }
 
-/// An app that calls again and again. Ends when dropped.
+/// An app that calls repeatedly. Ends when dropped.
 pub struct Load {
     component: Component,
     read: usize,
 }
 
 impl Load {
-    /// How many calls ended since the last time that somebody asked, and what was said of those that failed.
+    /// Number of calls that ended since the last call of this function, and the errors of failed ones.
     fn ended(&mut self) -> anyhow::Result<(usize, Vec<String>)> {
         self.component.check()?;
         let log = self.component.log()?;
@@ -143,7 +143,7 @@ impl Load {
         Ok((new.len(), failed.collect()))
     }
 
-    /// Waits until `count` more calls have ended from now on: how many since the last time, and those that failed.
+    /// Waits until `count` more calls have ended. Returns the number since the last time, and the errors of failed ones.
     pub async fn next(&mut self, count: usize) -> anyhow::Result<(usize, Vec<String>)> {
         let (before, mut failed) = self.ended()?;
         let mut ended = before;
@@ -165,7 +165,7 @@ fn command(host: &Host, files: &Files, args: &[&str]) -> Command {
     container.command(&[&["/run/app"], args].concat())
 }
 
-/// What a kubelet says of a Pod that runs and is ready.
+/// Writes the status of a running and ready Pod, as a kubelet does.
 pub(super) async fn runs(cluster: &Cluster, namespace: &str, name: &str, host: &Host) -> anyhow::Result<()> {
     let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(cluster.client.clone(), namespace);
     let address = host.address.to_string();

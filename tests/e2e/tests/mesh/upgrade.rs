@@ -1,6 +1,6 @@
-//! The module is upgraded in A and then in B, and taken back in A and then in B, while apps of both call each other all the time: no call
-//! fails, and no object is deleted or made anew. In between, with every pair of versions, a new export of B is answered in A. The other
-//! version is the one before the last change of the module, or that of `PREVIOUS=commit`; its exporter runs with it.
+//! The module is upgraded in A and then in B, and downgraded in A and then in B, while apps of both call each other all the time: no call
+//! fails, and no object is deleted or recreated. With every pair of versions, A calls a new export of B. The other version is the one before
+//! the last change of the module, or that of `PREVIOUS=commit`; its exporter runs with it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use istio_federation_e2e::until;
 
 use crate::given::{BAR, CART, PATIENCE, answers, federated, service, unharmed};
 
-/// Longer than a call can take before it fails.
+/// Longer than the timeout of a call.
 const LONGEST_CALL: Duration = Duration::from_secs(20);
 
 #[tokio::test]
@@ -43,8 +43,8 @@ async fn there_and_back_no_call_fails() -> Result<()> {
         for (number, (what, is_a, module)) in [
             ("A is upgraded", true, &current),
             ("B is upgraded", false, &current),
-            ("A is taken back", true, &previous),
-            ("B is taken back", false, &previous),
+            ("A is downgraded", true, &previous),
+            ("B is downgraded", false, &previous),
         ]
         .into_iter()
         .enumerate()

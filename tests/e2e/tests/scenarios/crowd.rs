@@ -1,5 +1,5 @@
-//! A crowd of peers, a quarter of them dead or hostile, and thousands of services: what the well ones export is imported, and one label
-//! costs one ServiceEntry and one status, as with ten services. A and B are clusters; the others are real exporters of manifests.
+//! Many peers, a quarter of them dead or hostile, and thousands of services: exports of the healthy peers are imported, and one label costs
+//! one ServiceEntry and one status write, as with ten services. A and B are clusters; the others are real exporters of manifests.
 
 mod peers;
 
@@ -35,7 +35,7 @@ async fn ten_peers_with_ten_thousand_services() -> Result<()> {
     if is_long() { crowd(10, 10_000).await } else { left_out("ten thousand services") }
 }
 
-#[expect(clippy::unnecessary_wraps, clippy::print_stderr, reason = "skipped is not passed, and says so")]
+#[expect(clippy::unnecessary_wraps, clippy::print_stderr, reason = "a skipped test says so")]
 fn left_out(what: &str) -> Result<()> {
     eprintln!("not run: {what}; make e2e-long has them");
     Ok(())
@@ -53,7 +53,7 @@ async fn crowd(count: usize, services: usize) -> Result<()> {
         timeline.cause(format!("{count} peers in all, a quarter of them dead or hostile, export {services} services"));
         let before = usage(a)?;
         let crowd = Crowd::start(a, count, services).await?;
-        timeline.seen("the exporters of all run");
+        timeline.seen("all exporters run");
         let federations: Vec<Value> = crowd.all().map(Peer::federation).collect();
         a.apply(&federations).await?;
         let mut hosts = crowd.hosts.clone();
@@ -61,13 +61,17 @@ async fn crowd(count: usize, services: usize) -> Result<()> {
         a.imports_count(hosts.len(), PATIENT).await?;
         let converged = timeline.seen(format!("{} hosts are imported", hosts.len()));
         let found: BTreeSet<String> = a.service_entries().await?.into_keys().collect();
-        ensure!(found == hosts, "not what the well ones export: {:?}", found.symmetric_difference(&hosts).next());
+        ensure!(
+            found == hosts,
+            "not the exports of the healthy peers: {:?}",
+            found.symmetric_difference(&hosts).next()
+        );
         for peer in &crowd.well {
             a.condition(&peer.name, ("PrivateMetadataExchangeReady", "True", None)).await?;
         }
         for (_, peer) in crowd.hostile.iter().filter(|(way, _)| way.is_reported()) {
             let why = a.condition(&peer.name, ("PublicMetadataExchangeReady", "False", None)).await?;
-            timeline.seen(format!("of {} it says: {why}", peer.name));
+            timeline.seen(format!("{}: {why}", peer.name));
         }
         let after = usage(a)?;
         let many = label(a, b, timeline, &crowd.hostile, "many").await?;
@@ -91,15 +95,15 @@ async fn crowd(count: usize, services: usize) -> Result<()> {
     .await
 }
 
-/// What one label took.
+/// Times of one label.
 struct Label {
-    /// Until the ServiceEntry was there.
+    /// Until the ServiceEntry existed.
     all: Duration,
     /// Of that, from the status to the ServiceEntry.
     own: Duration,
 }
 
-/// Labels one Service of B once A is at rest, and looks at what A writes. Hostile peers may bring about writes of their own.
+/// Labels one Service of B once A is at rest, and checks A's writes. Hostile peers may cause other writes.
 async fn label(
     a: &Cluster,
     b: &Cluster,
@@ -124,9 +128,10 @@ async fn label(
     settles_but_for(a, is_hostile).await?;
     let mut writes = a.writes_since(mark)?;
     writes.retain(|write| !is_hostile(write));
-    let told: Vec<_> = writes.iter().map(|write| format!("{} {} {}", write.verb, write.resource, write.name)).collect();
+    let written: Vec<_> =
+        writes.iter().map(|write| format!("{} {} {}", write.verb, write.resource, write.name)).collect();
     let wanted = ["patch istiofederations/status cluster-b".to_owned(), format!("create serviceentries {host}")];
-    ensure!(told == wanted, "a change costs what changed, not {told:?}");
+    ensure!(written == wanted, "the label caused other writes: {written:?}");
     timeline.seen("two writes, and none in 31 s since");
     let at = |index: usize| -> Result<Timestamp> { Ok(writes[index].at.parse()?) };
     Ok(Label { all, own: at(1)?.duration_since(at(0)?).try_into()? })

@@ -1,5 +1,5 @@
-//! The operator is killed at every step, API server and etcd are restarted, and then nothing happens for a while: nothing is lost or
-//! made anew, and at rest nothing is written.
+//! The operator is killed at every step, API server and etcd are restarted, and then nothing happens for a while: no object is lost or
+//! recreated, and nothing is written while nothing changes.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::given::{OF_B, federated, is_long, namespace, service};
 use crate::rest::settles;
 
 const KEY: (&str, &str, &str, &str) = ("v1", "Secret", MODULE_NAMESPACE, "d8-remote-authn-keypair");
-/// The operator is killed that long after its first start, twice as long after its second, and so on: at another step each time.
+/// Time from the operator's first start until it is killed; twice as long after the second start, and so on, to hit another step each time.
 const STEP: Duration = Duration::from_millis(250);
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn killed_at_every_step_of_its_first_start() -> Result<()> {
             kills += 1;
         }
         timeline.seen(format!("converged after {kills} kills, each {STEP:?} later than the one before"));
-        ensure!(kills > 3, "it was killed {kills} times only");
+        ensure!(kills > 3, "it was killed only {kills} times");
         a.operator.kill();
         a.operator.start()?;
         a.operator.converged().await?;
@@ -59,14 +59,14 @@ async fn restarts_lose_nothing_and_at_rest_nothing_is_written() -> Result<()> {
         let before = identities(a).await?;
         let mark = a.mark()?;
 
-        timeline.cause("the operator is killed and started again");
+        timeline.cause("the operator is killed and restarted");
         a.operator.kill();
         a.operator.start()?;
         a.operator.converged().await?;
         timeline.seen("converged");
         unharmed(a, &before, mark).await?;
 
-        timeline.cause("it is stopped, a Service of B appears, and it is started again");
+        timeline.cause("it is stopped, a Service of B appears, and it is restarted");
         a.operator.stop().await?;
         b.apply(&[service("xyz", "late")]).await?;
         a.operator.start()?;
@@ -77,17 +77,17 @@ async fn restarts_lose_nothing_and_at_rest_nothing_is_written() -> Result<()> {
         timeline.cause("A's API server is restarted");
         a.server.restart_api_server().await?;
         still_works(a, b, "after-api-server").await?;
-        timeline.seen("A still imports what appears");
+        timeline.seen("A still imports new Services");
         unharmed(a, &before, mark).await?;
 
-        timeline.cause("A's etcd is killed and started again");
+        timeline.cause("A's etcd is killed and restarted");
         a.server.kill(Part::Etcd);
         a.server.start_again(Part::Etcd).await?;
         still_works(a, b, "after-etcd").await?;
-        timeline.seen("A still imports what appears");
+        timeline.seen("A still imports new Services");
         unharmed(a, &before, mark).await?;
 
-        // What the last change brought about has to come to rest first.
+        // Wait for the effects of the last change.
         settles(a).await?;
         settles(b).await?;
         timeline.cause("nothing happens");
@@ -103,7 +103,7 @@ async fn restarts_lose_nothing_and_at_rest_nothing_is_written() -> Result<()> {
     .await
 }
 
-/// How long nothing is written: that is what is measured, so it is a time and no condition.
+/// Duration of the quiet phase. It is measured itself, so it is a time and not a condition.
 fn quiet() -> Duration {
     if is_long() { Duration::from_mins(30) } else { Duration::from_mins(2) }
 }

@@ -1,4 +1,4 @@
-//! Waiting until nothing is written.
+//! Waits until nothing is written.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ pub(crate) async fn settles(cluster: &Cluster) -> Result<()> {
     settles_but_for(cluster, |_| false).await
 }
 
-/// As [`settles`], where some writes do not count.
+/// As [`settles`], but ignores some writes.
 pub(crate) async fn settles_but_for(cluster: &Cluster, passes: impl Fn(&AuditEvent) -> bool) -> Result<()> {
     let rest = Duration::from_secs(31);
     let mut last = (cluster.mark()?, Instant::now());

@@ -1,5 +1,5 @@
-//! The module is upgraded, and taken back, while its peer changes: nothing is deleted or made anew. The other version is the one before
-//! the last change of the module, or that of `PREVIOUS=commit`.
+//! The module is upgraded and downgraded while its peer changes: no object is deleted or recreated. The other version is the one before the
+//! last change of the module, or that of `PREVIOUS=commit`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::given::{OF_A, eager, federated, service_on};
 
-/// Between two changes in B.
+/// Pause between two changes in B.
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[tokio::test]
@@ -37,27 +37,27 @@ async fn there_and_back_nothing_is_lost() -> Result<()> {
         for (what, is_a, module) in [
             ("A is upgraded", true, &current),
             ("B is upgraded", false, &current),
-            ("A is taken back", true, &previous),
-            ("B is taken back", false, &previous),
+            ("A is downgraded", true, &previous),
+            ("B is downgraded", false, &previous),
         ] {
             timeline.cause(what);
             let cluster = if is_a { &mut *a } else { &mut *b };
             cluster.change_to(module).await?;
             timeline.seen("converged");
             imports_newest(a, &load).await?;
-            timeline.seen(format!("A imports what B exports since, with change {} of B", load.changes()));
+            timeline.seen(format!("A imports B's newest exports, with change {} of B", load.changes()));
             b.imports(&OF_A, PATIENCE).await?;
             for (cluster, (before, mark)) in [&*a, &*b].into_iter().zip(before.iter().zip(marks)) {
                 unharmed(cluster, before, mark).await?;
             }
         }
-        ensure!(load.changes() > 20, "that was no load: {} changes", load.changes());
+        ensure!(load.changes() > 20, "only {} changes", load.changes());
         load.stop().await
     })
     .await
 }
 
-/// Changes in B, one after the other: each second one exports one more Service, the other ones change a port.
+/// Changes in B, one after the other: every second one exports one more Service, the others change a port.
 struct Load {
     changes: Arc<AtomicUsize>,
     task: JoinHandle<Result<()>>,
@@ -94,12 +94,12 @@ impl Load {
     }
 }
 
-/// Waits until A has what B had when this began.
+/// Waits until A has imported B's state at the time of this call.
 async fn imports_newest(a: &Cluster, load: &Load) -> Result<()> {
     let done = load.changes().saturating_sub(2);
     let newest = format!("load-{:05}.xyz.svc.cluster-b.local", done / 2 * 2);
     until(&format!("A has imported change {done}"), PATIENCE, async || {
-        ensure!(!load.task.is_finished(), "B changes no more");
+        ensure!(!load.task.is_finished(), "the changes in B have ended");
         let entries = a.service_entries().await?;
         ensure!(entries.contains_key(&newest), "not {newest}");
         let port = entries["bar.xyz.svc.cluster-b.local"]["spec"]["ports"][0]["number"].as_u64().context("no port")?;

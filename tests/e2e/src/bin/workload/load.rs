@@ -1,4 +1,4 @@
-//! Constant new connections: one line per request, `ok`, or `failed` and why.
+//! Constant new connections: prints a line per request, `ok`, or `failed` with the reason.
 
 use std::io::Write;
 use std::time::Duration;
@@ -11,7 +11,7 @@ pub(super) async fn load(protocol: Protocol, address: &str, pause: Duration) -> 
     loop {
         ticks.tick().await;
         let address = address.to_owned();
-        // One that hangs does not hold up the next ones.
+        // A hanging call does not delay the next ones.
         tokio::spawn(async move {
             let (answer, good) = match protocol {
                 Protocol::Http => (call::get(&address, "/").await, "200 "),
@@ -23,7 +23,7 @@ pub(super) async fn load(protocol: Protocol, address: &str, pause: Duration) -> 
                 Ok(answer) => format!("failed: {answer}"),
                 Err(why) => format!("failed: {why:#}"),
             };
-            // In one write, so that nobody reads half a line. Nobody reads it at all once the run is over.
+            // One write, so that a line is never cut. After the run, nobody reads it.
             let _ = std::io::stdout().write_all(format!("{}\n", line.replace('\n', " ")).as_bytes());
         });
     }

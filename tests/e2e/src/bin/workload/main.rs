@@ -1,4 +1,4 @@
-//! An app as people run them in a mesh. `serve` answers over HTTP/1.1, gRPC and plain TCP; the other commands call, by name, as apps do.
+//! An app of a mesh. `serve` answers over HTTP/1.1, gRPC and plain TCP; the other commands call a host by name.
 
 mod call;
 mod load;
@@ -16,7 +16,7 @@ struct Cli {
 enum Command {
     /// Answers on 8080 (HTTP/1.1), 9000 (gRPC) and 5000 (TCP).
     Serve {
-        /// What it says it is.
+        /// Its name, for answers.
         name: String,
     },
     /// One HTTP/1.1 request: prints the status and the body.
@@ -39,30 +39,30 @@ enum Command {
         /// The line.
         line: String,
     },
-    /// Calls, each on a connection of its own, until it is killed: prints a line for each.
+    /// Calls until it is killed, each time on a new connection, and prints a line for each.
     Load {
-        /// By which protocol.
+        /// Protocol.
         protocol: Protocol,
         /// `host:port`.
         address: String,
-        /// Milliseconds between two.
+        /// Milliseconds between two calls.
         #[arg(long, default_value_t = 40)]
         every: u64,
     },
 }
 
-/// How an app calls.
+/// Protocol of a call.
 #[derive(Clone, Copy, ValueEnum)]
 enum Protocol {
     /// HTTP/1.1: `GET /`.
     Http,
     /// gRPC.
     Grpc,
-    /// A line over TCP: the proxies open a connection for each.
+    /// A line over TCP; the proxies open a connection for each call.
     Tcp,
 }
 
-#[expect(clippy::print_stdout, reason = "the answer is for whoever started it")]
+#[expect(clippy::print_stdout, reason = "the answer goes to stdout")]
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let answer = match Cli::parse().command {
