@@ -1,4 +1,4 @@
-# What people run is what CI runs (.ci/run).
+# Commands for people and for CI (.ci/run).
 
 CARGO ?= cargo
 DENY_VERSION = 0.20.2
@@ -8,16 +8,16 @@ MUSL ?= $(shell uname -m)-unknown-linux-musl
 # `dev` is built faster.
 PROFILE ?= release
 PACKAGE = target/package
-# Where cargo puts what it builds with $(PROFILE).
+# Folder of static executables of $(PROFILE).
 STATIC = target/$(MUSL)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 .PHONY: demo test test-module e2e e2e-long scenarios mesh e2e-tools e2e-tools-operators e2e-tools-mesh lint deny advisories generate bench bench-exporter package dmt
 
-# The demo and what it is built on do not ship.
+# The demo and its stand-ins do not ship.
 DEMO = --package istio-federation --package istio-federation-demo
 TOOLS = --package istio-federation-sim --package istio-federation-demo
 
-# Two builds: together, cargo would give the hooks the features of the program.
+# Two builds: in one, cargo would build the hooks with the program's features.
 demo:
 	$(CARGO) build --locked $(DEMO)
 	$(CARGO) build --locked --package istio-federation-hooks
@@ -31,14 +31,14 @@ test: lint
 test-module: e2e-tools
 	$(CARGO) test --locked --package istio-federation-e2e
 
-# And with real operators.
+# The same, and tests with real operators.
 e2e: e2e-tools e2e-tools-operators
 	$(CARGO) test --locked --package istio-federation-e2e --all-features
 	$(MAKE) scenarios
 
-# Two real clusters, an operator with the module in each: a stand-in, or the real one of ADDON_OPERATOR=/path. It needs root, for network
-# namespaces. SCENARIO=name runs one file of tests/e2e/tests/scenarios. Three scenarios run at once: most of their time is waiting for the
-# next tick of a schedule. Programs are built with the test, so that all is built once. The upgrade scenarios start from the commit before the
+# Two real clusters with an operator and the module in each: a stand-in, or the real operator of ADDON_OPERATOR=/path. Needs root for network
+# namespaces. SCENARIO=name runs one file of tests/e2e/tests/scenarios. Three scenarios run at once, because they mostly wait for the next
+# tick of a schedule. Programs are built together with the test, so that everything is built once. The upgrade scenarios start from the commit before the
 # last change of the module, or from PREVIOUS=commit, which is built before they run.
 E2E = --locked --package istio-federation --package istio-federation-e2e --all-features
 AT_ONCE = 3
@@ -49,8 +49,8 @@ scenarios: e2e-tools e2e-tools-operators
 	$(BUILD_PREVIOUS)
 	$(CARGO) test $(E2E) --test scenarios -- --test-threads=$(AT_ONCE) --nocapture $(SCENARIO)
 
-# Requests between two real meshes: istiod, pilot-agent and Envoy on top of that. SCENARIO=name runs one file of tests/e2e/tests/mesh.
-# MESHES=2 runs two at once, where nothing else runs.
+# Requests between two real meshes, with istiod, pilot-agent and Envoy. SCENARIO=name runs one file of tests/e2e/tests/mesh. MESHES=2 runs two
+# at once, for an otherwise idle machine.
 MESHES = 1
 mesh: e2e-tools e2e-tools-mesh
 	$(CARGO) build --locked --package istio-federation-hooks
@@ -58,7 +58,7 @@ mesh: e2e-tools e2e-tools-mesh
 	$(BUILD_PREVIOUS)
 	$(CARGO) test $(E2E) --test mesh -- --test-threads=$(MESHES) --nocapture $(SCENARIO)
 
-# The same with 50 rounds in place of 10, 30 quiet minutes in place of 2, and every way in which a peer can be broken.
+# The scenarios with 50 rounds instead of 10, 30 quiet minutes instead of 2, and every fault of a peer.
 e2e-long: export E2E_LONG = 1
 e2e-long: scenarios
 
@@ -78,17 +78,17 @@ lint: deny
 deny:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check bans licenses sources; \
 	elif [ "$(DENY)" = required ]; then echo "lint: cargo-deny is missing: cargo install --locked cargo-deny@$(DENY_VERSION)" >&2; exit 1; \
-	else echo "lint: skipped deny.toml (bans, licences, sources); to have it: cargo install --locked cargo-deny@$(DENY_VERSION)"; fi
+	else echo "lint: skipped deny.toml (bans, licences, sources); to run it: cargo install --locked cargo-deny@$(DENY_VERSION)"; fi
 
-# By itself, because it asks a database on the internet that changes without us.
+# Separate, because it needs a database on the internet that changes.
 advisories:
 	$(CARGO) deny --locked check advisories
 
-# Everything in the repository that is made from something else in it.
+# Updates all generated files of the repository.
 generate:
 	UPDATE=1 $(CARGO) test --locked --quiet --test crd --test settings_page
 
-# Figures are of the static executable that ships; it needs musl-gcc (Debian: musl-tools).
+# Measures the shipped static executable; needs musl-gcc (Debian: musl-tools).
 bench:
 	rustup target add $(MUSL)
 	$(CARGO) build --locked --release --target $(MUSL) --package istio-federation-hooks
@@ -98,8 +98,8 @@ bench:
 bench-exporter: e2e-tools
 	$(CARGO) bench --locked --package istio-federation-e2e --bench exporter
 
-# What goes to an operator: $(PACKAGE)/istio, the folder of the module, and $(PACKAGE)/images, what images are built from. Static
-# executables, like those of `bench`. Two builds, as for `demo`.
+# Output for an operator: $(PACKAGE)/istio, the module's folder, and $(PACKAGE)/images, the build contexts of images. Static executables,
+# as in `bench`. Two builds, as in `demo`.
 package:
 	rustup target add $(MUSL)
 	$(CARGO) build --locked --profile $(PROFILE) --target $(MUSL)
@@ -112,7 +112,7 @@ package:
 	install -m 755 $(STATIC)/istio-federation $(PACKAGE)/images/metadata-exporter
 	$(CARGO) test --locked --test package -- --ignored
 
-# Deckhouse's linter of modules, where there is one: DMT=/path/to/dmt.
+# Deckhouse's module linter, if installed: DMT=/path/to/dmt.
 dmt:
 	@test -x "$(DMT)" || { echo "dmt: set DMT=/path/to/dmt" >&2; exit 1; }
 	cp .dmtlint.yaml $(PACKAGE)/istio

@@ -1,4 +1,4 @@
-//! How the work of deciding on imports grows with the number of peers, inside one process.
+//! Growth of the import decision with the number of peers, inside one process.
 
 use std::error::Error;
 use std::time::Instant;
@@ -10,11 +10,11 @@ use istio_federation::federation::roster::Roster;
 
 use crate::worlds::{federation, ourselves, owners, service_entries};
 
-/// Repetitions; the fastest counts, since noise only adds.
+/// Number of repetitions. The fastest counts, because noise only adds time.
 const RUNS: usize = 7;
 const SERVICES: usize = 1000;
 
-/// Milliseconds that the merge of so many peers' offers (1 000 services each) takes, and the plan after it, all being as it should be.
+/// Milliseconds for the merge of the offers of `peers` peers (1 000 services each), and for the plan after it, which changes nothing.
 pub(crate) fn merge_and_plan(peers: usize) -> Result<[f64; 2], Box<dyn Error>> {
     let ours = ourselves()?;
     let owners = owners();

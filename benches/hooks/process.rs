@@ -1,4 +1,4 @@
-//! Runs the hook executable many times on one set of files, and measures time and largest memory.
+//! Runs the hook executable many times on one set of files, and measures time and peak memory.
 
 use std::error::Error;
 use std::fs;
@@ -11,11 +11,11 @@ use nix::sys::resource::{UsageWho, getrusage};
 use crate::SCENARIO;
 use crate::worlds::World;
 
-/// How often a scenario is run; the large one, which takes longer, less often.
+/// Number of runs of a scenario; the large one has fewer, because it takes longer.
 const RUNS: usize = 300;
 const LARGE_RUNS: usize = 30;
 
-/// What a scenario costs.
+/// Cost of a scenario.
 pub(crate) struct Measured {
     pub(crate) median_ms: f64,
     pub(crate) fastest_ms: f64,
@@ -54,8 +54,8 @@ impl<'a> Figures<'a> {
         let mut child = Command::new(std::env::current_exe()?);
         child.arg(SCENARIO).arg(self.hooks).arg(&folder).arg(runs.to_string()).args(&args);
         let output = child.stderr(Stdio::inherit()).output()?;
-        let told = String::from_utf8(output.stdout)?;
-        let mut words = told.split_whitespace();
+        let report = String::from_utf8(output.stdout)?;
+        let mut words = report.split_whitespace();
         let mut number = || -> Result<f64, Box<dyn Error>> { Ok(words.next().ok_or("nothing was measured")?.parse()?) };
         let (median_ms, fastest_ms, memory_mb) = (number()?, number()?, number()?);
         let patches = fs::read_to_string(folder.join("objects"))?.lines().count();
@@ -69,8 +69,7 @@ fn index_of(hooks: &Path, name: &str) -> Result<String, Box<dyn Error>> {
     Ok(line.split(' ').next().unwrap_or_default().to_owned())
 }
 
-/// The process that measures: `HOOKS FOLDER RUNS ARGS...`. It stays small, because a child counts its parent's memory until
-/// it has become itself.
+/// The measuring process: `HOOKS FOLDER RUNS ARGS...`. It stays small, because a child counts its parent's memory until exec.
 #[expect(clippy::print_stdout, reason = "its answer")]
 pub(crate) fn measure(args: &[String]) -> Result<(), Box<dyn Error>> {
     let [hooks, folder, runs, args @ ..] = args else { return Err("too few arguments".into()) };

@@ -1,4 +1,4 @@
-//! Binding contexts as an operator writes them: compact, members sorted, of the shape that each binding's filter gives.
+//! Binding contexts like an operator's: compact, with sorted members, and the output of each binding's filter.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -29,7 +29,7 @@ const PEER_KEY: &str = include_str!("../../tests/replay/fixtures/peer-b.pub.pem"
 const KEYPAIR: [&str; 2] =
     [include_str!("../../tests/replay/fixtures/own.pub.pem"), include_str!("../../tests/replay/fixtures/own.key.pem")];
 
-/// What an operator hands to the hooks.
+/// An operator's files for the hooks.
 pub(crate) struct World {
     /// `BINDING_CONTEXT_PATH` by hook.
     pub(crate) contexts: BTreeMap<&'static str, String>,
@@ -44,7 +44,7 @@ impl World {
     }
 }
 
-/// Our own cluster, with room for as many imported hosts as anybody measures.
+/// Our own cluster, with enough addresses for all imported hosts.
 pub(crate) fn ourselves() -> Result<Ourselves, Box<dyn Error>> {
     Ok(Ourselves::from_values(&serde_json::from_value(values())?, None)?)
 }
@@ -58,7 +58,7 @@ fn values() -> Value {
     })
 }
 
-/// A peer with that many services of two ports, its exchange failing in such a way that it is nobody's turn now.
+/// A peer with `services` services of two ports. Its last exchange failed, so that it is not due now.
 pub(crate) fn federation(peer: usize, services: usize) -> Result<IstioFederation, Box<dyn Error>> {
     let domain = format!("peer-{peer:03}.example");
     let endpoint = format!("https://127.0.0.1:{}/metadata", 1 + peer);
@@ -100,7 +100,7 @@ pub(crate) fn owners() -> Vec<OwnerReference> {
     vec![owner("owner-a"), owner("owner-b")]
 }
 
-/// The ServiceEntries that these federations lead to, as a snapshot has them.
+/// The ServiceEntries of these federations, as in a snapshot.
 pub(crate) fn service_entries(federations: &[IstioFederation]) -> Result<Vec<Value>, Box<dyn Error>> {
     let ours = ourselves()?;
     let roster = Roster::new(federations, &ours);
@@ -117,7 +117,7 @@ pub(crate) fn service_entries(federations: &[IstioFederation]) -> Result<Vec<Val
     Ok(plan.changes.create.iter().map(|entry| shown(&entry.metadata, &entry.spec)).collect())
 }
 
-/// The Gateways that these Services lead to, as a snapshot has them.
+/// The Gateways of these Services, as in a snapshot.
 fn gateways(services: &[Value]) -> Result<Vec<Value>, Box<dyn Error>> {
     let services: Vec<Service> = services.iter().cloned().map(serde_json::from_value).collect::<Result<_, _>>()?;
     let changes = gateways::plan(&services, &[], &ourselves()?.trust_domain, Vec::new(), &owners());
@@ -134,7 +134,7 @@ fn filtered<T: serde::Serialize>(items: &[T]) -> Value {
     items.iter().map(|item| json!({ "filterResult": item })).collect()
 }
 
-/// Every hook's context: all of its snapshots, for these federations and ServiceEntries.
+/// Every hook's context with all its snapshots, for these federations and ServiceEntries.
 fn contexts(
     federations: &[IstioFederation],
     entries: &[Value],
@@ -207,7 +207,7 @@ pub(crate) fn small() -> Result<World, Box<dyn Error>> {
     Ok(World { contexts, values: values().to_string() })
 }
 
-/// Peers with 1 000 services each and their ServiceEntries, one of which is behind.
+/// Peers with 1 000 services each and their ServiceEntries, one of which is outdated.
 pub(crate) fn large(peers: usize) -> Result<World, Box<dyn Error>> {
     let mut federations = (0..peers).map(|peer| federation(peer, 1000)).collect::<Result<Vec<_>, _>>()?;
     let entries = service_entries(&federations)?;

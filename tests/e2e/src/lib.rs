@@ -1,4 +1,4 @@
-//! The harness: brings real components up and down, waits on conditions, and leaves logs behind on failure.
+//! The harness: starts and stops real components, waits for conditions, and keeps logs of failures.
 
 mod api_server;
 mod audit;

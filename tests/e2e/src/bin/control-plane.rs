@@ -2,7 +2,7 @@
 
 use istio_federation_e2e::{ApiServer, install_crds};
 
-#[expect(clippy::print_stdout, reason = "the path is for whoever started it")]
+#[expect(clippy::print_stdout, reason = "prints the path")]
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let name = std::env::args().nth(1).unwrap_or_else(|| "control-plane".to_owned());
