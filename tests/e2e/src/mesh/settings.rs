@@ -113,7 +113,7 @@ pub(super) fn mesh_config(trust_domain: &str, discovery: &str) -> anyhow::Result
     Ok(config)
 }
 
-/// What istiod's injection and the module's DaemonSet add to the environment of every proxy of this kind.
+/// What istiod's injection and the module's `DaemonSet` add to the environment of every proxy of this kind.
 pub(super) fn proxy_environment(kind: Kind) -> anyhow::Result<Vec<(String, String)>> {
     let install = Install::read()?.proxy_environment()?;
     let gateway = (kind == Kind::Gateway).then(|| ("ISTIO_META_ROUTER_MODE".to_owned(), "sni-dnat".to_owned()));
