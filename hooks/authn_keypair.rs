@@ -1,6 +1,4 @@
-//! Our key pair towards other exporters: taken from its Secret, made where there is none yet, never replaced.
-
-use std::error::Error;
+//! Our key pair towards other exporters: taken from its Secret, made if there is none yet, never replaced.
 
 use istio_federation::api::kubernetes::NAMESPACE;
 use istio_federation::api::values::AuthnKeypair;
@@ -9,7 +7,8 @@ use istio_federation::peer::{KeypairPem, SigningKey, StoredKeyError};
 use serde_json::json;
 
 use crate::shared::bindings::{BEFORE_HELM, KEYPAIR_SECRET};
-use crate::shared::{facts, keypair};
+use crate::shared::steps::{Failure, In as _};
+use crate::shared::{keypair, settings};
 
 const QUEUE: &str = "/modules/istio/federation-values";
 
@@ -17,18 +16,59 @@ pub(crate) fn config() -> HookConfig {
     HookConfig { before_helm: Some(BEFORE_HELM), kubernetes: vec![keypair::binding(QUEUE)], ..HookConfig::default() }
 }
 
-pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error + Send + Sync>> {
-    let Some(values) = facts::values_if_enabled(input)?.filter(|_| input.has_values()) else {
-        return Ok(Effects::default());
-    };
-    let stored = keypair::from_secret(input)?;
-    let computed = keypair::from_values(&values);
-    let pair = match decide(stored.as_ref(), computed.as_ref()) {
+pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Failure> {
+    let Some(given) = read(input).within("read")? else { return Ok(Effects::default()) };
+    emit(decide(given.stored.as_ref(), given.computed.as_ref()), log).within("emit")
+}
+
+struct Given {
+    /// The pair in the Secret.
+    stored: Option<AuthnKeypair>,
+    /// The pair in values.
+    computed: Option<AuthnKeypair>,
+}
+
+fn read(input: &Input) -> Result<Option<Given>, Failure> {
+    let Some(values) = settings::module_values_if_enabled(input)? else { return Ok(None) };
+    Ok(Some(Given { stored: keypair::from_secret(input)?, computed: keypair::from_values(&values) }))
+}
+
+/// What to do about the key pair.
+#[derive(Debug, PartialEq)]
+enum Decision<'a> {
+    /// Values and Secret agree.
+    Keep,
+    /// The Secret's goes into values.
+    Use(&'a AuthnKeypair),
+    /// The Secret's is broken, the one in values is good: Helm renders that and repairs the Secret.
+    Heal(StoredKeyError),
+    /// The Secret's is broken, and values have none.
+    Refuse(StoredKeyError),
+    /// There is none yet.
+    Make,
+}
+
+/// The Secret outlives the operator, so a usable one wins. Before Helm has rendered it, values have the pair.
+fn decide<'a>(stored: Option<&'a AuthnKeypair>, computed: Option<&AuthnKeypair>) -> Decision<'a> {
+    let check = |pair: &AuthnKeypair| SigningKey::from_pem_pair(&pair.private, &pair.public).map(|_| ());
+    let computed = computed.filter(|pair| check(pair).is_ok());
+    match (stored.map(|pair| (pair, check(pair))), computed) {
+        (Some((stored, Ok(()))), Some(computed)) if stored == computed => Decision::Keep,
+        (Some((stored, Ok(()))), _) => Decision::Use(stored),
+        (Some((_, Err(error))), Some(_)) => Decision::Heal(error),
+        (Some((_, Err(error))), None) => Decision::Refuse(error),
+        (None, Some(_)) => Decision::Keep,
+        (None, None) => Decision::Make,
+    }
+}
+
+fn emit(decision: Decision<'_>, log: &Logger) -> Result<Effects, Failure> {
+    let pair = match decision {
         Decision::Keep => return Ok(Effects::default()),
         Decision::Use(pair) => pair.clone(),
         Decision::Heal(error) => {
-            let told = [("error", json!(error.to_string()))];
-            log.warn("the Secret's key pair is not usable: the one in use stays, and Helm renders it again", &told);
+            let fields = [("error", json!(error.to_string()))];
+            log.warn("the Secret's key pair cannot be used: the current one stays, and Helm renders it again", &fields);
             return Ok(Effects::default());
         }
         Decision::Refuse(error) => {
@@ -43,35 +83,6 @@ pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error 
     let mut effects = Effects::default();
     effects.values.set(&["istio", "internal", "remoteAuthnKeypair"], pair)?;
     Ok(effects)
-}
-
-/// What to do about the key pair.
-#[derive(Debug, PartialEq)]
-enum Decision<'a> {
-    /// It is as it should be.
-    Keep,
-    /// The Secret's goes into values.
-    Use(&'a AuthnKeypair),
-    /// The Secret's is broken, but the one in values is good: rendering it mends the Secret.
-    Heal(StoredKeyError),
-    /// The Secret's is broken, and there is no other.
-    Refuse(StoredKeyError),
-    /// There is none anywhere.
-    Make,
-}
-
-/// The Secret outlives the operator, so it is right where it can be used; one that Helm has not rendered yet is not missing.
-fn decide<'a>(stored: Option<&'a AuthnKeypair>, computed: Option<&AuthnKeypair>) -> Decision<'a> {
-    let check = |pair: &AuthnKeypair| SigningKey::from_pem_pair(&pair.private, &pair.public).map(|_| ());
-    let computed = computed.filter(|pair| check(pair).is_ok());
-    match (stored.map(|pair| (pair, check(pair))), computed) {
-        (Some((stored, Ok(()))), Some(computed)) if stored == computed => Decision::Keep,
-        (Some((stored, Ok(()))), _) => Decision::Use(stored),
-        (Some((_, Err(error))), Some(_)) => Decision::Heal(error),
-        (Some((_, Err(error))), None) => Decision::Refuse(error),
-        (None, Some(_)) => Decision::Keep,
-        (None, None) => Decision::Make,
-    }
 }
 
 #[cfg(test)]

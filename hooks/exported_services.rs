@@ -1,14 +1,15 @@
 //! From labelled Services to Gateways: one per exporting namespace, with the exported hosts and no others.
 
-use std::error::Error;
-
-use istio_federation::api::kubernetes::{PUBLIC_SERVICE_LABEL, Service};
-use istio_federation::federation::gateways::{self, LABEL, Unread};
-use istio_federation::federation::objects::Stored;
+use istio_federation::api::istio::Gateway;
+use istio_federation::api::kubernetes::{OwnerReference, PUBLIC_SERVICE_LABEL, Service};
+use istio_federation::federation::export::gateways::{self, LABEL, Unread};
+use istio_federation::federation::managed::{Changes, Stored};
+use istio_federation::federation::ourselves::Ourselves;
 use istio_federation::hook::{Effects, HookConfig, Input, InputError, KubernetesBinding, Logger, ObjectName};
 use serde_json::json;
 
-use crate::shared::{bindings, facts, objects};
+use crate::shared::steps::{Failure, In as _};
+use crate::shared::{bindings, patches, settings};
 
 const QUEUE: &str = "/modules/istio/federation-exports";
 
@@ -38,17 +39,41 @@ pub(crate) fn config() -> HookConfig {
     }
 }
 
-pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error + Send + Sync>> {
-    let Some(values) = facts::values_if_enabled(input)? else { return Ok(Effects::default()) };
-    let ours = facts::ourselves(input, &values)?;
-    let (services, unread): (Vec<Service>, _) = input.snapshot_lossy("services")?;
+pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Failure> {
+    let Some(given) = read(input, log).within("read")? else { return Ok(Effects::default()) };
+    emit(decide(given)).within("emit")
+}
+
+struct Given {
+    ours: Ourselves,
+    services: Vec<Service>,
+    unread: Vec<Unread>,
+    existing: Vec<Stored>,
+    owners: Vec<OwnerReference>,
+}
+
+fn read(input: &Input, log: &Logger) -> Result<Option<Given>, Failure> {
+    let Some(values) = settings::values_if_enabled(input)? else { return Ok(None) };
+    let (services, unread) = input.snapshot_lossy("services")?;
     for error in &unread {
         log.warn("a Service cannot be read: it stays as it is exported", &[("error", json!(error.to_string()))]);
     }
-    let unread: Vec<Unread> = unread.iter().map(unread_service).collect();
-    let existing: Vec<Stored> = input.snapshot("gateways")?;
-    let owners = bindings::read_owners(input)?;
-    objects::emit("Gateway", gateways::plan(&services, &unread, &ours.trust_domain, existing, &owners))
+    Ok(Some(Given {
+        ours: settings::ourselves(input, &values)?,
+        services,
+        unread: unread.iter().map(unread_service).collect(),
+        existing: input.snapshot("gateways")?,
+        owners: bindings::read_owners(input)?,
+    }))
+}
+
+fn decide(given: Given) -> Changes<Gateway> {
+    let Given { ours, services, unread, existing, owners } = given;
+    gateways::plan(&services, &unread, &ours.trust_domain, existing, &owners)
+}
+
+fn emit(changes: Changes<Gateway>) -> Result<Effects, Failure> {
+    patches::effects_of("Gateway", changes)
 }
 
 fn unread_service(error: &InputError) -> Unread {

@@ -1,45 +1,35 @@
-//! Asks every peer, all at once, and writes what it learned into their status. The only writer of that status.
+//! Asks all peers at once and writes the results into their status. The only writer of that status.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use istio_federation::api::istio_federation::{API_VERSION, IstioFederation, IstioFederationStatus, KIND};
-use istio_federation::api::kubernetes::Condition;
-use istio_federation::api::metadata::{PRIVATE_PATH, PUBLIC_PATH};
+use istio_federation::api::istio_federation::IstioFederation;
 use istio_federation::api::values::Values;
-use istio_federation::federation::conditions::{self, OWNED, PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY};
-use istio_federation::federation::discovery::absorb::{Exchanged, Judge};
-use istio_federation::federation::discovery::due::{self, AT_ONCE};
-use istio_federation::federation::discovery::rendered::{self, Rendered};
-use istio_federation::federation::discovery::{Exchange, Fetch, Pace, findings, refusals};
-use istio_federation::federation::import::routes::{Outcome, Routes};
+use istio_federation::federation::conditions::{self, PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY};
+use istio_federation::federation::discovery::{
+    AT_ONCE, Exchange, Exchanged, Fetch, Pace, StatusContext, TICK, due_peers, of_refused_trust_domain,
+    record_refusals, report_anchors,
+};
+use istio_federation::federation::import::{Outcome, Routes};
 use istio_federation::federation::ourselves::Ourselves;
 use istio_federation::federation::refusal::Refusal;
-use istio_federation::federation::roster::{Roster, cache_of, is_same_endpoint};
-use istio_federation::federation::trust::OwnChain;
-use istio_federation::hook::{
-    Effects, Events, HookConfig, Input, Logger, MetricOperation, ObjectPatch, ObjectRef, Schedule, diff,
-};
+use istio_federation::federation::roster::Roster;
+use istio_federation::federation::trust::{AnchorReport, OwnChain, anchors_of_peers};
+use istio_federation::hook::{Effects, Events, HookConfig, Input, Logger, Schedule};
 use istio_federation::peer::exchange::Caller;
-use istio_federation::peer::{Limits, Panicked, SigningKey, bounded_parallel, endpoint};
+use istio_federation::peer::{Limits, Panicked, SigningKey, bounded_parallel};
 use jiff::{Timestamp, Unit};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::shared::federations::{self, Federations};
-use crate::shared::{bindings, facts, keypair, own_chain};
+use crate::shared::steps::{Failure, In as _};
+use crate::shared::{bindings, keypair, metrics, own_chain, patches, settings};
 
 const QUEUE: &str = "/modules/istio/federation-discovery";
 /// The whole status, with lists where Kubernetes leaves out empty ones.
 const STATUS: &str = "(.status // {} | . + {conditions: (.conditions // []), refused: (.refused // [])})";
-/// 1 while the last request failed, else 0; Deckhouse's name, though it counts nothing.
-const ERROR_METRIC: &str = "d8_istio_federation_metadata_endpoints_fetch_error_count";
-/// When a request last succeeded, in seconds since 1970; while it fails, when that was found. Absent if none ever did.
-const SUCCESS_METRIC: &str = "d8_istio_federation_metadata_last_success_timestamp_seconds";
-
-type Failure = Box<dyn Error + Send + Sync>;
 
 pub(crate) fn config() -> HookConfig {
     let mut kubernetes = vec![
@@ -53,7 +43,7 @@ pub(crate) fn config() -> HookConfig {
     HookConfig {
         schedule: vec![Schedule {
             name: "tick".to_owned(),
-            crontab: format!("*/{} * * * * *", due::TICK),
+            crontab: format!("*/{} * * * * *", TICK),
             queue: Some(QUEUE.to_owned()),
             ..Schedule::default()
         }],
@@ -64,62 +54,64 @@ pub(crate) fn config() -> HookConfig {
 
 pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Failure> {
     let run_start = Instant::now();
-    let Some(world) = read(input, log)? else { return Ok(Effects::default()) };
-    let roster = Roster::new(&world.federations.readable, &world.ours);
-    let (exchanges, roster) = fetch(&world, roster, run_start, log)?;
-    let judge = Judge { ours: &world.ours, own_chain: world.own_chain.as_ref(), now: world.now, pace: world.pace };
-    let after = decide(&judge, &roster, &world.federations.readable, exchanges);
-    emit(&world, &after, log)
+    let Some(given) = read(input, log).within("read")? else { return Ok(Effects::default()) };
+    let fetched = fetch(&given, run_start, log).within("fetch")?;
+    let decided = decide(&given, fetched);
+    emit(&given, &decided, log).within("emit")
 }
 
-/// What a run is based on.
-struct World {
+struct Given {
     values: Values,
     ours: Ourselves,
     key: SigningKey,
+    /// `None` while istiod has not published its root.
     own_chain: Option<OwnChain>,
     federations: Federations,
     now: Timestamp,
     pace: Pace,
 }
 
-/// `None` where there is nothing to do: federation is off, or nobody could check our tokens yet.
-fn read(input: &Input, log: &Logger) -> Result<Option<World>, Failure> {
-    let Some(values) = facts::values_if_enabled(input)? else { return Ok(None) };
+/// `None` if there is nothing to do: federation is off, or there is no key to sign tokens with yet.
+fn read(input: &Input, log: &Logger) -> Result<Option<Given>, Failure> {
+    let Some(values) = settings::values_if_enabled(input)? else { return Ok(None) };
     let Some(pair) =
         keypair::from_values(&values).map_or_else(|| keypair::from_secret(input), |pair| Ok(Some(pair)))?
     else {
-        log.warn("there is no key pair yet: peers are asked once it is there", &[]);
+        log.warn("there is no key pair yet: peers are asked once there is one", &[]);
         return Ok(None);
     };
-    Ok(Some(World {
-        ours: facts::ourselves(input, &values)?,
+    Ok(Some(Given {
+        ours: settings::ourselves(input, &values)?,
         key: SigningKey::from_pem_pair(&pair.private, &pair.public)?,
         own_chain: own_chain::read(input, &values)?.map(|own| own.chain),
         federations: federations::read(input, "federations", log)?,
         now: Timestamp::now().round(Unit::Second)?,
-        pace: facts::pace(input),
+        pace: settings::pace(input),
         values,
     }))
 }
 
-/// Asks the peers whose turn it is. The exchanges that came to an end, by federation, and the roster with what they claimed.
-fn fetch(
-    world: &World,
+/// What the peers answered.
+struct Fetched {
+    /// The exchanges that came to an end, by federation.
+    exchanges: BTreeMap<String, Exchange>,
+    /// All federations, with the cluster UUIDs that they claimed.
     roster: Roster,
-    run_start: Instant,
-    log: &Logger,
-) -> Result<(BTreeMap<String, Exchange>, Roster), Failure> {
-    let is_fit = |federation: &&IstioFederation| {
-        roster.standing(&federation.metadata.name).is_some_and(|standing| standing.is_ok())
+}
+
+/// Asks the peers that are due.
+fn fetch(given: &Given, run_start: Instant, log: &Logger) -> Result<Fetched, Failure> {
+    let roster = Roster::new(&given.federations.readable, &given.ours);
+    let has_trust_domain = |federation: &&IstioFederation| {
+        roster.trust_domain_of(&federation.metadata.name).is_some_and(|trust_domain| trust_domain.is_ok())
     };
-    let asked = due::in_order(world.federations.readable.iter().filter(is_fit), world.now, world.pace);
+    let asked = due_peers(given.federations.readable.iter().filter(has_trust_domain), given.now, given.pace);
     let names: Vec<String> = asked.iter().map(|federation| federation.metadata.name.clone()).collect();
     let limits = Limits::default();
-    // Each exchange is bounded by itself; this bounds them together, however many there are.
+    // Each exchange has its own deadline; this one bounds them together, however many there are.
     let run_end = run_start + limits.exchange;
     let roster = Mutex::new(roster);
-    let caller = Caller { key: &world.key, uuid: &world.ours.uuid, roster: &roster, now: world.now, limits };
+    let caller = Caller { key: &given.key, uuid: &given.ours.uuid, roster: &roster, now: given.now, limits };
     let answers = bounded_parallel(asked, AT_ONCE, |federation| caller.exchange(federation, run_end));
     let mut exchanges = BTreeMap::new();
     for (name, answer) in names.into_iter().zip(answers) {
@@ -137,7 +129,7 @@ fn fetch(
         }
     }
     let mut roster = roster.into_inner().map_err(|_| "an exchange failed while it claimed a cluster UUID")?;
-    // Once more, now that all claims are in: who answered first must not matter.
+    // Once more, now that all claims are in: the order of the answers must not matter.
     for (name, exchange) in &mut exchanges {
         if let Fetch::Fresh { document, .. } = &exchange.public
             && let Err(error) = roster.claim(name, &document.cluster_uuid)
@@ -145,40 +137,39 @@ fn fetch(
             exchange.refuse(&error);
         }
     }
-    Ok((exchanges, roster))
+    Ok(Fetched { exchanges, roster })
 }
 
 /// A federation after the run.
 struct Decided<'a> {
-    /// Borrowed where it is as before.
+    /// Borrowed if nothing changed.
     federation: Cow<'a, IstioFederation>,
-    /// How the exchange went, where there was one.
-    ended: Option<Exchanged>,
+    /// How the exchange ended, if there was one.
+    exchanged: Option<Exchanged>,
 }
 
-/// What every status should be. Pure: the answers are in.
-fn decide<'a>(
-    judge: &Judge<'_>,
-    roster: &Roster,
-    before: &'a [IstioFederation],
-    mut exchanges: BTreeMap<String, Exchange>,
-) -> Vec<Decided<'a>> {
+/// The status of every federation after the run.
+fn decide(given: &Given, fetched: Fetched) -> Vec<Decided<'_>> {
+    let Fetched { mut exchanges, roster } = fetched;
+    let context =
+        StatusContext { ours: &given.ours, own_chain: given.own_chain.as_ref(), now: given.now, pace: given.pace };
+    let before = &given.federations.readable;
     let mut refused_certificates: BTreeMap<&str, Vec<Refusal>> = BTreeMap::new();
     let mut after: Vec<Decided<'_>> = Vec::new();
     for was in before {
         let name = was.metadata.name.as_str();
-        let mut ended = None;
-        let status = match roster.standing(name) {
+        let mut exchanged = None;
+        let status = match roster.trust_domain_of(name) {
             Some(Ok(trust_domain)) => exchanges.remove(name).map(|exchange| {
-                let absorbed = judge.absorb(was, trust_domain, exchange);
-                ended = Some(absorbed.exchanged);
-                refused_certificates.extend(absorbed.refused_certificates.map(|refused| (name, refused)));
-                absorbed.status
+                let next = context.next_status(was, trust_domain, exchange);
+                exchanged = Some(next.exchanged);
+                refused_certificates.extend(next.refused_certificates.map(|refused| (name, refused)));
+                next.status
             }),
-            Some(Err(unfit)) => {
+            Some(Err(refused)) => {
                 let mut status = was.status.clone().unwrap_or_default();
-                let found = findings::of_unfit(unfit);
-                status.conditions = conditions::merge(&status.conditions, &found, was.metadata.generation, judge.now);
+                let updates = of_refused_trust_domain(refused);
+                status.conditions = conditions::merge(&status.conditions, &updates, was.metadata.generation, given.now);
                 Some(status)
             }
             None => None,
@@ -191,121 +182,66 @@ fn decide<'a>(
             }),
             _ => Cow::Borrowed(was),
         };
-        after.push(Decided { federation, ended });
+        after.push(Decided { federation, exchanged });
     }
-    let federations = || after.iter().map(|decided| decided.federation.as_ref());
-    let rendered = judge.own_chain.map(|own| Rendered::from(rendered::anchors(federations(), roster, own)));
-    let routes = Routes::new(federations(), roster, judge.ours);
-    let mut outcomes: BTreeMap<String, Outcome> =
-        routes.outcomes.into_iter().map(|(name, outcome)| (name.to_owned(), outcome)).collect();
-    for (decided, was) in after.iter_mut().zip(before) {
-        let name = was.metadata.name.as_str();
-        if let Some(rendered) = &rendered {
-            rendered.tell(&mut decided.federation, was, judge.now);
-        }
-        let anchors = rendered.as_ref().map(|rendered| rendered.refused(name));
-        let (outcome, certificates) = (outcomes.remove(name), refused_certificates.remove(name));
-        refusals::record(&mut decided.federation, outcome, certificates.as_deref(), anchors);
-    }
+    judge_together(given, &roster, &mut after, &mut refused_certificates);
     after
 }
 
-fn emit(world: &World, after: &[Decided<'_>], log: &Logger) -> Result<Effects, Failure> {
-    let mut effects = Effects::default();
-    for (was, is) in world.federations.readable.iter().zip(after) {
-        if let Cow::Owned(is) = &is.federation {
-            effects.objects.extend(status_patches(was, is)?);
+/// Adds what follows from all federations together: anchors, imported services, and what is refused.
+fn judge_together(
+    given: &Given,
+    roster: &Roster,
+    after: &mut [Decided<'_>],
+    refused_certificates: &mut BTreeMap<&str, Vec<Refusal>>,
+) {
+    let federations = || after.iter().map(|decided| decided.federation.as_ref());
+    let report = given.own_chain.as_ref().map(|own| AnchorReport::from(anchors_of_peers(federations(), roster, own)));
+    let routes = Routes::new(federations(), roster, &given.ours);
+    let mut outcomes: BTreeMap<String, Outcome> =
+        routes.outcomes.into_iter().map(|(name, outcome)| (name.to_owned(), outcome)).collect();
+    for (decided, was) in after.iter_mut().zip(&given.federations.readable) {
+        let name = was.metadata.name.as_str();
+        if let Some(report) = &report {
+            report_anchors(report, &mut decided.federation, was, given.now);
         }
-        if let Some(exchanged) = is.ended {
-            effects.metrics.extend(metrics(&is.federation, exchanged, world.now));
-            report(&is.federation, log);
+        let anchors = report.as_ref().map(|report| report.refused(name));
+        let (outcome, certificates) = (outcomes.remove(name), refused_certificates.remove(name));
+        record_refusals(&mut decided.federation, outcome, certificates.as_deref(), anchors);
+    }
+}
+
+fn emit(given: &Given, decided: &[Decided<'_>], log: &Logger) -> Result<Effects, Failure> {
+    let mut effects = Effects::default();
+    for (was, is) in given.federations.readable.iter().zip(decided) {
+        if let Cow::Owned(is) = &is.federation {
+            effects.objects.extend(patches::status_of(was, is)?);
+        }
+        if let Some(exchanged) = is.exchanged {
+            effects.metrics.extend(metrics::of_exchange(&is.federation, exchanged, given.now));
+            log_failures(&is.federation, log);
         }
     }
-    if world.federations.all_read {
-        effects.metrics.extend(ended_metrics(&world.values, &world.federations.readable));
+    if given.federations.all_read {
+        let names: Vec<&str> = given.federations.readable.iter().map(|one| one.metadata.name.as_str()).collect();
+        let before = given.values.internal().and_then(|internal| internal.federation_names.as_ref());
+        effects.metrics.extend(metrics::of_deleted(before.into_iter().flatten(), &names));
     }
     Ok(effects)
 }
 
-/// One patch for the data, one for the conditions; none where nothing changed.
-fn status_patches(was: &IstioFederation, is: &IstioFederation) -> Result<Vec<ObjectPatch>, Failure> {
-    let target = ObjectRef::new(API_VERSION, KIND, None, &was.metadata.name);
-    let (old, new) = (was.status.clone().unwrap_or_default(), is.status.clone().unwrap_or_default());
-    let data = |status: &IstioFederationStatus| {
-        serde_json::to_value(IstioFederationStatus { conditions: Vec::new(), ..status.clone() })
-    };
-    let mut patches = Vec::new();
-    if let Some(changed) = diff(&data(&old)?, &data(&new)?) {
-        patches.push(ObjectPatch::merge_patch(target.clone(), json!({ "status": changed }))?);
-    }
-    let [old, new] = [&old, &new].map(|status| conditions::owned(&status.conditions));
-    if old != new {
-        patches.push(ObjectPatch::jq_patch(target, &conditions_filter(&new)?)?);
-    }
-    Ok(patches.into_iter().map(|patch| patch.subresource("/status").ignore_missing_object()).collect())
-}
-
-/// Replaces our conditions and keeps those of others, whatever they have become since the snapshot.
-fn conditions_filter(owned: &[Condition]) -> Result<String, Failure> {
-    let ours: Vec<String> = OWNED.iter().map(|type_| format!(".type != {}", Value::from(*type_))).collect();
-    let others = format!("[.status.conditions[]? | select({})]", ours.join(" and "));
-    // Works on an object without status in every jq, also in those that do not assign through null.
-    Ok(format!(".status += {{conditions: ({} + {others})}}", serde_json::to_string(owned)?))
-}
-
-/// Group of a peer's metrics: one each, so that a peer that was not asked keeps its own.
-pub(crate) fn metric_group(name: &str) -> String {
-    format!("federation_discovery/{name}")
-}
-
-fn metrics(federation: &IstioFederation, exchanged: Exchanged, now: Timestamp) -> Vec<MetricOperation> {
-    let name = federation.metadata.name.as_str();
-    let conditions = federation.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let since = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_)?.last_transition_time;
-    let cache = cache_of(federation).filter(|cache| is_same_endpoint(cache, &federation.spec));
-    let (public, private) =
-        (cache.and_then(|cache| cache.public.as_ref()), cache.and_then(|cache| cache.private.as_ref()));
-    let mut metrics = Vec::new();
-    for (type_, path, good, ever) in [
-        (PUBLIC_EXCHANGE_READY, PUBLIC_PATH, exchanged.public, public.is_some()),
-        (PRIVATE_EXCHANGE_READY, PRIVATE_PATH, exchanged.private, private.is_some()),
-    ] {
-        let Some(good) = good else { continue };
-        let url = endpoint(&federation.spec.metadata_endpoint, path);
-        let labels = [("federation_name", name), ("endpoint", url.as_str())];
-        let mut set = |metric: &str, value: f64| {
-            metrics.push(MetricOperation::set(metric, value, &labels, &metric_group(name)));
+/// Logs which documents could not be fetched. Everything else is in status, and would be logged every 15 seconds here.
+fn log_failures(federation: &IstioFederation, log: &Logger) {
+    for type_ in [PUBLIC_EXCHANGE_READY, PRIVATE_EXCHANGE_READY] {
+        let Some(condition) = federation.condition(type_).filter(|condition| condition.status == "False") else {
+            continue;
         };
-        set(ERROR_METRIC, if good { 0.0 } else { 1.0 });
-        let succeeded = if good { Some(now) } else { since(type_).filter(|_| ever) };
-        if let Some(time) = succeeded {
-            #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit into 52 bits for ever")]
-            set(SUCCESS_METRIC, time.as_second() as f64);
-        }
-    }
-    metrics
-}
-
-/// Ends the metrics of federations that were there when the values were last computed and are gone.
-fn ended_metrics(values: &Values, present: &[IstioFederation]) -> Vec<MetricOperation> {
-    let internal = values.istio.as_ref().and_then(|istio| istio.internal.as_ref());
-    let known = internal.and_then(|internal| internal.federation_names.as_ref()).into_iter().flatten();
-    let gone = known.filter(|name| !present.iter().any(|federation| federation.metadata.name == **name));
-    gone.map(|name| MetricOperation::expire(&metric_group(name))).collect()
-}
-
-/// Tells which documents could not be had. What else is amiss stands in status, and would be told every 15 seconds here.
-fn report(federation: &IstioFederation, log: &Logger) {
-    let conditions = federation.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let is_exchange =
-        |condition: &&Condition| [PUBLIC_EXCHANGE_READY, PRIVATE_EXCHANGE_READY].contains(&condition.type_.as_str());
-    for condition in conditions.iter().filter(is_exchange).filter(|condition| condition.status == "False") {
-        let told = [
+        let fields = [
             ("federation", json!(federation.metadata.name)),
             ("condition", json!(condition.type_)),
             ("reason", json!(condition.reason)),
             ("error", json!(condition.message)),
         ];
-        log.warn("IstioFederation is not ready", &told);
+        log.warn("IstioFederation is not ready", &fields);
     }
 }

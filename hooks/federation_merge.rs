@@ -1,20 +1,19 @@
 //! From status to values: the peers that the chart renders, the keys that open our exporter's gate, and our own UUID.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 
 use istio_federation::api::metadata::PublicMetadata;
-use istio_federation::api::values::{FederationEntry, Internal, Values};
+use istio_federation::api::values::{FederationEntry, Values};
 use istio_federation::federation::ourselves::Ourselves;
 use istio_federation::federation::roster::{Roster, cache_of};
-use istio_federation::hook::{Effects, Events, HookConfig, Input, Logger, MetricOperation};
+use istio_federation::hook::{Effects, Events, HookConfig, Input, Logger};
 use istio_federation::peer::VerifyingKey;
 use serde_json::json;
 
-use crate::federation_discovery::metric_group;
 use crate::shared::bindings::{self, BEFORE_HELM};
-use crate::shared::facts;
 use crate::shared::federations::{self, Federations};
+use crate::shared::steps::{Failure, In as _};
+use crate::shared::{metrics, settings};
 
 const QUEUE: &str = "/modules/istio/federation-values";
 const STATUS: &str = "{metadataCache: {source: .status.metadataCache.source, public: .status.metadataCache.public}}";
@@ -30,77 +29,82 @@ pub(crate) fn config() -> HookConfig {
     }
 }
 
-pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error + Send + Sync>> {
-    let Some(values) = facts::values_if_enabled(input)?.filter(|_| input.has_values()) else {
-        return Ok(Effects::default());
-    };
-    let ours = facts::ourselves(input, &values)?;
-    let federations = federations::read(input, "federations", log)?;
-    let merged = Merged::new(&federations, &ours, log);
-    emit(&merged, &federations, &ours, &values)
+pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Failure> {
+    let Some(given) = read(input, log).within("read")? else { return Ok(Effects::default()) };
+    emit(&given, &decide(&given), log).within("emit")
+}
+
+struct Given {
+    values: Values,
+    ours: Ourselves,
+    federations: Federations,
+}
+
+fn read(input: &Input, log: &Logger) -> Result<Option<Given>, Failure> {
+    let Some(values) = settings::module_values_if_enabled(input)? else { return Ok(None) };
+    let ours = settings::ourselves(input, &values)?;
+    Ok(Some(Given { ours, federations: federations::read(input, "federations", log)?, values }))
 }
 
 /// What the values should be.
-#[derive(Debug, Default, PartialEq)]
-struct Merged {
+#[derive(Debug, Default)]
+struct Decided {
     federations: Vec<FederationEntry>,
     remote_public_metadata: BTreeMap<String, PublicMetadata>,
     names: Vec<String>,
+    /// Peers that may not read our private metadata: name of the IstioFederation and reason.
+    kept_out: Vec<(String, String)>,
 }
 
-impl Merged {
-    fn new(federations: &Federations, ours: &Ourselves, log: &Logger) -> Self {
-        let mut roster = Roster::new(&federations.readable, ours);
-        let mut merged = Self::default();
-        for federation in &federations.readable {
-            let name = federation.metadata.name.clone();
-            merged.names.push(name.clone());
-            let Some(Ok(trust_domain)) = roster.standing(&name) else { continue };
-            let trust_domain = trust_domain.to_string();
-            let Some(public) = cache_of(federation).and_then(|cache| cache.public.clone()) else { continue };
-            if let Err(error) = roster.claim(&name, &public.cluster_uuid) {
-                let told = [("federation", json!(name)), ("error", json!(error.to_string()))];
-                log.warn("the peer's key does not enter the gate", &told);
-                continue;
-            }
-            if let Err(error) = VerifyingKey::from_pem(&public.authn_key_pub) {
-                let told = [("federation", json!(name)), ("error", json!(error.to_string()))];
-                log.warn("the peer's key is not one", &told);
-                continue;
-            }
-            let cluster_uuid = public.cluster_uuid.clone();
-            merged.federations.push(FederationEntry { name, cluster_uuid, trust_domain });
-            merged.remote_public_metadata.insert(public.cluster_uuid.clone(), public);
+fn decide(given: &Given) -> Decided {
+    let federations = &given.federations.readable;
+    let mut roster = Roster::new(federations, &given.ours);
+    let mut decided = Decided::default();
+    for federation in federations {
+        let name = federation.metadata.name.clone();
+        decided.names.push(name.clone());
+        let Some(Ok(trust_domain)) = roster.trust_domain_of(&name) else { continue };
+        let trust_domain = trust_domain.to_string();
+        let Some(public) = cache_of(federation).and_then(|cache| cache.public.clone()) else { continue };
+        if let Err(error) = roster.claim(&name, &public.cluster_uuid) {
+            decided.kept_out.push((name, error.to_string()));
+            continue;
         }
-        merged
+        if let Err(error) = VerifyingKey::from_pem(&public.authn_key_pub) {
+            decided.kept_out.push((name, format!("authnKeyPub: {error}")));
+            continue;
+        }
+        let cluster_uuid = public.cluster_uuid.clone();
+        decided.federations.push(FederationEntry { name, cluster_uuid, trust_domain });
+        decided.remote_public_metadata.insert(public.cluster_uuid.clone(), public);
     }
+    decided
 }
 
-fn emit(
-    merged: &Merged,
-    federations: &Federations,
-    ours: &Ourselves,
-    values: &Values,
-) -> Result<Effects, Box<dyn Error + Send + Sync>> {
-    let mut effects = Effects::default();
-    let was: Internal = values.istio.as_ref().and_then(|istio| istio.internal.clone()).unwrap_or_default();
-    if was.cluster_uuid.as_ref() != Some(&ours.uuid) {
-        effects.values.set(&["istio", "internal", "clusterUUID"], &ours.uuid)?;
+fn emit(given: &Given, decided: &Decided, log: &Logger) -> Result<Effects, Failure> {
+    for (federation, error) in &decided.kept_out {
+        let fields = [("federation", json!(federation)), ("error", json!(error))];
+        log.warn("this peer may not read our private metadata", &fields);
     }
-    if !federations.all_read {
-        // What cannot be read may be in the values: they stay until everything can be read again.
+    let mut effects = Effects::default();
+    let was = given.values.internal().cloned().unwrap_or_default();
+    if was.cluster_uuid.as_ref() != Some(&given.ours.uuid) {
+        effects.values.set(&["istio", "internal", "clusterUUID"], &given.ours.uuid)?;
+    }
+    if !given.federations.all_read {
+        // The values may hold a federation that cannot be read: they stay until all can be read again.
         return Ok(effects);
     }
-    if was.federations.as_ref() != Some(&merged.federations) {
-        effects.values.set(&["istio", "internal", "federations"], &merged.federations)?;
+    if was.federations.as_ref() != Some(&decided.federations) {
+        effects.values.set(&["istio", "internal", "federations"], &decided.federations)?;
     }
-    if was.remote_public_metadata.as_ref() != Some(&merged.remote_public_metadata) {
-        effects.values.set(&["istio", "internal", "remotePublicMetadata"], &merged.remote_public_metadata)?;
+    if was.remote_public_metadata.as_ref() != Some(&decided.remote_public_metadata) {
+        effects.values.set(&["istio", "internal", "remotePublicMetadata"], &decided.remote_public_metadata)?;
     }
-    if was.federation_names.as_ref() != Some(&merged.names) {
-        effects.values.set(&["istio", "internal", "federationNames"], &merged.names)?;
+    if was.federation_names.as_ref() != Some(&decided.names) {
+        effects.values.set(&["istio", "internal", "federationNames"], &decided.names)?;
     }
-    let gone = was.federation_names.iter().flatten().filter(|name| !merged.names.contains(name));
-    effects.metrics.extend(gone.map(|name| MetricOperation::expire(&metric_group(name))));
+    let names: Vec<&str> = decided.names.iter().map(String::as_str).collect();
+    effects.metrics.extend(metrics::of_deleted(was.federation_names.iter().flatten(), &names));
     Ok(effects)
 }

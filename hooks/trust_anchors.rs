@@ -1,17 +1,19 @@
 //! From the peers' admitted certificates to confined anchors in values, which the chart hands to istiod; and our own
 //! intermediates, which it hands to peers.
 
-use std::error::Error;
-
 use istio_federation::api::istio_federation::IstioFederation;
-use istio_federation::federation::discovery::rendered;
+use istio_federation::api::values::{TrustAnchorEntry, Values};
+use istio_federation::federation::ourselves::Ourselves;
+use istio_federation::federation::refusal::Refusal;
 use istio_federation::federation::roster::{Roster, cache_of};
-use istio_federation::federation::trust::Anchors;
+use istio_federation::federation::trust::{AnchorList, OwnCertificates, anchors_of_peers};
 use istio_federation::hook::{Effects, Events, HookConfig, Input, Logger};
 use serde_json::json;
 
 use crate::shared::bindings::{self, BEFORE_HELM};
-use crate::shared::{facts, federations, own_chain};
+use crate::shared::federations::{self, Federations};
+use crate::shared::steps::{Failure, In as _};
+use crate::shared::{own_chain, settings};
 
 const QUEUE: &str = "/modules/istio/federation-values";
 const STATUS: &str =
@@ -24,49 +26,83 @@ pub(crate) fn config() -> HookConfig {
     HookConfig { before_helm: Some(BEFORE_HELM), kubernetes, ..HookConfig::default() }
 }
 
-pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Box<dyn Error + Send + Sync>> {
-    let Some(values) = facts::values_if_enabled(input)?.filter(|_| input.has_values()) else {
-        return Ok(Effects::default());
-    };
-    let mut effects = Effects::default();
-    let ours = facts::ourselves(input, &values)?;
+pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Failure> {
+    let Some(given) = read(input, log).within("read")? else { return Ok(Effects::default()) };
+    emit(decide(&given), log).within("emit")
+}
+
+struct Given {
+    values: Values,
+    ours: Ourselves,
+    federations: Federations,
+    /// `None` while istiod has not published its root.
+    own: Option<OwnCertificates>,
+}
+
+fn read(input: &Input, log: &Logger) -> Result<Option<Given>, Failure> {
+    let Some(values) = settings::module_values_if_enabled(input)? else { return Ok(None) };
+    let ours = settings::ourselves(input, &values)?;
     let federations = federations::read(input, "federations", log)?;
     if !federations.all_read {
-        // An anchor of one that cannot be read must not go.
-        return Ok(effects);
+        // The anchor of a federation that cannot be read must stay.
+        return Ok(None);
     }
-    let roster = Roster::new(&federations.readable, &ours);
-    let internal = values.istio.as_ref().and_then(|istio| istio.internal.as_ref());
     let own = own_chain::read(input, &values)?;
-    let published = internal.and_then(|internal| internal.intermediate_cas.as_deref()).unwrap_or_default();
-    if let Some(own) = &own
-        && published != own.intermediates
-    {
-        effects.values.set(&["istio", "internal", "intermediateCAs"], &own.intermediates)?;
-    }
-    let anchors = match own {
-        Some(own) => rendered::anchors(&federations.readable, &roster, &own.chain),
-        None if !federations.readable.iter().any(has_anchors) => Anchors::default(),
-        None => {
-            log.warn("our own root is not known (ConfigMap istio-ca-root-cert): the anchors stay as they are", &[]);
-            return Ok(effects);
-        }
+    Ok(Some(Given { values, ours, federations, own }))
+}
+
+/// What changes in values; `None` for what stays.
+#[derive(Default)]
+struct Decided {
+    intermediates: Option<String>,
+    anchors: Option<Vec<TrustAnchorEntry>>,
+    /// By name of the IstioFederation.
+    refused: Vec<(String, Refusal)>,
+    /// There are anchors, but without our own root they cannot be judged.
+    lacks_own_root: bool,
+}
+
+fn decide(given: &Given) -> Decided {
+    let Given { values, ours, federations, own } = given;
+    let internal = values.internal();
+    let list = match own {
+        Some(own) => anchors_of_peers(&federations.readable, &Roster::new(&federations.readable, ours), &own.chain),
+        None if !federations.readable.iter().any(has_anchors) => AnchorList::default(),
+        None => return Decided { lacks_own_root: true, ..Decided::default() },
     };
-    for (federation, refusal) in &anchors.refused {
-        let told = [
-            ("federation", json!(federation)),
-            ("certificate", json!(refusal.name)),
-            ("reason", json!(refusal.reason)),
-        ];
-        log.warn("a certificate is not rendered", &told);
+    let published = internal.and_then(|internal| internal.intermediate_cas.as_deref()).unwrap_or_default();
+    let intermediates = own.as_ref().map(|own| &own.intermediates).filter(|own| *own != published);
+    let is_same = internal.and_then(|internal| internal.federation_trust_anchors.as_ref()) == Some(&list.entries);
+    Decided {
+        intermediates: intermediates.cloned(),
+        anchors: (!is_same).then_some(list.entries),
+        refused: list.refused,
+        lacks_own_root: false,
     }
-    let was = internal.and_then(|internal| internal.federation_trust_anchors.as_ref());
-    if was != Some(&anchors.entries) {
-        effects.values.set(&["istio", "internal", "federationTrustAnchors"], &anchors.entries)?;
-    }
-    Ok(effects)
 }
 
 fn has_anchors(federation: &IstioFederation) -> bool {
     cache_of(federation).is_some_and(|cache| !cache.anchors.is_empty())
+}
+
+fn emit(decided: Decided, log: &Logger) -> Result<Effects, Failure> {
+    let mut effects = Effects::default();
+    if decided.lacks_own_root {
+        log.warn("our own root is unknown (ConfigMap istio-ca-root-cert): the anchors stay as they are", &[]);
+    }
+    for (federation, refusal) in &decided.refused {
+        let fields = [
+            ("federation", json!(federation)),
+            ("certificate", json!(refusal.name)),
+            ("reason", json!(refusal.reason)),
+        ];
+        log.warn("a certificate gets no anchor", &fields);
+    }
+    if let Some(intermediates) = decided.intermediates {
+        effects.values.set(&["istio", "internal", "intermediateCAs"], intermediates)?;
+    }
+    if let Some(anchors) = decided.anchors {
+        effects.values.set(&["istio", "internal", "federationTrustAnchors"], anchors)?;
+    }
+    Ok(effects)
 }

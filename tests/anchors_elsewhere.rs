@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use istio_federation::api::istio_federation::CertificateRole;
 use istio_federation::federation::names::TrustDomain;
 use istio_federation::federation::pem::encode_certificate as to_pem;
-use istio_federation::federation::trust::{OwnChain, PeerCertificates, admit_document, anchors};
+use istio_federation::federation::trust::{OwnChain, PeerCertificates, admit_document, build_anchors};
 use maker::{CN, Ca, DC, IA5, Key, O, PRINTABLE, San, Template, UTF8, name, names_and_verdicts, organization};
 
 /// 2026-12-01.
@@ -37,7 +37,7 @@ fn list(roots: &[&[u8]], intermediates: &[&[u8]], trust_domain: &str, own: &OwnC
     let trust_domain = TrustDomain::vet(trust_domain, &[]).unwrap();
     let peer = PeerCertificates { federation: "b", trust_domain: &trust_domain, certificates: &admission.certificates };
     assert!(admission.certificates.iter().any(|certificate| certificate.role == CertificateRole::Root));
-    let made = anchors(&[peer], own);
+    let made = build_anchors(&[peer], own);
     assert_eq!(made.refused, []);
     made.entries.iter().map(|entry| entry.pem.as_str()).collect()
 }

@@ -4,8 +4,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use istio_federation::api::istio_federation::IstioFederation;
-use istio_federation::federation::import::plan::{Plan, World};
-use istio_federation::federation::import::routes::Routes;
+use istio_federation::federation::import::{Plan, PlanInput, Routes};
 use istio_federation::federation::roster::Roster;
 
 use crate::worlds::{federation, ourselves, owners, service_entries};
@@ -28,7 +27,7 @@ pub(crate) fn merge_and_plan(peers: usize) -> Result<[f64; 2], Box<dyn Error>> {
         let roster = Roster::new(&federations, &ours);
         let routes = Routes::new(&federations, &roster, &ours);
         let merged = Instant::now();
-        let world = World {
+        let input = PlanInput {
             federations: &federations,
             all_read: true,
             roster: &roster,
@@ -36,7 +35,7 @@ pub(crate) fn merge_and_plan(peers: usize) -> Result<[f64; 2], Box<dyn Error>> {
             owners: &owners,
             range: ours.service_range,
         };
-        let plan = Plan::new(&routes, &world)?;
+        let plan = Plan::new(&routes, &input)?;
         let seconds = [merged.duration_since(start), merged.elapsed()].map(|time| time.as_secs_f64());
         fastest = [fastest[0].min(seconds[0]), fastest[1].min(seconds[1])];
         assert_eq!(plan, Plan::default(), "all is as it should be");

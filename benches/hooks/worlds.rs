@@ -5,9 +5,8 @@ use std::error::Error;
 
 use istio_federation::api::istio_federation::IstioFederation;
 use istio_federation::api::kubernetes::{ObjectMeta, OwnerReference, Service};
-use istio_federation::federation::gateways;
-use istio_federation::federation::import::plan::{Plan, World as PlanWorld};
-use istio_federation::federation::import::routes::Routes;
+use istio_federation::federation::export::gateways;
+use istio_federation::federation::import::{Plan, PlanInput, Routes};
 use istio_federation::federation::ourselves::Ourselves;
 use istio_federation::federation::roster::Roster;
 use jiff::{SignedDuration, Timestamp};
@@ -105,7 +104,7 @@ pub(crate) fn service_entries(federations: &[IstioFederation]) -> Result<Vec<Val
     let ours = ourselves()?;
     let roster = Roster::new(federations, &ours);
     let routes = Routes::new(federations, &roster, &ours);
-    let world = PlanWorld {
+    let world = PlanInput {
         federations,
         all_read: true,
         roster: &roster,

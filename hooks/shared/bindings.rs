@@ -1,9 +1,9 @@
-//! Bindings that several hooks have. A snapshot holds what a hook reads, and nothing else: less to pass, no run without need.
+//! Bindings that several hooks have. A jq filter keeps only what a hook reads: less to pass, and no run for other changes.
 
 use istio_federation::api::istio;
 use istio_federation::api::istio_federation as resource;
 use istio_federation::api::kubernetes::{NAMESPACE, OwnerReference};
-use istio_federation::federation::objects::OWNER_APP;
+use istio_federation::federation::managed::OWNER_APP;
 use istio_federation::hook::{Events, Input, InputError, KubernetesBinding};
 use serde::Deserialize;
 
@@ -28,7 +28,7 @@ pub(crate) fn federations(name: &str, status: &str, events: Events, queue: &str)
     }
 }
 
-/// Namespace kube-system, whose UID is the cluster's where nobody says otherwise.
+/// Namespace kube-system: its UID is the cluster's UUID unless a setting gives another.
 pub(crate) fn kube_system(queue: &str) -> KubernetesBinding {
     KubernetesBinding {
         name: "kube_system".to_owned(),
@@ -42,7 +42,7 @@ pub(crate) fn kube_system(queue: &str) -> KubernetesBinding {
     }
 }
 
-/// The two ConfigMaps that own what hooks write; their coming and going switches such a hook on and off.
+/// The two ConfigMaps that own the objects that hooks write. They exist while federation is on.
 pub(crate) fn owners(queue: &str) -> KubernetesBinding {
     // Not by `heritage`: addon-operator puts its own into what it renders.
     let labels = [("module", "istio"), ("app", OWNER_APP)];
@@ -58,7 +58,7 @@ pub(crate) fn owners(queue: &str) -> KubernetesBinding {
     }
 }
 
-/// Those of the owners that exist and are not on their way out; sorted.
+/// The owners that exist and are not being deleted; sorted.
 pub(crate) fn read_owners(input: &Input) -> Result<Vec<OwnerReference>, InputError> {
     #[derive(Deserialize)]
     struct Owner {

@@ -1,4 +1,4 @@
-//! Reading IstioFederations: one that cannot be read costs the others nothing.
+//! Reading IstioFederations: one that cannot be read does not affect the others.
 
 use istio_federation::api::istio_federation::IstioFederation;
 use istio_federation::hook::{Input, InputError, Logger};

@@ -1,4 +1,4 @@
-//! Our key pair towards other exporters: where it stands.
+//! Our key pair towards other exporters: its Secret, and its place in values.
 
 use istio_federation::api::kubernetes::NAMESPACE;
 use istio_federation::api::values::{AuthnKeypair, Values};
@@ -29,6 +29,6 @@ pub(crate) fn from_secret(input: &Input) -> Result<Option<AuthnKeypair>, InputEr
 
 /// The pair in values.
 pub(crate) fn from_values(values: &Values) -> Option<AuthnKeypair> {
-    let pair = values.istio.as_ref()?.internal.as_ref()?.remote_authn_keypair.clone()?;
+    let pair = values.internal()?.remote_authn_keypair.clone()?;
     (!pair.private.is_empty()).then_some(pair)
 }

@@ -1,8 +1,10 @@
-//! What several hooks need: their common bindings, and the facts about ourselves.
+//! What several hooks need: steps, settings, common bindings, patches and metrics.
 
 pub(crate) mod bindings;
-pub(crate) mod facts;
 pub(crate) mod federations;
 pub(crate) mod keypair;
-pub(crate) mod objects;
+pub(crate) mod metrics;
 pub(crate) mod own_chain;
+pub(crate) mod patches;
+pub(crate) mod settings;
+pub(crate) mod steps;

@@ -1,23 +1,15 @@
 //! Our own CA certificates, which no peer's may resemble. Never the CA's key.
 
-use std::error::Error;
-
 use istio_federation::api::kubernetes::NAMESPACE;
 use istio_federation::api::values::Values;
-use istio_federation::federation::trust::{OwnChain, OwnChainError, intermediates_of};
+use istio_federation::federation::trust::OwnCertificates;
 use istio_federation::hook::{Input, KubernetesBinding};
 use serde::Deserialize;
 
+use super::steps::Failure;
+
 /// Namespaces where a mesh keeps its plug-in CA, whatever the settings say: ours (Deckhouse) and Istio's default.
 const MESH_NAMESPACES: [&str; 2] = [NAMESPACE, "istio-system"];
-
-/// Our own CA certificates.
-pub(crate) struct Own {
-    /// All of them.
-    pub(crate) chain: OwnChain,
-    /// The intermediates of the mesh's plug-in CA, PEM: what peers need beside the root.
-    pub(crate) intermediates: String,
-}
 
 /// The root that istiod publishes, and the public part of a plug-in CA.
 pub(crate) fn bindings(queue: &str) -> [KubernetesBinding; 2] {
@@ -47,8 +39,8 @@ pub(crate) fn bindings(queue: &str) -> [KubernetesBinding; 2] {
     [root, plug_in]
 }
 
-/// Ours; `None` while istiod has not published its root.
-pub(crate) fn read(input: &Input, values: &Values) -> Result<Option<Own>, Box<dyn Error + Send + Sync>> {
+/// Our own CA certificates; `None` while istiod has not published its root.
+pub(crate) fn read(input: &Input, values: &Values) -> Result<Option<OwnCertificates>, Failure> {
     #[derive(Deserialize)]
     struct Certificates {
         #[serde(default)]
@@ -59,19 +51,16 @@ pub(crate) fn read(input: &Input, values: &Values) -> Result<Option<Own>, Box<dy
     if roots.iter().all(|root| root.pem.iter().all(String::is_empty)) {
         return Ok(None);
     }
-    let settings = values.istio.as_ref().and_then(|istio| istio.federation.as_ref());
-    let mesh_namespace = settings.and_then(|settings| settings.mesh_namespace.as_deref()).unwrap_or(NAMESPACE);
+    let mesh_namespace = values.federation_settings().and_then(|settings| settings.mesh_namespace.as_deref());
+    let mesh_namespace = mesh_namespace.unwrap_or(NAMESPACE);
     let mut plug_in: Vec<Certificates> = input.snapshot("own_intermediates")?;
     // Anybody may have a Secret of that name in a namespace of their own.
     plug_in.retain(|secret| secret.namespace == mesh_namespace || MESH_NAMESPACES.contains(&secret.namespace.as_str()));
     let text = |certificates: &[&Certificates]| {
         certificates.iter().flat_map(|found| &found.pem).map(String::as_str).collect::<Vec<_>>().join("\n")
     };
-    let told = |error: OwnChainError| format!("{error} (ConfigMap istio-ca-root-cert, Secret cacerts)");
     let all: Vec<_> = roots.iter().chain(&plug_in).collect();
     let of_mesh: Vec<_> = plug_in.iter().filter(|secret| secret.namespace == mesh_namespace).collect();
-    Ok(Some(Own {
-        chain: OwnChain::read(&text(&all)).map_err(told)?,
-        intermediates: intermediates_of(&text(&of_mesh)).map_err(told)?,
-    }))
+    let own = OwnCertificates::read(&text(&all), &text(&of_mesh));
+    own.map(Some).map_err(|error| format!("{error} (ConfigMap istio-ca-root-cert, Secret cacerts)").into())
 }

@@ -16,6 +16,20 @@ pub struct Values {
     pub istio: Option<Istio>,
 }
 
+impl Values {
+    /// `istio.federation`.
+    #[must_use]
+    pub fn federation_settings(&self) -> Option<&Federation> {
+        self.istio.as_ref()?.federation.as_ref()
+    }
+
+    /// `istio.internal`.
+    #[must_use]
+    pub fn internal(&self) -> Option<&Internal> {
+        self.istio.as_ref()?.internal.as_ref()
+    }
+}
+
 /// `global`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

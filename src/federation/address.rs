@@ -15,7 +15,7 @@ const CLOUD_METADATA: [IpAddr; 5] = [
 
 /// Why traffic must not go to `address`, or `None` where it may. `own` are networks of this cluster.
 #[must_use]
-pub fn refuse(address: IpAddr, own: &[IpNet]) -> Option<&'static str> {
+pub(crate) fn refuse(address: IpAddr, own: &[IpNet]) -> Option<&'static str> {
     [Some(address), embedded_v4(address).map(IpAddr::V4)].into_iter().flatten().find_map(|seen| refuse_plain(seen, own))
 }
 

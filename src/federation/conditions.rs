@@ -32,9 +32,9 @@ pub const OWNED: [&str; 6] = [
 /// Most characters of a message.
 const MESSAGE_LIMIT: usize = 1024;
 
-/// What was found out about one condition.
+/// A new state of one condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct ConditionUpdate {
     /// One of [`OWNED`].
     pub type_: &'static str,
     /// `None` is Unknown.
@@ -45,8 +45,8 @@ pub struct Finding {
     pub message: String,
 }
 
-impl Finding {
-    /// A finding.
+impl ConditionUpdate {
+    /// An update.
     #[must_use]
     pub fn new(type_: &'static str, status: Option<bool>, reason: &'static str, message: impl Into<String>) -> Self {
         Self { type_, status, reason, message: message.into() }
@@ -61,26 +61,36 @@ fn word(status: Option<bool>) -> &'static str {
     }
 }
 
-/// All conditions after `findings`: the owned ones as [`update`] gives them, then those of others, untouched.
+/// All conditions after `updates`: the owned ones as [`updated`] returns them, then those of others, untouched.
 #[must_use]
-pub fn merge(before: &[Condition], findings: &[Finding], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
-    let mut merged = update(before, findings, generation, now);
+pub fn merge(
+    before: &[Condition],
+    updates: &[ConditionUpdate],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let mut merged = updated(before, updates, generation, now);
     merged.extend(before.iter().filter(|condition| !OWNED.contains(&condition.type_.as_str())).cloned());
     merged
 }
 
-/// The owned conditions after `findings`: in the order of [`OWNED`]; what no finding is about stays as it was in `before`.
-fn update(before: &[Condition], findings: &[Finding], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+/// The owned conditions after `updates`: in the order of [`OWNED`]; a condition without an update stays as it was in `before`.
+fn updated(
+    before: &[Condition],
+    updates: &[ConditionUpdate],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
     let owned = OWNED.into_iter().filter_map(|type_| {
         let old = before.iter().find(|condition| condition.type_ == type_);
-        let Some(finding) = findings.iter().find(|finding| finding.type_ == type_) else { return old.cloned() };
-        let status = word(finding.status);
+        let Some(update) = updates.iter().find(|update| update.type_ == type_) else { return old.cloned() };
+        let status = word(update.status);
         let since = old.filter(|old| old.status == status).and_then(|old| old.last_transition_time);
         Some(Condition {
             type_: type_.to_owned(),
             status: status.to_owned(),
-            reason: finding.reason.to_owned(),
-            message: finding.message.chars().take(MESSAGE_LIMIT).collect(),
+            reason: update.reason.to_owned(),
+            message: update.message.chars().take(MESSAGE_LIMIT).collect(),
             last_transition_time: since.or(Some(now)),
             last_probe_time: None,
             observed_generation: generation,
@@ -89,24 +99,23 @@ fn update(before: &[Condition], findings: &[Finding], generation: Option<i64>, n
     owned.collect()
 }
 
-/// Whether a finding is not written yet: the condition became what it is less than `interval` ago, and gets worse.
+/// Whether a update is not written yet: the condition became what it is less than `interval` ago, and gets worse.
 ///
-/// So a peer that is now well and now not costs a few writes and no more. What gets well is shown at once, and so is what
-/// follows from a new spec.
+/// A flapping peer therefore costs few writes. A recovery is shown at once, and so is what follows from a new spec.
 #[must_use]
-pub fn is_put_off(
+pub fn is_postponed(
     before: &[Condition],
-    finding: &Finding,
+    update: &ConditionUpdate,
     generation: Option<i64>,
     now: Timestamp,
     interval: SignedDuration,
 ) -> bool {
-    let Some(old) = before.iter().find(|condition| condition.type_ == finding.type_) else { return false };
+    let Some(old) = before.iter().find(|condition| condition.type_ == update.type_) else { return false };
     let age = old.last_transition_time.map(|since| now.duration_since(since));
-    finding.status != Some(true)
-        && old.status != word(finding.status)
+    update.status != Some(true)
+        && old.status != word(update.status)
         && old.observed_generation == generation
-        // A clock that was set back must not stop us.
+        // A clock that was set back must not block updates.
         && age.is_some_and(|age| !age.is_negative() && age < interval)
 }
 
@@ -124,23 +133,24 @@ mod tests {
     #[test]
     fn the_transition_time_moves_with_the_status_alone() {
         let [early, late, later]: [Timestamp; 3] = [10, 20, 30].map(|second| Timestamp::from_second(second).unwrap());
-        let find = |status, message: &str| [Finding::new(PUBLIC_EXCHANGE_READY, status, "R", message)];
-        let first = update(&[], &find(Some(false), "one"), Some(1), early);
+        let find = |status, message: &str| [ConditionUpdate::new(PUBLIC_EXCHANGE_READY, status, "R", message)];
+        let first = updated(&[], &find(Some(false), "one"), Some(1), early);
         assert_eq!((first[0].status.as_str(), first[0].last_transition_time), ("False", Some(early)));
-        let second = update(&first, &find(Some(false), "two"), Some(2), late);
+        let second = updated(&first, &find(Some(false), "two"), Some(2), late);
         assert_eq!((second[0].message.as_str(), second[0].last_transition_time), ("two", Some(early)));
         assert_eq!(second[0].observed_generation, Some(2));
-        let third = update(&second, &find(Some(true), ""), Some(2), later);
+        let third = updated(&second, &find(Some(true), ""), Some(2), later);
         assert_eq!(third[0].last_transition_time, Some(later));
     }
 
     #[test]
-    fn what_was_not_looked_at_stays_and_what_is_not_ours_is_not_returned() {
+    fn conditions_without_an_update_stay_and_those_of_others_are_not_returned() {
         let now = Timestamp::from_second(10).unwrap();
         let foreign = Condition { type_: "DataplaneConnectionReady".to_owned(), ..Condition::default() };
-        let mut before = update(&[], &[Finding::new(ENDPOINT_VERIFIED, Some(true), "R", "")], Some(1), now);
+        let mut before = updated(&[], &[ConditionUpdate::new(ENDPOINT_VERIFIED, Some(true), "R", "")], Some(1), now);
         before.insert(0, foreign);
-        let after = update(&before, &[Finding::new(TRUST_DOMAIN_ACCEPTED, None, "R", "x".repeat(5000))], Some(2), now);
+        let after =
+            updated(&before, &[ConditionUpdate::new(TRUST_DOMAIN_ACCEPTED, None, "R", "x".repeat(5000))], Some(2), now);
         let types: Vec<_> = after.iter().map(|condition| condition.type_.as_str()).collect();
         assert_eq!(types, [TRUST_DOMAIN_ACCEPTED, ENDPOINT_VERIFIED]);
         assert_eq!((after[0].message.len(), after[1].observed_generation), (MESSAGE_LIMIT, Some(1)));

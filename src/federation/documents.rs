@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::names::ClusterUuid;
 use super::protocol::Protocol;
+use super::reasons;
 use crate::api::istio_federation::{CachedIngressGateway, CachedPrivateMetadata};
 use crate::api::metadata::{PrivateMetadata, PublicMetadata};
 
@@ -33,10 +34,10 @@ impl DocumentError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Json(_) => "InvalidJSON",
-            Self::Public(_) => "InvalidPublicMetadata",
-            Self::Private(_) => "InvalidPrivateMetadata",
-            Self::TooLarge(_) => "DocumentTooLarge",
+            Self::Json(_) => reasons::INVALID_JSON,
+            Self::Public(_) => reasons::INVALID_PUBLIC_METADATA,
+            Self::Private(_) => reasons::INVALID_PRIVATE_METADATA,
+            Self::TooLarge(_) => reasons::DOCUMENT_TOO_LARGE,
         }
     }
 }

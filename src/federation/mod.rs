@@ -2,21 +2,21 @@
 //!
 //! Pure: no I/O, no clock (time is an argument), no randomness. `tests/architecture.rs` holds it to that.
 
-pub mod address;
+pub(crate) mod address;
 pub mod conditions;
 pub mod discovery;
 pub mod documents;
 pub mod export;
-pub mod gateways;
 pub mod import;
+pub mod managed;
 pub mod names;
-pub mod objects;
 pub mod offer;
 pub mod ourselves;
 pub mod pem;
-pub mod protocol;
+pub(crate) mod protocol;
+pub mod reasons;
 pub mod refusal;
 pub mod roster;
-pub mod rotation;
+pub(crate) mod rotation;
 pub mod trust;
-pub mod withdrawal;
+pub(crate) mod withdrawal;

@@ -45,24 +45,22 @@ pub struct OfferedService<'a> {
     pub ports: Vec<OfferedPort<'a>>,
 }
 
-/// What a peer offers, as far as it was accepted. Everything is sorted; texts are those of the document.
+/// The gateways that a peer offers, as far as they are accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Offer<'a> {
-    /// Where its gateways are.
+pub struct GatewayOffer {
+    /// Where its gateways are; sorted, at most [`GATEWAY_LIMIT`].
     pub gateways: Vec<Endpoint>,
-    /// Its services, each host once.
-    pub services: Vec<OfferedService<'a>>,
-    /// What was not accepted.
+    /// What is refused; sorted.
     pub refused: Vec<Refusal>,
 }
 
-impl<'a> Offer<'a> {
-    /// Vets the cached private document of the peer of `trust_domain`.
+impl GatewayOffer {
+    /// Vets the cached gateways of a peer.
     #[must_use]
-    pub fn vet(document: &'a CachedPrivateMetadata, trust_domain: &TrustDomain, ours: &Ourselves) -> Self {
+    pub fn vet(listed: &[CachedIngressGateway], ours: &Ourselves) -> Self {
         let mut offer = Self::default();
-        for gateway in &document.ingress_gateways {
-            offer.take_gateway(gateway, ours);
+        for gateway in listed {
+            offer.take(gateway, ours);
         }
         offer.gateways.sort();
         offer.gateways.dedup();
@@ -72,17 +70,11 @@ impl<'a> Offer<'a> {
             offer.refused.push(Refusal::new(ItemKind::IngressGateway, &name, reason));
         }
         offer.gateways.truncate(GATEWAY_LIMIT);
-
-        let mut listed: Vec<&PublicService> = document.public_services.iter().collect();
-        listed.sort_by(|a, b| a.hostname.cmp(&b.hostname));
-        for same in listed.chunk_by(|a, b| a.hostname == b.hostname) {
-            offer.take_service(&same[0].hostname, same.iter().flat_map(|service| &service.ports), trust_domain);
-        }
         offer.refused.sort();
         offer
     }
 
-    fn take_gateway(&mut self, gateway: &CachedIngressGateway, ours: &Ourselves) {
+    fn take(&mut self, gateway: &CachedIngressGateway, ours: &Ourselves) {
         let CachedIngressGateway { gateway, resolved } = gateway;
         let name = format!("{}:{}", gateway.address, gateway.port);
         let mut refuse = |reason: String| self.refused.push(Refusal::new(ItemKind::IngressGateway, &name, reason));
@@ -105,6 +97,33 @@ impl<'a> Offer<'a> {
             }
         }
     }
+}
+
+/// What a peer offers, as far as it is accepted. Everything is sorted; texts are those of the document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offer<'a> {
+    /// Where its gateways are.
+    pub gateways: Vec<Endpoint>,
+    /// Its services, each host once.
+    pub services: Vec<OfferedService<'a>>,
+    /// What is refused.
+    pub refused: Vec<Refusal>,
+}
+
+impl<'a> Offer<'a> {
+    /// Vets the cached private document of the peer of `trust_domain`.
+    #[must_use]
+    pub fn vet(document: &'a CachedPrivateMetadata, trust_domain: &TrustDomain, ours: &Ourselves) -> Self {
+        let GatewayOffer { gateways, refused } = GatewayOffer::vet(&document.ingress_gateways, ours);
+        let mut offer = Self { gateways, services: Vec::new(), refused };
+        let mut listed: Vec<&PublicService> = document.public_services.iter().collect();
+        listed.sort_by(|a, b| a.hostname.cmp(&b.hostname));
+        for same in listed.chunk_by(|a, b| a.hostname == b.hostname) {
+            offer.take_service(&same[0].hostname, same.iter().flat_map(|service| &service.ports), trust_domain);
+        }
+        offer.refused.sort();
+        offer
+    }
 
     fn take_service(
         &mut self,
@@ -124,7 +143,7 @@ impl<'a> Offer<'a> {
                 Err(reason) => refuse(format!("port {} {:?}: {reason}", port.port, printable(&port.name))),
             }
         }
-        // Sorted, so that which of two that contradict each other wins does not hang on the peer's order.
+        // Sorted, so that the winner of a conflict does not depend on the peer's order.
         candidates.sort();
         candidates.dedup();
         let mut accepted: Vec<OfferedPort<'_>> = Vec::with_capacity(candidates.len());
@@ -148,11 +167,11 @@ impl<'a> Offer<'a> {
     }
 }
 
-/// The DNS name of a gateway, in lower case and without a trailing dot, where it is one.
+/// The DNS name of a gateway in lower case, without a trailing dot; `None` if the address is not a DNS name.
 #[must_use]
 pub fn gateway_name(address: &str) -> Option<DnsName> {
     let name = address.strip_suffix('.').unwrap_or(address).to_ascii_lowercase();
-    // All digits and dots would be one of the old spellings of an IPv4 address, which resolvers still read.
+    // Digits and dots alone are an old spelling of an IPv4 address, which resolvers still read.
     let last_label = name.rsplit('.').next().unwrap_or_default();
     if last_label.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
@@ -167,7 +186,7 @@ fn vet_port(port: &PublicServicePort) -> Result<OfferedPort<'_>, &'static str> {
     }
     let protocol = match port.protocol.as_deref() {
         None => Protocol::of_port_name(&port.name),
-        Some(text) => Protocol::parse(text).ok_or("the protocol is not one that can be imported")?,
+        Some(text) => Protocol::parse(text).ok_or("a port of this protocol cannot be imported")?,
     };
     Ok(OfferedPort { number, name: &port.name, protocol })
 }
@@ -267,7 +286,7 @@ mod tests {
                 "bar.xyz.svc.cluster-b.local: port 0 \"zero\": the number is not in 1..65535",
                 "bar.xyz.svc.cluster-b.local: port 4294967295 \"half\": the number is not in 1..65535",
                 "bar.xyz.svc.cluster-b.local: port 4294967295 \"minus\": the number is not in 1..65535",
-                "bar.xyz.svc.cluster-b.local: port 53 \"udp\": the protocol is not one that can be imported",
+                "bar.xyz.svc.cluster-b.local: port 53 \"udp\": a port of this protocol cannot be imported",
                 "bar.xyz.svc.cluster-b.local: port 80 \"web\" contradicts 80 \"http\"",
                 "bar.xyz.svc.cluster-b.local: port 81 \"Bad_Name\": the name is not a DNS label of at most 62 characters",
                 "bar.xyz.svc.cluster-b.local: port 91 \"tcp\" contradicts 90 \"tcp\"",

@@ -114,8 +114,7 @@ impl Ourselves {
 /// Whether `istio.federation.enabled` is true.
 #[must_use]
 pub fn enabled(values: &Values) -> bool {
-    let federation = values.istio.as_ref().and_then(|istio| istio.federation.as_ref());
-    federation.and_then(|federation| federation.enabled).unwrap_or(false)
+    values.federation_settings().and_then(|settings| settings.enabled).unwrap_or(false)
 }
 
 fn filled(text: Option<String>) -> Option<String> {

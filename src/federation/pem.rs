@@ -25,6 +25,9 @@ pub struct Limits {
     pub blocks: usize,
 }
 
+/// How much of a list of CA certificates is read, a peer's and our own.
+pub const CA_LIST: Limits = Limits { bytes: 64 * 1024, blocks: 16 };
+
 /// One block.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Block {

@@ -1,6 +1,6 @@
 //! All IstioFederations side by side: which trust domains they may have, and which cluster UUIDs they may claim.
 //!
-//! The peers do not choose: what the user wrote decides, then who was there first.
+//! Peers have no say: the spec decides, then age (oldest wins).
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,13 @@ use jiff::Timestamp;
 
 use super::names::{TrustDomain, TrustDomainError};
 use super::ourselves::Ourselves;
+use super::reasons;
 use crate::api::istio_federation::{IstioFederation, IstioFederationSpec, MetadataCache};
 
 /// Why an IstioFederation's trust domain is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
-    /// Ours, or not one.
+pub enum TrustDomainRefused {
+    /// It is ours, or not a valid name.
     #[error("spec.trustDomain: {0}")]
     TrustDomain(#[from] TrustDomainError),
     /// An older IstioFederation has it.
@@ -21,14 +22,14 @@ pub enum Unfit {
     Taken(String),
 }
 
-impl Unfit {
+impl TrustDomainRefused {
     /// The reason that a condition shows.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::TrustDomain(TrustDomainError::Name(_) | TrustDomainError::Address) => "InvalidTrustDomain",
-            Self::TrustDomain(TrustDomainError::Ours { .. }) => "OwnTrustDomain",
-            Self::Taken(_) => "TrustDomainTaken",
+            Self::TrustDomain(TrustDomainError::Name(_) | TrustDomainError::Address) => reasons::INVALID_TRUST_DOMAIN,
+            Self::TrustDomain(TrustDomainError::Ours { .. }) => reasons::OWN_TRUST_DOMAIN,
+            Self::Taken(_) => reasons::TRUST_DOMAIN_TAKEN,
         }
     }
 }
@@ -67,15 +68,15 @@ impl ClaimError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Ours => "OwnClusterUUID",
-            Self::Unexpected { .. } => "ClusterUUIDMismatch",
-            Self::Changed { .. } => "ClusterUUIDChanged",
-            Self::Taken(_) => "ClusterUUIDTaken",
+            Self::Ours => reasons::OWN_CLUSTER_UUID,
+            Self::Unexpected { .. } => reasons::CLUSTER_UUID_MISMATCH,
+            Self::Changed { .. } => reasons::CLUSTER_UUID_CHANGED,
+            Self::Taken(_) => reasons::CLUSTER_UUID_TAKEN,
         }
     }
 }
 
-/// The cache of a federation, where it was fetched for the trust domain that the spec has now.
+/// The cache of a federation, if it was fetched for the trust domain that the spec has now.
 #[must_use]
 pub fn cache_of(federation: &IstioFederation) -> Option<&MetadataCache> {
     let cache = federation.status.as_ref()?.metadata_cache.as_ref()?;
@@ -83,32 +84,39 @@ pub fn cache_of(federation: &IstioFederation) -> Option<&MetadataCache> {
     (source.trust_domain == federation.spec.trust_domain).then_some(cache)
 }
 
-/// Whether the cache was also fetched from the endpoint that the spec has now: only then do its identity and entity tags hold.
+/// [`cache_of`], if it was also fetched from the endpoint that the spec has now: only then do its cluster UUID and entity
+/// tags hold.
 #[must_use]
-pub fn is_same_endpoint(cache: &MetadataCache, spec: &IstioFederationSpec) -> bool {
+pub fn current_cache_of(federation: &IstioFederation) -> Option<&MetadataCache> {
+    cache_of(federation).filter(|cache| is_same_endpoint(cache, &federation.spec))
+}
+
+/// Whether the cache was fetched from the endpoint that the spec has now.
+#[must_use]
+pub(crate) fn is_same_endpoint(cache: &MetadataCache, spec: &IstioFederationSpec) -> bool {
     cache.source.as_ref().is_some_and(|source| source.metadata_endpoint == spec.metadata_endpoint)
 }
 
-/// One federation's part in the roster.
+/// What the roster holds of one federation.
 #[derive(Clone, Debug)]
 struct Entry {
-    standing: Result<TrustDomain, Unfit>,
+    trust_domain: Result<TrustDomain, TrustDomainRefused>,
     /// Older is smaller.
     age: (Option<Timestamp>, String),
-    /// What the user named.
+    /// `spec.clusterUUID`.
     expected: Option<String>,
-    /// What it had before this run.
+    /// The UUID that it had before this run.
     bound: Option<String>,
-    /// What it was given in this run.
+    /// The UUID that it was given in this run.
     announced: Option<String>,
 }
 
 impl Entry {
-    /// Its claim to `uuid`, better ones first; `None` where it has none: it expects another UUID, or is unfit anyway.
+    /// Its claim to `uuid`, best first; `None` if its spec names another UUID, or its trust domain is refused.
     fn claim_to(&self, uuid: &str) -> Option<impl Ord + '_> {
         let [named, bound, announced] =
             [&self.expected, &self.bound, &self.announced].map(|known| known.as_deref() == Some(uuid));
-        let claims = self.standing.is_ok() && (named || (self.expected.is_none() && (bound || announced)));
+        let claims = self.trust_domain.is_ok() && (named || (self.expected.is_none() && (bound || announced)));
         claims.then_some((!named, !bound, &self.age))
     }
 }
@@ -132,17 +140,18 @@ impl Roster {
         for federation in by_age {
             let (name, spec) = (federation.metadata.name.as_str(), &federation.spec);
             let shared = spec.shared_trust_domain == Some(true);
-            let standing = TrustDomain::vet(&spec.trust_domain, &own).map_err(Unfit::from).and_then(|trust_domain| {
-                let (holder, holder_shares) = *holders.entry(&spec.trust_domain).or_insert((name, shared));
-                if holder == name || (shared && holder_shares) {
-                    Ok(trust_domain)
-                } else {
-                    Err(Unfit::Taken(holder.to_owned()))
-                }
-            });
-            let cache = cache_of(federation).filter(|cache| is_same_endpoint(cache, spec));
+            let vetted =
+                TrustDomain::vet(&spec.trust_domain, &own).map_err(TrustDomainRefused::from).and_then(|trust_domain| {
+                    let (holder, holder_shares) = *holders.entry(&spec.trust_domain).or_insert((name, shared));
+                    if holder == name || (shared && holder_shares) {
+                        Ok(trust_domain)
+                    } else {
+                        Err(TrustDomainRefused::Taken(holder.to_owned()))
+                    }
+                });
+            let cache = current_cache_of(federation);
             let entry = Entry {
-                standing,
+                trust_domain: vetted,
                 age: age(federation),
                 expected: spec.cluster_uuid.clone().filter(|uuid| !uuid.is_empty()),
                 bound: cache.and_then(|cache| cache.public.as_ref()).map(|public| public.cluster_uuid.clone()),
@@ -155,14 +164,14 @@ impl Roster {
 
     /// The vetted trust domain of a federation. `None` for a name that is not in the roster.
     #[must_use]
-    pub fn standing(&self, name: &str) -> Option<Result<&TrustDomain, &Unfit>> {
-        self.entries.get(name).map(|entry| entry.standing.as_ref())
+    pub fn trust_domain_of(&self, name: &str) -> Option<Result<&TrustDomain, &TrustDomainRefused>> {
+        self.entries.get(name).map(|entry| entry.trust_domain.as_ref())
     }
 
     /// Lets the federation `name` have `uuid`, unless it has another or another federation has a better claim to it.
     ///
-    /// Whoever was given it in this run may still lose it to one that is older and announces it later: claims are judged
-    /// again when all are in.
+    /// In the same run an older federation may still win the UUID by announcing it later: claims are judged again once
+    /// all are in.
     pub fn claim(&mut self, name: &str, uuid: &str) -> Result<(), ClaimError> {
         if uuid == self.our_uuid {
             return Err(ClaimError::Ours);
@@ -184,7 +193,7 @@ impl Roster {
         }
     }
 
-    /// The UUID that the federation has and may still claim.
+    /// The federation's UUID, if it may still claim it.
     pub fn identity(&mut self, name: &str) -> Result<Option<String>, ClaimError> {
         let has = |entry: &Entry| entry.bound.clone().or_else(|| entry.announced.clone());
         let Some(uuid) = self.entries.get(name).and_then(has) else { return Ok(None) };
@@ -230,24 +239,24 @@ mod tests {
     fn a_trust_domain_belongs_to_the_oldest_unless_all_share_it() {
         let mut old = federation("old", 1, "b.local", None);
         let mut young = federation("a-young", 2, "b.local", None);
-        let standing = |old: &IstioFederation, young: &IstioFederation, name: &str| {
+        let refusal_of = |old: &IstioFederation, young: &IstioFederation, name: &str| {
             let pair = [young.clone(), old.clone()];
-            roster(&pair).standing(name).unwrap().err().map(ToString::to_string)
+            roster(&pair).trust_domain_of(name).unwrap().err().map(ToString::to_string)
         };
-        assert_eq!(standing(&old, &young, "old"), None);
-        assert!(standing(&old, &young, "a-young").is_some_and(|reason| reason.contains("IstioFederation/old")));
+        assert_eq!(refusal_of(&old, &young, "old"), None);
+        assert!(refusal_of(&old, &young, "a-young").is_some_and(|reason| reason.contains("IstioFederation/old")));
         young.spec.shared_trust_domain = Some(true);
-        assert!(standing(&old, &young, "a-young").is_some(), "one side alone is not enough");
+        assert!(refusal_of(&old, &young, "a-young").is_some(), "one side alone is not enough");
         old.spec.shared_trust_domain = Some(true);
-        assert_eq!(standing(&old, &young, "a-young"), None);
+        assert_eq!(refusal_of(&old, &young, "a-young"), None);
     }
 
     #[test]
     fn our_own_domain_is_refused() {
         let own = roster(&[federation("own", 1, "a.local", None), federation("upper", 1, "A.local", None)]);
-        assert_eq!(own.standing("own").unwrap().unwrap_err().reason(), "OwnTrustDomain");
-        assert_eq!(own.standing("upper").unwrap().unwrap_err().reason(), "InvalidTrustDomain");
-        assert!(own.standing("nobody").is_none());
+        assert_eq!(own.trust_domain_of("own").unwrap().unwrap_err().reason(), "OwnTrustDomain");
+        assert_eq!(own.trust_domain_of("upper").unwrap().unwrap_err().reason(), "InvalidTrustDomain");
+        assert!(own.trust_domain_of("nobody").is_none());
     }
 
     #[test]
@@ -312,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unfit_federation_holds_no_uuid() {
+    fn a_federation_without_a_trust_domain_holds_no_uuid() {
         let mut federations = vec![federation("own", 1, "a.local", Some("u")), federation("b", 2, "b.local", None)];
         assert_eq!(roster(&federations).claim("b", "u"), Ok(()));
         federations[0] = federation("own", 1, "c.local", Some("u"));

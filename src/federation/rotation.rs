@@ -1,6 +1,6 @@
-//! How the set of a peer's admitted CA certificates changes: newcomers at a bounded pace, leavers after 48 hours.
+//! How the set of a peer's admitted CA certificates changes: new ones at a bounded rate, dropped ones leave after 48 hours.
 //!
-//! A root that is no longer offered stays, because leaves that it signed live on.
+//! A root that is no longer offered stays for that time, because leaves that it signed are still in use.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,27 +8,27 @@ use super::refusal::Refusal;
 use super::trust;
 use crate::api::istio_federation::{AdmittedCertificate, ItemKind};
 
-/// How long a certificate stays that the peer no longer offers: longer than workload certificates live.
+/// How long a certificate stays that the peer no longer offers: longer than the lifetime of workload certificates.
 const GRACE: SignedDuration = SignedDuration::from_hours(48);
-/// How long after newcomers the next are admitted: each change is a push to every proxy.
-const PACE: SignedDuration = SignedDuration::from_mins(10);
+/// Shortest time between two admissions: each is a push to every proxy.
+const ADMISSION_INTERVAL: SignedDuration = SignedDuration::from_mins(10);
 /// Most certificates of each role.
 const LIMIT: usize = 3;
 
-/// The certificates after a change, and what has to wait or stay out.
+/// The certificates after a change, and those that are not admitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rotation {
-    /// What the mesh trusts now, sorted.
-    pub kept: Vec<AdmittedCertificate>,
-    /// When newcomers were last admitted.
-    pub changed: Option<Timestamp>,
-    /// Newcomers that were not admitted.
-    pub refused: Vec<Refusal>,
+pub(crate) struct Rotation {
+    /// The certificates that the mesh trusts now, sorted.
+    pub(crate) kept: Vec<AdmittedCertificate>,
+    /// When new ones were last admitted.
+    pub(crate) changed: Option<Timestamp>,
+    /// New ones that are not admitted.
+    pub(crate) refused: Vec<Refusal>,
 }
 
-/// Rotates to what is `offered`. Nothing offered changes nothing.
+/// Rotates towards `offered`. An empty offer changes nothing.
 #[must_use]
-pub fn rotate(
+pub(crate) fn rotate(
     kept: &[AdmittedCertificate],
     changed: Option<Timestamp>,
     offered: &[AdmittedCertificate],
@@ -40,7 +40,7 @@ pub fn rotate(
     }
     for old in &mut rotation.kept {
         let here = offered.iter().any(|candidate| candidate.certificate == old.certificate);
-        // A time to come was written by a clock that was wrong: it would keep the certificate for as long.
+        // A time in the future comes from a wrong clock; it would keep the certificate until then.
         let known = old.missing_since.filter(|since| *since <= now);
         old.missing_since = if here { None } else { known.or(Some(now)) };
     }
@@ -53,16 +53,16 @@ pub fn rotate(
     let mut newcomers: Vec<&AdmittedCertificate> = offered.iter().filter(is_new).collect();
     newcomers.sort_by_key(|newcomer| (newcomer.role, &newcomer.certificate));
     newcomers.dedup();
-    let too_soon = changed.is_some_and(|changed| changed <= now && now.duration_since(changed) < PACE);
+    let too_soon = changed.is_some_and(|changed| changed <= now && now.duration_since(changed) < ADMISSION_INTERVAL);
     for newcomer in newcomers {
         let held = rotation.kept.iter().filter(|old| old.role == newcomer.role).count();
         let name = trust::subject_of(&newcomer.certificate);
         if too_soon {
-            let reason = "a new certificate waits until ten minutes after the one before it";
+            let reason = "a new certificate is admitted ten minutes after the previous one at the earliest";
             rotation.refused.push(Refusal::new(ItemKind::Certificate, &name, reason));
         } else if held >= LIMIT {
             let reason =
-                format!("a peer has at most {LIMIT} certificates of a role; one that it dropped counts for 48 hours");
+                format!("a peer has at most {LIMIT} certificates of a role; a dropped one counts for 48 hours");
             rotation.refused.push(Refusal::new(ItemKind::Certificate, &name, reason));
         } else {
             rotation.kept.push(newcomer.clone());

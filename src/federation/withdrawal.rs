@@ -1,5 +1,5 @@
-//! When something that a peer no longer lists may be withdrawn: at once where the document says that it is complete,
-//! else when it was missing from two fresh documents at least two minutes apart.
+//! When something that a peer no longer lists may be withdrawn: at once if the document is marked complete, else after it
+//! was missing from two fresh documents at least two minutes apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,23 +8,23 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::istio_federation::{Absence, CachedPrivateMetadata, ItemKind};
 use crate::api::metadata::IngressGateway;
 
-/// How long something must stay missing. Deckhouse's exporter serves partial lists while its caches fill.
+/// How long something must be missing. Deckhouse's exporter serves partial lists while its caches fill.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 
-/// The cache after a fresh document, and what is missing but not yet withdrawn.
+/// The cache after a fresh document, and the items that are missing but not withdrawn yet.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Merged {
-    /// What holds now.
-    pub document: CachedPrivateMetadata,
-    /// What is kept although the fresh document lacks it.
-    pub absent: Vec<Absence>,
+pub(crate) struct Merged {
+    /// The document to cache.
+    pub(crate) document: CachedPrivateMetadata,
+    /// Items that are kept although the fresh document lacks them.
+    pub(crate) absent: Vec<Absence>,
 }
 
 /// Merges a fresh, normalized document into the cached one. A 304 is not a fresh document.
 ///
-/// A list of gateways without a single one withdraws none: services without a way to them would be of no use.
+/// An empty list of gateways withdraws none: services that cannot be reached would be useless.
 #[must_use]
-pub fn merge(
+pub(crate) fn merge(
     cached: Option<&CachedPrivateMetadata>,
     absent: &[Absence],
     fresh: CachedPrivateMetadata,
@@ -36,7 +36,7 @@ pub fn merge(
     let first_missing: BTreeMap<(ItemKind, &str), Timestamp> =
         absent.iter().map(|absence| ((absence.kind, absence.name.as_str()), absence.since)).collect();
     let mut keeps = |kind: ItemKind, name: String| {
-        // A time to come was written by a clock that was wrong.
+        // A time in the future comes from a wrong clock.
         let since = first_missing.get(&(kind, name.as_str())).copied().filter(|since| *since <= now).unwrap_or(now);
         let keep = !complete && now.duration_since(since) < PATIENCE;
         if keep {

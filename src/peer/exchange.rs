@@ -1,6 +1,7 @@
 //! One exchange with a peer: public document, token, private document, names of gateways; all before one deadline.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -12,7 +13,8 @@ use crate::api::metadata::{PRIVATE_PATH, PUBLIC_PATH, PublicMetadata};
 use crate::federation::discovery::{Exchange, Fetch, PrivateAnswer};
 use crate::federation::documents;
 use crate::federation::offer::{GATEWAY_LIMIT, gateway_name};
-use crate::federation::roster::{ClaimError, Roster, cache_of, is_same_endpoint};
+use crate::federation::reasons;
+use crate::federation::roster::{ClaimError, Roster, current_cache_of};
 
 /// Who asks.
 #[derive(Debug)]
@@ -48,7 +50,7 @@ impl Caller<'_> {
     fn ask(&self, federation: &IstioFederation, deadline: Instant) -> Exchange {
         let spec = &federation.spec;
         let name = federation.metadata.name.as_str();
-        let cache = cache_of(federation).filter(|cache| is_same_endpoint(cache, spec));
+        let cache = current_cache_of(federation);
         let client = Trust::from_spec(spec.metadata.as_ref()).map_err(super::ClientError::from).and_then(|trust| {
             Client::new(&trust, self.limits).map(|client| (matches!(trust, Trust::Insecure), client))
         });
@@ -115,7 +117,7 @@ impl Caller<'_> {
 fn read_public(body: &[u8]) -> Result<PublicMetadata, (&'static str, String)> {
     let document = documents::read_public(body).map_err(|error| (error.reason(), error.to_string()))?;
     VerifyingKey::from_pem(&document.authn_key_pub).map_err(|error| {
-        ("InvalidPublicMetadata", format!("the answer is not public metadata: authnKeyPub: {error}"))
+        (reasons::INVALID_PUBLIC_METADATA, format!("the answer is not public metadata: authnKeyPub: {error}"))
     })?;
     Ok(document)
 }
@@ -140,7 +142,7 @@ fn resolve_names(
     private: &Fetch<PrivateAnswer>,
     cache: Option<&MetadataCache>,
     deadline: Instant,
-) -> BTreeMap<String, Vec<String>> {
+) -> BTreeMap<String, Vec<IpAddr>> {
     let document = match private {
         Fetch::Fresh { document: answer, .. } => Some(&answer.document),
         Fetch::NotModified => cache.and_then(|cache| cache.private.as_ref()),
@@ -150,11 +152,11 @@ fn resolve_names(
     let mut resolved = BTreeMap::new();
     for address in gateways.map(|gateway| gateway.gateway.address.as_str()) {
         if let Some(name) = gateway_name(address)
-            && address.parse::<std::net::IpAddr>().is_err()
+            && address.parse::<IpAddr>().is_err()
             && !resolved.contains_key(address)
             && let Ok(found) = super::resolve(name.as_str(), deadline)
         {
-            resolved.insert(address.to_owned(), found.iter().map(ToString::to_string).collect());
+            resolved.insert(address.to_owned(), found);
         }
     }
     resolved

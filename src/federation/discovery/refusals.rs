@@ -1,20 +1,20 @@
-//! What status says of all federations together: what is refused of each, and how many of its services are imported.
+//! What status says after all federations are judged together: what is refused of each, how many services are imported.
 
 use std::borrow::Cow;
 use std::mem;
 
 use crate::api::istio_federation::{IstioFederation, IstioFederationStatus, ItemKind, Refused};
-use crate::federation::import::routes::Outcome;
+use crate::federation::import::Outcome;
 use crate::federation::refusal::Refusal;
 
 /// How many refusals status lists.
-pub const LISTED: usize = 64;
+const LISTED: usize = 64;
 
-/// Sets `refused`, `refusedTotal` and `importedServices` of a federation from what came of its offer, where they differ.
+/// Sets `refused`, `refusedTotal` and `importedServices` of a federation from the result of its offer, if they differ.
 ///
 /// `certificates` are the certificates refused in this run, `anchors` those that have no anchor; `None` keeps what status
 /// says of them.
-pub fn record(
+pub fn record_refusals(
     federation: &mut Cow<'_, IstioFederation>,
     outcome: Option<Outcome>,
     certificates: Option<&[Refusal]>,
@@ -51,7 +51,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::federation::import::routes::Routes;
+    use crate::federation::import::Routes;
     use crate::federation::ourselves::Ourselves;
     use crate::federation::roster::Roster;
 
@@ -60,7 +60,7 @@ mod tests {
         Ourselves::from_values(&serde_json::from_value(values).unwrap(), None).unwrap()
     }
 
-    /// A federation for b.local with these services, after [`record`].
+    /// A federation for b.local with these services, after [`record_refusals`].
     fn recorded(hosts: &[String], before: &Value, certificates: Option<&[Refusal]>) -> IstioFederationStatus {
         let services: Vec<_> =
             hosts.iter().map(|host| json!({"hostname": host, "ports": [{"name": "http", "port": 80}]})).collect();
@@ -75,7 +75,7 @@ mod tests {
         let roster = Roster::new(slice::from_ref(&federation), &ours());
         let outcome = Routes::new([&federation], &roster, &ours()).outcomes.remove("b");
         let mut federation = Cow::Owned(federation);
-        record(&mut federation, outcome, certificates, None);
+        record_refusals(&mut federation, outcome, certificates, None);
         federation.into_owned().status.unwrap()
     }
 
@@ -130,7 +130,7 @@ mod tests {
             (Some(vec![]), &["O=bad"]),
         ] {
             let mut seen = Cow::Owned(federation.clone());
-            record(&mut seen, None, None, anchors.as_deref());
+            record_refusals(&mut seen, None, None, anchors.as_deref());
             federation = seen.into_owned();
             assert_eq!(names(federation.status.as_ref().unwrap()), expected);
         }
@@ -143,11 +143,11 @@ mod tests {
         }))
         .unwrap();
         let mut seen = Cow::Borrowed(&federation);
-        record(&mut seen, None, None, None);
+        record_refusals(&mut seen, None, None, None);
         assert!(matches!(seen, Cow::Borrowed(_)), "what does not change is not copied");
         federation.status = None;
         let mut seen = Cow::Borrowed(&federation);
-        record(&mut seen, None, Some(&[Refusal::new(ItemKind::Certificate, "O=b", "bad")]), Some(&[]));
+        record_refusals(&mut seen, None, Some(&[Refusal::new(ItemKind::Certificate, "O=b", "bad")]), Some(&[]));
         assert_eq!(seen.status, None);
     }
 }

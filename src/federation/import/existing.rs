@@ -1,63 +1,63 @@
-//! The ServiceEntries that exist. Of ten thousand nearly all are as they should be: those are recognised as they are read.
+//! The ServiceEntries that exist. Of ten thousand nearly all are right already: those are recognised without a copy.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde::Deserialize;
 
-use super::plan::FEDERATIONS;
+use super::input::FEDERATIONS;
 use super::routes::Route;
 use super::targets::Targets;
 use crate::api::istio::{ServiceEntryPort, ServiceEntrySpec, WorkloadEntry};
 use crate::api::kubernetes::OwnerReference;
-use crate::federation::objects::{Stored, Update};
+use crate::federation::managed::{Stored, Update};
 
-/// Something among the ServiceEntries that is no Kubernetes object.
+/// A ServiceEntry from the snapshot that is not a Kubernetes object.
 #[derive(Debug, thiserror::Error)]
 #[error("a ServiceEntry cannot be read: {0}")]
 pub struct Unreadable(#[from] serde_json::Error);
 
 /// A ServiceEntry that exists.
 pub(super) enum Existing<'a> {
-    /// Of the shape that we give them.
-    Familiar { seen: Seen<'a>, text: &'a str },
-    /// With anything else in it.
-    Strange(Stored),
+    /// In the shape that we write.
+    Ours { shape: OwnShape<'a>, text: &'a str },
+    /// With a member that we do not write.
+    Edited(Stored),
 }
 
 impl<'a> Existing<'a> {
     /// Reads `metadata` and `spec`.
     pub(super) fn read(text: &'a str) -> Result<Self, Unreadable> {
         match serde_json::from_str(text) {
-            Ok(seen) => Ok(Self::Familiar { seen, text }),
-            Err(_) => Ok(Self::Strange(serde_json::from_str(text)?)),
+            Ok(shape) => Ok(Self::Ours { shape, text }),
+            Err(_) => Ok(Self::Edited(serde_json::from_str(text)?)),
         }
     }
 
     pub(super) fn name(&self) -> &str {
         match self {
-            Self::Familiar { seen, .. } => seen.metadata.name,
-            Self::Strange(stored) => &stored.metadata.name,
+            Self::Ours { shape, .. } => shape.metadata.name,
+            Self::Edited(stored) => &stored.metadata.name,
         }
     }
 
     /// The first of its addresses.
     pub(super) fn address(&self) -> Option<Ipv4Addr> {
         match self {
-            Self::Familiar { seen, .. } => seen.spec.addresses.first()?.parse().ok(),
-            Self::Strange(stored) => stored.spec.get("addresses")?.get(0)?.as_str()?.parse().ok(),
+            Self::Ours { shape, .. } => shape.spec.addresses.first()?.parse().ok(),
+            Self::Edited(stored) => stored.spec.get("addresses")?.get(0)?.as_str()?.parse().ok(),
         }
     }
 
     /// The federations that contributed to it, separated by commas.
     pub(super) fn federations(&self) -> Option<&str> {
         match self {
-            Self::Familiar { seen, .. } => seen.metadata.annotations.get(FEDERATIONS).copied(),
-            Self::Strange(stored) => stored.metadata.annotations.get(FEDERATIONS).map(String::as_str),
+            Self::Ours { shape, .. } => shape.metadata.annotations.get(FEDERATIONS).copied(),
+            Self::Edited(stored) => stored.metadata.annotations.get(FEDERATIONS).map(String::as_str),
         }
     }
 
-    /// What has to change for it to be the ServiceEntry of `route` with `spec`.
+    /// The change that makes it the ServiceEntry of `route` with `spec`; `None` if it is that already.
     pub(super) fn update_to(
         self,
         spec: &ServiceEntrySpec,
@@ -65,17 +65,17 @@ impl<'a> Existing<'a> {
         targets: &Targets<'_>,
     ) -> Result<Option<Update>, Unreadable> {
         let stored = match self {
-            Self::Familiar { seen, .. } if seen.is(spec, route, targets) => return Ok(None),
-            Self::Familiar { text, .. } => serde_json::from_str(text)?,
-            Self::Strange(stored) => stored,
+            Self::Ours { shape, .. } if shape.matches(spec, route, targets) => return Ok(None),
+            Self::Ours { text, .. } => serde_json::from_str(text)?,
+            Self::Edited(stored) => stored,
         };
         Ok(stored.update_to(&targets.metadata(route), serde_json::to_value(spec)?))
     }
 }
 
-/// A ServiceEntry without anything that we do not write, and without escapes in its texts.
+/// A ServiceEntry that has only members that we write, and no escapes in its strings.
 #[derive(Deserialize)]
-pub(super) struct Seen<'a> {
+pub(super) struct OwnShape<'a> {
     #[serde(borrow)]
     metadata: Metadata<'a>,
     spec: Spec<'a>,
@@ -128,20 +128,20 @@ struct Port<'a> {
     protocol: &'a str,
 }
 
-impl Seen<'_> {
-    /// Whether nothing has to change.
-    fn is(&self, spec: &ServiceEntrySpec, route: &Route<'_>, targets: &Targets<'_>) -> bool {
+impl OwnShape<'_> {
+    /// Whether it needs no change.
+    fn matches(&self, spec: &ServiceEntrySpec, route: &Route<'_>, targets: &Targets<'_>) -> bool {
         let Metadata { name: _, labels, annotations, owner_references } = &self.metadata;
         self.spec == *spec
             && owner_references == targets.owners()
             && targets.labels().iter().all(|(key, value)| labels.get(key.as_str()) == Some(&value.as_str()))
             && annotations
                 .get(FEDERATIONS)
-                .is_some_and(|names| names.split(',').eq(route.origin.federations.iter().copied()))
+                .is_some_and(|names| names.split(',').eq(route.providers.federations.iter().copied()))
     }
 }
 
-// Each names every member of both sides, so that one more cannot be forgotten.
+// Each comparison names every member of both sides, so that a new member cannot be forgotten.
 
 impl PartialEq<OwnerReference> for Owner<'_> {
     fn eq(&self, other: &OwnerReference) -> bool {

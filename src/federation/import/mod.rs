@@ -1,10 +1,16 @@
 //! From what peers offer to the ServiceEntries of our mesh, and the smallest set of changes that gets there.
+//!
+//! [`Routes::new`] unites the offers, [`Plan::new`] compares the ServiceEntries that follow from them with those that exist.
 
 mod addresses;
 mod existing;
-pub mod plan;
-pub mod routes;
+mod input;
+mod plan;
+mod routes;
 mod targets;
 mod unknowns;
 
 pub use existing::Unreadable;
+pub use input::{FEDERATIONS, LABEL, PlanInput};
+pub use plan::{Plan, cut};
+pub use routes::{Outcome, Providers, Route, Routes};

@@ -1,96 +1,71 @@
 //! From the routes and the ServiceEntries that exist to the smallest set of changes.
 //!
-//! A ServiceEntry goes only when its withdrawal was decided: what is merely unknown stays as it is.
+//! A ServiceEntry is deleted only if its withdrawal was decided: where something is unknown, it stays as it is.
 
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
-
 use super::addresses::Addresses;
 use super::existing::{Existing, Unreadable};
+use super::input::PlanInput;
 use super::routes::Routes;
 use super::targets::{self, Targets};
 use super::unknowns::{Unknowns, Verdict};
 use crate::api::istio::{API_VERSION, ServiceEntry};
-use crate::api::istio_federation::IstioFederation;
-use crate::api::kubernetes::OwnerReference;
-use crate::federation::objects::Changes;
+use crate::federation::managed::Changes;
 use crate::federation::refusal::Refusal;
-use crate::federation::roster::Roster;
 
-/// Label of the ServiceEntries that are ours.
-pub const LABEL: &str = "federation.istio.deckhouse.io/imported-service";
-/// Annotation with the names of the contributing IstioFederations, sorted, separated by commas.
-pub const FEDERATIONS: &str = "federation.istio.deckhouse.io/federations";
-
-/// The changes that lead from what is to what should be.
+/// The changes that lead from the existing ServiceEntries to the right ones.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// What to change.
     pub changes: Changes<ServiceEntry>,
-    /// Ports that cannot be imported for want of an address.
+    /// Ports that cannot be imported because no address is left for their host.
     pub refused: Vec<Refusal>,
 }
 
-/// What a plan is made from.
-#[derive(Clone, Copy, Debug)]
-pub struct World<'a> {
-    /// All IstioFederations that could be read.
-    pub federations: &'a [IstioFederation],
-    /// Whether these are all there are: one that cannot be read keeps what it contributed.
-    pub all_read: bool,
-    /// The federations' standing.
-    pub roster: &'a Roster,
-    /// The ServiceEntries with our label: JSON with `metadata` and `spec`, each name once, sorted by name.
-    pub existing: &'a [&'a str],
-    /// The owner ConfigMaps that exist.
-    pub owners: &'a [OwnerReference],
-    /// Range of the hosts' addresses.
-    pub range: Ipv4Net,
-}
-
 impl Plan {
-    /// Compares. Without an owner there is no plan: federation is off, or not yet rendered. Fails on something among the
-    /// existing that is no object.
-    pub fn new(routes: &Routes<'_>, world: &World<'_>) -> Result<Self, Unreadable> {
+    /// Compares. Without an owner the plan is empty: federation is off, or not rendered yet. Fails if an existing
+    /// ServiceEntry is not a Kubernetes object.
+    pub fn new(routes: &Routes<'_>, input: &PlanInput<'_>) -> Result<Self, Unreadable> {
         let mut plan = Self::default();
-        if world.owners.is_empty() {
+        if input.owners.is_empty() {
             return Ok(plan);
         }
-        let unknowns = Unknowns::new(world);
-        let mut targets = Targets::new(routes, world.owners);
-        let mut addresses = Addresses::new(world.range, world.existing.len());
+        let unknowns = Unknowns::new(input);
+        let mut targets = Targets::new(routes, input.owners);
+        let mut addresses = Addresses::new(input.range, input.existing.len());
         let mut missing: Vec<bool> = vec![true; targets.routes.len()];
-        // Neither is free: what an entry has that stays for another reason, and what was double.
-        let mut foreign = Vec::new();
-        let mut homeless = Vec::new();
-        for text in world.existing {
+        // Addresses that are not free: those of entries that stay for another reason, and those that two entries have.
+        let mut reserved = Vec::new();
+        let mut needs_address = Vec::new();
+        for text in input.existing {
             let entry = Existing::read(text)?;
             let decided = unknowns.verdict(entry.name(), entry.federations()) == Verdict::Decided;
-            let Some(place) = targets.find(entry.name()) else {
-                foreign.extend(entry.address());
+            let Some(index) = targets.find(entry.name()) else {
+                reserved.extend(entry.address());
                 if decided {
                     plan.changes.delete.push(entry.name().to_owned());
                 }
                 continue;
             };
-            missing[place] = false;
+            missing[index] = false;
             let kept = entry.address().filter(|address| addresses.keep(*address));
             if kept.is_none() {
-                foreign.extend(entry.address());
+                reserved.extend(entry.address());
             }
             match (decided, kept) {
                 (false, _) => {}
-                (true, Some(_)) => plan.bring(&targets, place, kept, Some(entry))?,
-                (true, None) => homeless.push((place, Some(entry))),
+                (true, Some(_)) => plan.push_change(&targets, index, kept, Some(entry))?,
+                (true, None) => needs_address.push((index, Some(entry))),
             }
         }
-        addresses.reserve(foreign);
-        homeless.extend(missing.iter().enumerate().filter(|(_, missing)| **missing).map(|(place, _)| (place, None)));
-        homeless.sort_unstable_by_key(|(place, _)| targets.routes[*place].host);
-        for (place, entry) in homeless {
-            let address = addresses.find(targets.routes[place].host.as_str());
-            plan.bring(&targets, place, address, entry)?;
+        addresses.reserve(reserved);
+        needs_address
+            .extend(missing.iter().enumerate().filter(|(_, missing)| **missing).map(|(index, _)| (index, None)));
+        needs_address.sort_unstable_by_key(|(index, _)| targets.routes[*index].host);
+        for (index, entry) in needs_address {
+            let address = addresses.find(targets.routes[index].host.as_str());
+            plan.push_change(&targets, index, address, entry)?;
         }
         let Changes { create, update, delete } = &mut plan.changes;
         create.sort_unstable_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
@@ -100,15 +75,15 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Adds what brings the host at `place` there: nothing, where it is as it should be or nothing of it can be imported.
-    fn bring(
+    /// Adds the change for the route at `index`: none if its ServiceEntry is right already, or if no port can be imported.
+    fn push_change(
         &mut self,
         targets: &Targets<'_>,
-        place: usize,
+        index: usize,
         address: Option<Ipv4Addr>,
         existing: Option<Existing<'_>>,
     ) -> Result<(), Unreadable> {
-        let route = targets.routes[place];
+        let route = targets.routes[index];
         let Some(spec) = targets::spec_of(route, address, &mut self.refused) else { return Ok(()) };
         match existing {
             Some(existing) => self.changes.update.extend(existing.update_to(&spec, route, targets)?),
@@ -123,8 +98,8 @@ impl Plan {
     }
 }
 
-/// Cuts the changes to `limit`, of which each kind has a fifth for itself. What is left comes next time; `turn` moves
-/// the cut, so that changes which always fail do not stand in the others' way.
+/// Cuts the changes to `limit`, a fifth of which is reserved for each kind. The rest comes in the next run; `turn` moves
+/// the cut, so that changes that always fail do not block the others.
 #[must_use]
 pub fn cut<T>(mut changes: Changes<T>, limit: usize, turn: usize) -> Changes<T> {
     let Changes { create, update, delete } = &mut changes;

@@ -1,4 +1,4 @@
-//! The imported hosts of all peers: whose ports hold, and which endpoints lead there.
+//! The imported hosts of all peers: their ports, and the endpoints that lead there.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -23,25 +23,25 @@ pub struct Route<'a> {
     pub host: ServiceHost<'a>,
     /// Its ports, sorted by number.
     pub ports: Vec<OfferedPort<'a>>,
-    /// Who offers it with these ports.
-    pub origin: Rc<Origin<'a>>,
+    /// The federations that offer it with these ports.
+    pub providers: Rc<Providers<'a>>,
 }
 
 /// The federations that offer a host; the hosts of one peer share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin<'a> {
+pub struct Providers<'a> {
     /// Their names; sorted.
     pub federations: Vec<&'a str>,
     /// Gateways of all of them; sorted.
     pub endpoints: Vec<Endpoint>,
 }
 
-/// What came of one federation's offer.
+/// The result of one federation's offer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// How many hosts lead to it.
+    /// How many of its hosts are imported.
     pub imported: usize,
-    /// What it offers in vain; sorted.
+    /// What is refused of its offer; sorted.
     pub refused: Vec<Refusal>,
 }
 
@@ -50,7 +50,7 @@ pub struct Outcome {
 pub struct Routes<'a> {
     /// By trust domain, so that the work for one peer does not grow with the number of others; each list sorted by host.
     by_domain: BTreeMap<&'a str, Vec<Route<'a>>>,
-    /// By name of the federation, as far as it has a private document.
+    /// By name of the federation, for those with a private document.
     pub outcomes: BTreeMap<&'a str, Outcome>,
 }
 
@@ -67,24 +67,24 @@ impl<'a> Routes<'a> {
         let mut routes = Self::default();
         for federation in by_name {
             let name = federation.metadata.name.as_str();
-            let Some(Ok(trust_domain)) = roster.standing(name) else { continue };
+            let Some(Ok(trust_domain)) = roster.trust_domain_of(name) else { continue };
             let Some(document) = cache_of(federation).and_then(|cache| cache.private.as_ref()) else { continue };
             let Offer { gateways, services, refused } = Offer::vet(document, trust_domain, ours);
             let mut outcome = Outcome { imported: 0, refused };
-            // Without a gateway there is no way to any service: that is said of the gateways, once.
+            // Without a gateway no service can be reached: the gateways' condition says so once.
             if !gateways.is_empty() {
                 let of_domain = routes.by_domain.entry(trust_domain.as_str()).or_default();
                 add(of_domain, name, gateways, services, &mut outcome);
             }
             routes.outcomes.insert(name, outcome);
         }
-        routes.tell_shortage(ours.service_range);
+        routes.report_shortage(ours.service_range);
         routes.outcomes.values_mut().for_each(|outcome| outcome.refused.sort());
         routes
     }
 
-    /// Says so where there are more hosts than addresses. Which of them go without follows from what each has already.
-    fn tell_shortage(&mut self, range: Ipv4Net) {
+    /// Reports that there are more hosts than addresses. Hosts that have an address keep it, so which go without is not known here.
+    fn report_shortage(&mut self, range: Ipv4Net) {
         let hosts: usize = self.by_domain.values().map(Vec::len).sum();
         let addresses = slots(range);
         if u32::try_from(hosts).is_ok_and(|hosts| hosts <= addresses) {
@@ -114,16 +114,16 @@ fn add<'a>(
     outcome: &mut Outcome,
 ) {
     let known = routes.len();
-    let alone = Rc::new(Origin { federations: vec![federation], endpoints: gateways });
+    let alone = Rc::new(Providers { federations: vec![federation], endpoints: gateways });
     for OfferedService { host, ports } in services {
         match routes[..known].binary_search_by_key(&host, |route| route.host) {
-            Err(_) => routes.push(Route { host, ports, origin: Rc::clone(&alone) }),
+            Err(_) => routes.push(Route { host, ports, providers: Rc::clone(&alone) }),
             Ok(place) if routes[place].ports == ports => {
-                routes[place].origin = Rc::new(routes[place].origin.with(&alone));
+                routes[place].providers = Rc::new(routes[place].providers.with(&alone));
             }
             // In Istio an endpoint cannot lack a port of its ServiceEntry.
             Ok(place) => {
-                let winner = routes[place].origin.federations.first().copied().unwrap_or_default();
+                let winner = routes[place].providers.federations.first().copied().unwrap_or_default();
                 let reason = format!("IstioFederation/{winner} offers it with other ports");
                 outcome.refused.push(Refusal::new(ItemKind::PublicService, host.as_str(), reason));
                 continue;
@@ -134,7 +134,7 @@ fn add<'a>(
     routes.sort_by_key(|route| route.host);
 }
 
-impl Origin<'_> {
+impl Providers<'_> {
     fn with(&self, more: &Self) -> Self {
         let mut both = self.clone();
         both.federations.extend(&more.federations);
@@ -182,8 +182,8 @@ mod tests {
         let (ours, roster) = (ours(), Roster::new(federations, &ours()));
         let routes = Routes::new(federations, &roster, &ours);
         let shown = |route: &Route<'_>| {
-            let endpoints = route.origin.endpoints.iter().map(|endpoint| endpoint.address.to_string());
-            let federations = route.origin.federations.iter().map(ToString::to_string);
+            let endpoints = route.providers.endpoints.iter().map(|endpoint| endpoint.address.to_string());
+            let federations = route.providers.federations.iter().map(ToString::to_string);
             let ports = route.ports.iter().map(|port| port.number);
             (route.host.to_string(), ports.collect(), endpoints.collect(), federations.collect())
         };

@@ -1,21 +1,21 @@
-//! What should be: a ServiceEntry for every route.
+//! The right ServiceEntries: one for every route.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
-use super::plan::{FEDERATIONS, LABEL};
+use super::input::{FEDERATIONS, LABEL};
 use super::routes::{Route, Routes};
 use crate::api::istio::{ServiceEntryPort, ServiceEntrySpec, WorkloadEntry};
 use crate::api::istio_federation::ItemKind;
 use crate::api::kubernetes::{ObjectMeta, OwnerReference};
+use crate::federation::managed;
 use crate::federation::names::ServiceHost;
-use crate::federation::objects;
 use crate::federation::offer::{Endpoint, OfferedPort};
 use crate::federation::protocol::Protocol;
 use crate::federation::refusal::Refusal;
 
-/// All routes, each with a place, and what their ServiceEntries have in common.
+/// All routes in one list, and what their ServiceEntries have in common.
 pub(super) struct Targets<'a> {
     /// By trust domain and then by host.
     pub(super) routes: Vec<&'a Route<'a>>,
@@ -24,37 +24,37 @@ pub(super) struct Targets<'a> {
     common: ObjectMeta,
 }
 
-/// The places of a trust domain.
+/// The routes of a trust domain.
 struct Domain {
-    places: Range<usize>,
-    /// Where the next host is expected: they are asked for in their order.
+    indices: Range<usize>,
+    /// Index of the route that is looked up next, if the hosts come in order.
     next: usize,
 }
 
 impl<'a> Targets<'a> {
     pub(super) fn new(routes: &'a Routes<'a>, owners: &[OwnerReference]) -> Self {
-        let common = objects::metadata("", LABEL, BTreeMap::new(), owners);
+        let common = managed::metadata("", LABEL, BTreeMap::new(), owners);
         let mut targets = Self { routes: Vec::new(), domains: HashMap::new(), common };
         for (domain, of_domain) in routes.by_domain() {
             let start = targets.routes.len();
             targets.routes.extend(of_domain);
-            targets.domains.insert(domain, Domain { places: start..targets.routes.len(), next: start });
+            targets.domains.insert(domain, Domain { indices: start..targets.routes.len(), next: start });
         }
         targets
     }
 
-    /// The place of a host.
+    /// The index of a host's route.
     pub(super) fn find(&mut self, host: &str) -> Option<usize> {
-        let Domain { places, next } = self.domains.get_mut(ServiceHost::domain_of(host)?)?;
-        let is_next = places.contains(next) && self.routes[*next].host.as_str() == host;
-        let place = if is_next {
+        let Domain { indices, next } = self.domains.get_mut(ServiceHost::domain_of(host)?)?;
+        let is_next = indices.contains(next) && self.routes[*next].host.as_str() == host;
+        let index = if is_next {
             *next
         } else {
-            let found = self.routes[places.clone()].binary_search_by_key(&host, |route| route.host.as_str()).ok()?;
-            places.start + found
+            let found = self.routes[indices.clone()].binary_search_by_key(&host, |route| route.host.as_str()).ok()?;
+            indices.start + found
         };
-        *next = place + 1;
-        Some(place)
+        *next = index + 1;
+        Some(index)
     }
 
     /// Labels that every ServiceEntry of ours has.
@@ -69,12 +69,12 @@ impl<'a> Targets<'a> {
 
     /// The metadata of a route's ServiceEntry.
     pub(super) fn metadata(&self, route: &Route<'_>) -> ObjectMeta {
-        let annotations = BTreeMap::from([(FEDERATIONS.to_owned(), route.origin.federations.join(","))]);
+        let annotations = BTreeMap::from([(FEDERATIONS.to_owned(), route.providers.federations.join(","))]);
         ObjectMeta { name: route.host.to_string(), annotations, ..self.common.clone() }
     }
 }
 
-/// The spec of a route's ServiceEntry, where anything of it can be imported.
+/// The spec of a route's ServiceEntry; `None` if no port can be imported.
 pub(super) fn spec_of(
     route: &Route<'_>,
     address: Option<Ipv4Addr>,
@@ -98,7 +98,7 @@ pub(super) fn spec_of(
     };
     (!ports.is_empty()).then(|| ServiceEntrySpec {
         addresses: address.iter().map(ToString::to_string).collect(),
-        endpoints: route.origin.endpoints.iter().map(endpoint).collect(),
+        endpoints: route.providers.endpoints.iter().map(endpoint).collect(),
         hosts: vec![route.host.to_string()],
         location: "MESH_INTERNAL".to_owned(),
         ports: ports

@@ -1,4 +1,4 @@
-//! Admission: which of the CA certificates that a peer publishes are taken.
+//! Admission: which of a peer's published CA certificates are accepted.
 
 use std::collections::BTreeSet;
 
@@ -8,15 +8,14 @@ use crate::api::istio_federation::{AdmittedCertificate, CertificateRole, ItemKin
 use crate::federation::pem::{self, PemError};
 use crate::federation::refusal::Refusal;
 
-use super::PEM_LIMITS;
 use super::certificate::{CaCertificate, subject_text};
-use super::fault::Fault;
 use super::own::OwnChain;
+use super::refusal::RefusalReason;
 
 /// Most roots, and most intermediates, of one peer.
 pub const CERTIFICATE_LIMIT: usize = 3;
 
-/// What came of a peer's published certificates.
+/// The result of judging a peer's published certificates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admission {
     /// The admitted ones, one PEM block each, roots first; whatever the order in the document.
@@ -25,8 +24,8 @@ pub struct Admission {
     pub refused: Vec<Refusal>,
 }
 
-/// Judges the members `rootCA` and `intermediateCAs` of a public document. Only here the dates count, and not for what was
-/// `admitted` before: an end that comes is no reason to withdraw.
+/// Judges the members `rootCA` and `intermediateCAs` of a public document. Validity is checked only here, and not for
+/// certificates in `admitted`: an admitted certificate is not withdrawn because it expires.
 #[must_use]
 pub fn admit_document(
     root_ca: &str,
@@ -35,7 +34,7 @@ pub fn admit_document(
     admitted: &[AdmittedCertificate],
     now: Timestamp,
 ) -> Admission {
-    let mut offered = Offered::default();
+    let mut offered = CertificateSet::default();
     offered.add(CertificateRole::Root, "rootCA", root_ca);
     if let Some(text) = intermediate_cas.filter(|text| !text.trim().is_empty()) {
         offered.add(CertificateRole::Intermediate, "intermediateCAs", text);
@@ -59,31 +58,31 @@ pub fn admit_document(
     Admission { certificates, refused: vetted.refused }
 }
 
-/// What one peer offers: each certificate once, by role, and what could not be read.
+/// The certificates that one peer offers, each once, by role; and the blocks that could not be read.
 #[derive(Default)]
-pub(super) struct Offered {
+pub(super) struct CertificateSet {
     certificates: BTreeSet<(CertificateRole, Vec<u8>)>,
     refused: Vec<Refusal>,
 }
 
-/// Whether a certificate was admitted before; who was has the better claim to a place.
+/// Whether a certificate was admitted before: those have priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
     Established,
     New,
 }
 
-type Candidate = (Standing, CaCertificate);
+type Ranked = (Standing, CaCertificate);
 
-/// What is left of it after judging: roots first, established ones first, those that begin earliest first.
+/// The certificates after judging: roots first; within a role established ones first, then by notBefore.
 pub(super) struct Vetted {
     pub(super) certificates: Vec<(CertificateRole, CaCertificate)>,
     pub(super) refused: Vec<Refusal>,
 }
 
-/// A refusal of a certificate, under its subject where that can be read.
-pub(super) fn refuse(der: &[u8], fault: &Fault) -> Refusal {
-    Refusal::new(ItemKind::Certificate, &name_of(der), fault)
+/// A refusal of a certificate, named by its subject if that can be read.
+pub(super) fn refuse(der: &[u8], reason: &RefusalReason) -> Refusal {
+    Refusal::new(ItemKind::Certificate, &name_of(der), reason)
 }
 
 fn name_of(der: &[u8]) -> String {
@@ -93,13 +92,13 @@ fn name_of(der: &[u8]) -> String {
 /// The subject of a certificate (one PEM block), as people read it.
 #[must_use]
 pub fn subject_of(pem: &str) -> String {
-    name_of(&pem::certificates(pem, PEM_LIMITS).into_iter().find_map(Result::ok).unwrap_or_default())
+    name_of(&pem::certificates(pem, pem::CA_LIST).into_iter().find_map(Result::ok).unwrap_or_default())
 }
 
-impl Offered {
+impl CertificateSet {
     /// Adds the PEM blocks of a text; `member` names it in refusals of what cannot be read.
     pub(super) fn add(&mut self, role: CertificateRole, member: &str, text: &str) {
-        for (block, found) in (1..).zip(pem::certificates(text, PEM_LIMITS)) {
+        for (block, found) in (1..).zip(pem::certificates(text, pem::CA_LIST)) {
             match found {
                 Ok(der) => {
                     self.certificates.insert((role, der));
@@ -115,8 +114,12 @@ impl Offered {
         }
     }
 
-    /// Judges everything; the dates by `standing_of`, which tells who was there before.
-    pub(super) fn vet(self, own: &OwnChain, standing_of: impl Fn(&CaCertificate) -> Result<Standing, Fault>) -> Vetted {
+    /// Judges everything. `standing_of` judges validity and returns whether a certificate was admitted before.
+    pub(super) fn vet(
+        self,
+        own: &OwnChain,
+        standing_of: impl Fn(&CaCertificate) -> Result<Standing, RefusalReason>,
+    ) -> Vetted {
         let mut refused = self.refused;
         let (mut roots, mut intermediates) = (Vec::new(), Vec::new());
         for (role, der) in self.certificates {
@@ -127,7 +130,7 @@ impl Offered {
             match (judged, role) {
                 (Ok(candidate), CertificateRole::Root) => roots.push(candidate),
                 (Ok(candidate), CertificateRole::Intermediate) => intermediates.push(candidate),
-                (Err(fault), _) => refused.push(refuse(&der, &fault)),
+                (Err(reason), _) => refused.push(refuse(&der, &reason)),
             }
         }
         let roots = admit_roots(roots, &mut refused);
@@ -144,35 +147,35 @@ impl Offered {
     }
 }
 
-fn admit_roots(candidates: Vec<Candidate>, refused: &mut Vec<Refusal>) -> Vec<CaCertificate> {
+fn admit_roots(candidates: Vec<Ranked>, refused: &mut Vec<Refusal>) -> Vec<CaCertificate> {
     let mut roots = Vec::new();
     for (standing, candidate) in candidates {
-        let fault = if !candidate.is_self_issued() {
-            Fault::NotSelfSigned
+        let reason = if !candidate.is_self_issued() {
+            RefusalReason::NotSelfSigned
         } else if candidate.signed.verifies(&candidate.key) {
             roots.push((standing, candidate));
             continue;
         } else {
-            Fault::Signature
+            RefusalReason::Signature
         };
-        refused.push(refuse(&candidate.der, &fault));
+        refused.push(refuse(&candidate.der, &reason));
     }
     first(roots, "roots", refused)
 }
 
-/// Admits what an admitted root signed, and what such an intermediate signed in its turn.
+/// Admits certificates that an admitted root signed, and those that such an intermediate signed in turn.
 fn admit_intermediates(
     roots: &[CaCertificate],
-    candidates: Vec<Candidate>,
+    candidates: Vec<Ranked>,
     refused: &mut Vec<Refusal>,
 ) -> Vec<CaCertificate> {
-    let mut admitted: Vec<Candidate> = Vec::new();
+    let mut admitted: Vec<Ranked> = Vec::new();
     let mut waiting = Vec::new();
     for (standing, candidate) in candidates {
         if roots.iter().any(|root| root.der == candidate.der) {
             // Chain files usually end with the root.
         } else if candidate.is_issued_by(&candidate) {
-            refused.push(refuse(&candidate.der, &Fault::SelfSigned));
+            refused.push(refuse(&candidate.der, &RefusalReason::SelfSigned));
         } else {
             waiting.push((standing, candidate));
         }
@@ -197,7 +200,7 @@ fn admit_intermediates(
     }
     for (_, candidate) in waiting {
         let issued = issuers_of(&candidate, roots, &admitted).next().is_some();
-        refused.push(refuse(&candidate.der, &if issued { Fault::PathLength } else { Fault::NoIssuer }));
+        refused.push(refuse(&candidate.der, &if issued { RefusalReason::PathLength } else { RefusalReason::NoIssuer }));
     }
     first(admitted, "intermediates", refused)
 }
@@ -205,27 +208,27 @@ fn admit_intermediates(
 fn issuers_of<'a>(
     candidate: &CaCertificate,
     roots: &'a [CaCertificate],
-    admitted: &'a [Candidate],
+    admitted: &'a [Ranked],
 ) -> impl Iterator<Item = &'a CaCertificate> {
     roots.iter().chain(admitted.iter().map(|(_, issuer)| issuer)).filter(|issuer| candidate.is_issued_by(issuer))
 }
 
 /// The path length of a CA below an issuer: its own, but shorter than the issuer's.
-fn below(issuer: Option<u8>, own: Option<u8>) -> Result<Option<u8>, Fault> {
+fn below(issuer: Option<u8>, own: Option<u8>) -> Result<Option<u8>, RefusalReason> {
     match issuer {
         None => Ok(own),
         Some(length) => {
-            let most = length.checked_sub(1).ok_or(Fault::PathLength)?;
+            let most = length.checked_sub(1).ok_or(RefusalReason::PathLength)?;
             Ok(Some(own.map_or(most, |own| own.min(most))))
         }
     }
 }
 
-/// Takes the established ones, then the first by begin of validity: what a peer adds displaces nothing that it still offers.
-fn first(mut all: Vec<Candidate>, what: &'static str, refused: &mut Vec<Refusal>) -> Vec<CaCertificate> {
+/// Takes the established ones, then the earliest notBefore: a new certificate displaces none that the peer still offers.
+fn first(mut all: Vec<Ranked>, what: &'static str, refused: &mut Vec<Refusal>) -> Vec<CaCertificate> {
     all.sort_by(|(a, left), (b, right)| (a, left.not_before, &left.der).cmp(&(b, right.not_before, &right.der)));
     let surplus = all.split_off(CERTIFICATE_LIMIT.min(all.len()));
-    let fault = Fault::TooMany { limit: CERTIFICATE_LIMIT, what };
-    refused.extend(surplus.iter().map(|(_, certificate)| refuse(&certificate.der, &fault)));
+    let reason = RefusalReason::TooMany { limit: CERTIFICATE_LIMIT, what };
+    refused.extend(surplus.iter().map(|(_, certificate)| refuse(&certificate.der, &reason)));
     all.into_iter().map(|(_, certificate)| certificate).collect()
 }

@@ -1,4 +1,4 @@
-//! A CA certificate of a peer: read, and judged for everything that does not depend on who issued it.
+//! A CA certificate of a peer: read, and judged by everything except its issuer.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,8 @@ use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 use x509_cert::name::Name;
 use x509_cert::time::{Time, Validity};
 
-use super::fault::Fault;
 use super::key::PublicKey;
+use super::refusal::RefusalReason;
 use super::signature::Signed;
 use super::structure::{Certificate, Tbs, value};
 use super::subject::{CanonicalName, Subject};
@@ -24,7 +24,7 @@ use super::subject::{CanonicalName, Subject};
 /// Most bytes of a serial number (RFC 5280, 4.1.2.2).
 const SERIAL_LIMIT: usize = 20;
 
-/// A CA certificate that can be rebuilt. Who issued it is not judged yet.
+/// A CA certificate that can be rebuilt. Its issuer is not judged yet.
 #[derive(Clone, Debug)]
 pub(super) struct CaCertificate {
     /// As it was published.
@@ -37,11 +37,11 @@ pub(super) struct CaCertificate {
     pub(super) key: PublicKey,
     /// The identifier by which certificates that it signs refer to its key.
     pub(super) key_identifier: Vec<u8>,
-    /// Whether it carries that identifier, so that certificates that it signs name it.
+    /// Whether it carries that identifier, so that the certificates it signs refer to it.
     pub(super) names_its_key: bool,
-    /// Its serial number, where it is one that RFC 5280 allows: the content of the INTEGER.
+    /// Its serial number, if RFC 5280 allows it: the content of the INTEGER.
     pub(super) serial: Option<Vec<u8>>,
-    /// Begin of validity, seconds since 1970.
+    /// Start of validity, seconds since 1970.
     pub(super) not_before: u64,
     /// End of validity, seconds since 1970.
     pub(super) not_after: u64,
@@ -60,18 +60,18 @@ pub(super) fn subject_text(der: &[u8]) -> Option<String> {
 
 impl CaCertificate {
     /// Reads one certificate.
-    pub(super) fn read(der: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn read(der: &[u8]) -> Result<Self, RefusalReason> {
         let certificate = Certificate::from_der(der)?;
         let tbs = Tbs::read(&certificate)?;
         if tbs.version != Version::V3 {
-            return Err(Fault::Version);
+            return Err(RefusalReason::Version);
         }
         let extensions = Extensions::judge(tbs.extensions())?;
         let key = PublicKey::admit(&tbs.key)?;
         let names_its_key = extensions.key_identifier.is_some();
         let key_identifier = match extensions.key_identifier {
             Some(identifier) if key.derives(&identifier)? => identifier,
-            Some(_) => return Err(Fault::KeyIdentifier),
+            Some(_) => return Err(RefusalReason::KeyIdentifier),
             None => key.identifier(),
         };
         let (not_before, not_after) = validity(&tbs)?;
@@ -100,31 +100,31 @@ impl CaCertificate {
         self.issuer == *issuer.subject.canonical() && self.signed.verifies(&issuer.key)
     }
 
-    /// Whether it is valid at `now`. Asked once, when it is admitted: an anchor is not taken away for its age.
-    pub(super) fn judge_validity(&self, now: Timestamp) -> Result<(), Fault> {
+    /// Whether it is valid at `now`. Checked once, at admission: an anchor is not removed because it expires.
+    pub(super) fn judge_validity(&self, now: Timestamp) -> Result<(), RefusalReason> {
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
         let date = |at: u64| {
             let shown = i64::try_from(at).ok().and_then(|at| Timestamp::from_second(at).ok());
             shown.map_or_else(|| at.to_string(), |at| at.to_string())
         };
         if seconds > self.not_after {
-            return Err(Fault::Expired(date(self.not_after)));
+            return Err(RefusalReason::Expired(date(self.not_after)));
         }
         if seconds < self.not_before {
-            return Err(Fault::NotYetValid(date(self.not_before)));
+            return Err(RefusalReason::NotYetValid(date(self.not_before)));
         }
         Ok(())
     }
 }
 
-fn validity(tbs: &Tbs<'_>) -> Result<(u64, u64), Fault> {
-    let validity: Validity = tbs.validity.decode_as().map_err(|_| Fault::Validity)?;
+fn validity(tbs: &Tbs<'_>) -> Result<(u64, u64), RefusalReason> {
+    let validity: Validity = tbs.validity.decode_as().map_err(|_| RefusalReason::Validity)?;
     let seconds = |time: Time| time.to_unix_duration().as_secs();
     let (begin, end) = (seconds(validity.not_before), seconds(validity.not_after));
-    if begin > end { Err(Fault::Validity) } else { Ok((begin, end)) }
+    if begin > end { Err(RefusalReason::Validity) } else { Ok((begin, end)) }
 }
 
-/// The serial number, where it is positive, at most 20 bytes and in DER.
+/// The serial number, if it is positive, at most 20 bytes long and in DER.
 fn serial(tbs: &Tbs<'_>) -> Option<Vec<u8>> {
     let bytes = tbs.serial.value();
     let positive = match bytes {
@@ -135,7 +135,7 @@ fn serial(tbs: &Tbs<'_>) -> Option<Vec<u8>> {
     (tbs.serial.tag() == Tag::Integer && positive && bytes.len() <= SERIAL_LIMIT).then(|| bytes.to_vec())
 }
 
-/// What the extensions say.
+/// The extensions that matter.
 #[derive(Default)]
 struct Extensions {
     is_ca: bool,
@@ -144,21 +144,21 @@ struct Extensions {
 }
 
 impl Extensions {
-    /// Judges the extensions. An anchor is never looser than the certificate: what would be lost in it and limits the
-    /// certificate (name constraints, other critical extensions, a narrower extended key usage) is refused.
-    fn judge(extensions: &[Extension]) -> Result<Self, Fault> {
+    /// Judges the extensions. An anchor never allows more than the certificate: an extension that limits the certificate
+    /// and would be lost (name constraints, other critical extensions, a narrow extended key usage) is refused.
+    fn judge(extensions: &[Extension]) -> Result<Self, RefusalReason> {
         let mut judged = Self::default();
         let mut seen = BTreeSet::new();
         for extension in extensions {
             if !seen.insert(extension.extn_id) {
-                return Err(Fault::RepeatedExtension(extension.extn_id.to_string()));
+                return Err(RefusalReason::RepeatedExtension(extension.extn_id.to_string()));
             }
             judged.take(extension)?;
         }
-        if judged.is_ca { Ok(judged) } else { Err(Fault::NotCa) }
+        if judged.is_ca { Ok(judged) } else { Err(RefusalReason::NotCa) }
     }
 
-    fn take(&mut self, extension: &Extension) -> Result<(), Fault> {
+    fn take(&mut self, extension: &Extension) -> Result<(), RefusalReason> {
         match extension.extn_id {
             ID_CE_BASIC_CONSTRAINTS => {
                 let constraints: BasicConstraints = value(extension)?;
@@ -167,22 +167,22 @@ impl Extensions {
             }
             ID_CE_KEY_USAGE => {
                 let usage: KeyUsage = value(extension)?;
-                usage.key_cert_sign().then_some(()).ok_or(Fault::KeyUsage)?;
+                usage.key_cert_sign().then_some(()).ok_or(RefusalReason::KeyUsage)?;
             }
             ID_CE_EXT_KEY_USAGE => {
                 let ExtendedKeyUsage(usages) = value(extension)?;
                 let mutual = [ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH].iter().all(|usage| usages.contains(usage));
                 if !mutual && !usages.contains(&ANY_EXTENDED_KEY_USAGE) {
-                    return Err(Fault::ExtendedKeyUsage);
+                    return Err(RefusalReason::ExtendedKeyUsage);
                 }
             }
             ID_CE_SUBJECT_KEY_IDENTIFIER => {
                 self.key_identifier = Some(value::<OctetString>(extension)?.into_bytes().into());
             }
-            ID_CE_NAME_CONSTRAINTS => return Err(Fault::NameConstraints),
-            // More names of the CA, which limit nothing; an anchor has none.
+            ID_CE_NAME_CONSTRAINTS => return Err(RefusalReason::NameConstraints),
+            // More names of the CA. They limit nothing, and an anchor has none.
             ID_CE_SUBJECT_ALT_NAME => {}
-            other if extension.critical => return Err(Fault::CriticalExtension(other.to_string())),
+            other if extension.critical => return Err(RefusalReason::CriticalExtension(other.to_string())),
             _ => {}
         }
         Ok(())

@@ -22,18 +22,18 @@ use super::key::{KeyKind, PublicKey};
 use super::structure::{Certificate, Tbs};
 use super::subject::Subject;
 
-/// Everything that an anchor is made of.
+/// The parts of an anchor.
 #[derive(Debug)]
 pub(super) struct Confined<'a> {
     /// Subject, and issuer: with the issuer's own name there, a root of another peer could pose as the anchor's issuer.
     pub(super) subject: &'a Subject,
     /// The key.
     pub(super) key: &'a PublicKey,
-    /// The key's identifier. A verifier that finds another one than in the peer's certificates goes on looking.
+    /// The key's identifier. A verifier skips an anchor whose identifier differs from that in the peer's certificates.
     pub(super) key_identifier: &'a [u8],
-    /// The serial number, for chains that name their issuer by it; one is derived where it cannot be kept.
+    /// The serial number, for chains that name their issuer by it; derived if there is none to keep.
     pub(super) serial: Option<&'a [u8]>,
-    /// Begin of validity, seconds since 1970.
+    /// Start of validity, seconds since 1970.
     pub(super) not_before: u64,
     /// End of validity, seconds since 1970.
     pub(super) not_after: u64,
@@ -72,8 +72,8 @@ impl Confined<'_> {
             .to_der()
     }
 
-    /// An algorithm that goes with the key: OpenSSL takes a certificate for self-signed, and so for the end of a chain,
-    /// only when its signature algorithm fits its key.
+    /// An algorithm that fits the key: OpenSSL regards a certificate as self-signed, and so as the end of a chain, only if
+    /// its signature algorithm fits its key.
     fn algorithm(&self) -> AlgorithmIdentifierOwned {
         let (oid, parameters) = match self.key.kind() {
             KeyKind::Rsa => (SHA_256_WITH_RSA_ENCRYPTION, Some(Any::null())),
@@ -83,8 +83,8 @@ impl Confined<'_> {
         AlgorithmIdentifierOwned { oid, parameters }
     }
 
-    /// A placeholder of the right form. Nobody can sign this certificate but the peer, and nobody has to: verifiers do not
-    /// check the signature of an anchor, they were told to trust it.
+    /// A placeholder of the right form. Only the peer could sign this certificate, and nobody has to: verifiers do not check
+    /// the signature of an anchor, because they are configured to trust it.
     fn signature(&self) -> Vec<u8> {
         match self.key.kind() {
             KeyKind::Rsa => vec![1; 256],
@@ -107,13 +107,13 @@ impl Confined<'_> {
     }
 
     /// Permitted: URIs of the trust domains. Excluded: every other kind of name that Envoy compares with a SPIFFE ID
-    /// (a DNS or e-mail name may be spelled like one), and addresses, for good measure.
+    /// (a DNS or e-mail name may be spelled like one), and IP addresses as a precaution.
     fn name_constraints(&self) -> Result<NameConstraints, der::Error> {
-        // Without a leading dot: this very host, nothing below it (RFC 5280, 4.2.1.10). Go permits what is below as well,
-        // so that is excluded, unless one of the others is there.
+        // Without a leading dot: this host, nothing below it (RFC 5280, 4.2.1.10). Go also permits names below it, so those
+        // are excluded, unless another of the trust domains is among them.
         let domains =
             self.trust_domains.iter().map(|domain| Ia5String::new(domain).map(GeneralName::UniformResourceIdentifier));
-        // OpenSSL does not read the e-mail name "" as "all", so for its sake no mailbox but one is permitted either.
+        // OpenSSL does not read the e-mail name "" as "all", so a single mailbox is permitted, which excludes all others.
         let nobody = Ia5String::new("nobody@invalid").map(GeneralName::Rfc822Name);
         let permitted = domains.chain([nobody]).map(|name| name.map(subtree)).collect::<Result<_, _>>()?;
         let below = self

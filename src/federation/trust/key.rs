@@ -1,4 +1,4 @@
-//! Public keys: which ones are admitted, how they are written, what identifies them.
+//! Public keys: which are admitted, how they are written, what identifies them.
 
 use der::asn1::{AnyRef, BitString, UintRef};
 use der::oid::ObjectIdentifier;
@@ -9,7 +9,7 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
-use super::fault::Fault;
+use super::refusal::RefusalReason;
 
 const EXPONENT: &[u8] = &[1, 0, 1];
 const UNCOMPRESSED: u8 = 4;
@@ -42,53 +42,53 @@ pub(super) struct RsaPublicKey<'a> {
 }
 
 impl PublicKey {
-    /// Admits a key, or says what is wrong with it.
-    pub(super) fn admit(info: &SubjectPublicKeyInfoOwned) -> Result<Self, Fault> {
-        let bits = info.subject_public_key.as_bytes().ok_or(Fault::Key("not a whole number of bytes"))?;
+    /// Admits a key, or returns why not.
+    pub(super) fn admit(info: &SubjectPublicKeyInfoOwned) -> Result<Self, RefusalReason> {
+        let bits = info.subject_public_key.as_bytes().ok_or(RefusalReason::Key("not a whole number of bytes"))?;
         let parameters = info.algorithm.parameters.as_ref();
         match info.algorithm.oid {
             RSA_ENCRYPTION if parameters.is_some_and(der::Any::is_null) => Self::rsa(bits),
-            RSA_ENCRYPTION => Err(Fault::Key("RSA with unusual parameters")),
+            RSA_ENCRYPTION => Err(RefusalReason::Key("RSA with unusual parameters")),
             ID_EC_PUBLIC_KEY => {
                 let curve = parameters.and_then(|any| any.decode_as::<ObjectIdentifier>().ok());
                 match curve {
                     Some(SECP_256_R_1) => Self::point(KeyKind::P256, bits),
                     Some(SECP_384_R_1) => Self::point(KeyKind::P384, bits),
-                    _ => Err(Fault::Key("of another elliptic curve")),
+                    _ => Err(RefusalReason::Key("of another elliptic curve")),
                 }
             }
-            _ => Err(Fault::Key("of another type")),
+            _ => Err(RefusalReason::Key("of another type")),
         }
     }
 
-    fn rsa(bits: &[u8]) -> Result<Self, Fault> {
-        let key = RsaPublicKey::from_der(bits).map_err(|_| Fault::Key("a malformed RSA key"))?;
+    fn rsa(bits: &[u8]) -> Result<Self, RefusalReason> {
+        let key = RsaPublicKey::from_der(bits).map_err(|_| RefusalReason::Key("a malformed RSA key"))?;
         let modulus = key.modulus.as_bytes();
         let length = modulus.first().map_or(0, |first| modulus.len() * 8 - first.leading_zeros() as usize);
         if !(2048..=4096).contains(&length) {
-            return Err(Fault::Key("RSA of fewer than 2048 or more than 4096 bits"));
+            return Err(RefusalReason::Key("RSA of fewer than 2048 or more than 4096 bits"));
         }
         if modulus.last().is_none_or(|last| last % 2 == 0) {
-            return Err(Fault::Key("RSA with an even modulus"));
+            return Err(RefusalReason::Key("RSA with an even modulus"));
         }
         if key.exponent.as_bytes() != EXPONENT {
-            return Err(Fault::Key("RSA with another exponent than 65537"));
+            return Err(RefusalReason::Key("RSA with another exponent than 65537"));
         }
         Ok(Self { kind: KeyKind::Rsa, bits: key.to_der()? })
     }
 
     /// A point has to lie on its curve: Go refuses a certificate whose point does not, and with it istiod the whole list.
-    fn point(kind: KeyKind, bits: &[u8]) -> Result<Self, Fault> {
-        let curve = Curve::of(kind).ok_or(Fault::Key("of another elliptic curve"))?;
+    fn point(kind: KeyKind, bits: &[u8]) -> Result<Self, RefusalReason> {
+        let curve = Curve::of(kind).ok_or(RefusalReason::Key("of another elliptic curve"))?;
         match bits.split_first() {
             Some((&UNCOMPRESSED, coordinates)) if coordinates.len() == 2 * curve.size => {
                 let (x, y) = coordinates.split_at(curve.size);
                 if !curve.contains(x, y) {
-                    return Err(Fault::Key(OFF_CURVE));
+                    return Err(RefusalReason::Key(OFF_CURVE));
                 }
                 Ok(Self { kind, bits: bits.to_vec() })
             }
-            _ => Err(Fault::Key("an elliptic curve point that is compressed or has the wrong length")),
+            _ => Err(RefusalReason::Key("an elliptic curve point that is compressed or has the wrong length")),
         }
     }
 
@@ -121,12 +121,12 @@ impl PublicKey {
         Sha1::digest(&self.bits).to_vec()
     }
 
-    /// Whether `identifier` was derived from this key in one of the ways that are in use.
+    /// Whether `identifier` was derived from this key in one of the usual ways.
     ///
     /// SHA-1 of the key bits (RFC 5280 method 1: OpenSSL, Go before 1.25, Vault), SHA-256, SHA-384 or SHA-512 of them or
     /// of the whole `SubjectPublicKeyInfo`, whole or cut to 160 bits (RFC 7093 methods 1 to 4: Go since 1.25, rcgen).
-    /// Each has at least 160 bits, so nobody can make a key whose identifier is another's. RFC 5280's method 2 has 60
-    /// and is not among them for that reason.
+    /// Each has at least 160 bits, so nobody can make a key with the identifier of another. RFC 5280's method 2 has only
+    /// 60 bits and is not accepted for that reason.
     pub(super) fn derives(&self, identifier: &[u8]) -> Result<bool, der::Error> {
         let spki = self.to_spki()?.to_der()?;
         let is_of = |hash: &[u8]| identifier == hash || hash.get(..20) == Some(identifier);
@@ -138,16 +138,16 @@ impl PublicKey {
         }))
     }
 
-    /// What tells this key from all others.
+    /// The identity of this key.
     pub(super) fn identity(&self) -> KeyIdentity {
         KeyIdentity::of_bits(&self.bits)
     }
 }
 
-/// What tells a key from all others, however it is wrapped: the modulus of an RSA key, the x coordinate of a point (which
-/// a key shares only with its negative, whose owner has the same secret), else the key bits.
+/// Identity of a key, however it is encoded: the modulus of an RSA key, the x coordinate of a point (shared only with the
+/// negated key, whose owner has the same secret), else the key bits.
 ///
-/// Algorithm identifiers, point compression and the exponent play no part: one secret, one identity.
+/// Algorithm identifiers, point compression and the exponent do not matter: one secret, one identity.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyIdentity(Vec<u8>);
 
@@ -241,10 +241,10 @@ mod tests {
             for at in [1, 20, point.len() - 1] {
                 let mut moved = point.clone();
                 moved[at] ^= 1;
-                assert_eq!(PublicKey::point(kind, &moved), Err(Fault::Key(OFF_CURVE)), "byte {at}");
+                assert_eq!(PublicKey::point(kind, &moved), Err(RefusalReason::Key(OFF_CURVE)), "byte {at}");
             }
             let zero = [vec![4], vec![0; point.len() - 1]].concat();
-            assert_eq!(PublicKey::point(kind, &zero), Err(Fault::Key(OFF_CURVE)));
+            assert_eq!(PublicKey::point(kind, &zero), Err(RefusalReason::Key(OFF_CURVE)));
             let compressed = [vec![3], point[1..=point.len() / 2].to_vec()].concat();
             assert!(PublicKey::point(kind, &compressed).is_err());
         }

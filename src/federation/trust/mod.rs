@@ -1,19 +1,20 @@
 //! Trust: which CA certificates of a peer are admitted, and the confined anchors that are made of them.
 //!
-//! A peer's certificate never enters the mesh as it came. Only its key, its name and its dates do, re-encoded from a
-//! whitelist, under name constraints that leave it the peer's trust domain and nothing else ([`confine`]). So one peer
-//! can neither sign our names nor poison the list that all of them share.
+//! A peer's certificate never enters the mesh as it is. Only its key, name and dates do, re-encoded from a whitelist, with
+//! name constraints that allow the peer's trust domain and nothing else ([`confine`]). A peer can therefore neither sign
+//! our names nor break the list that all peers share.
 //!
-//! [`admit_document`] judges what a peer publishes (discovery); [`anchors`] judges it again at use and builds the list.
+//! [`admit_document`] judges what a peer publishes (discovery); [`build_anchors`] judges it again at use and builds the list.
 
 mod admit;
-mod anchors;
+mod anchor_list;
 mod certificate;
 mod confine;
-mod fault;
 mod info;
 mod key;
 mod own;
+mod peers;
+mod refusal;
 mod signature;
 mod structure;
 mod subject;
@@ -21,13 +22,9 @@ mod subject;
 mod tests;
 
 pub use admit::{Admission, CERTIFICATE_LIMIT, admit_document, subject_of};
-pub use anchors::{Anchors, PeerCertificates, SUBJECTS_LIMIT, anchors};
-pub use fault::Fault;
+pub use anchor_list::{AnchorList, PeerCertificates, SUBJECTS_LIMIT, build_anchors};
 pub use info::{CertificateInfo, KeyNumbers, NotACertificate};
 pub use key::KeyIdentity;
-pub use own::{OwnChain, OwnChainError, intermediates_of};
-
-use super::pem::Limits;
-
-/// How much of a list of CA certificates is read, a peer's and our own.
-const PEM_LIMITS: Limits = Limits { bytes: 64 * 1024, blocks: 16 };
+pub use own::{OwnCertificates, OwnChain, OwnChainError};
+pub use peers::{AnchorReport, anchors_of_peers};
+pub use refusal::RefusalReason;

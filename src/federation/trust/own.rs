@@ -10,20 +10,35 @@ use x509_cert::name::Name;
 
 use crate::federation::pem::{self, PemError};
 
-use super::PEM_LIMITS;
 use super::certificate::CaCertificate;
-use super::fault::Fault;
 use super::key::KeyIdentity;
+use super::refusal::RefusalReason;
 use super::structure::{Certificate, Tbs, value};
 use super::subject::CanonicalName;
+
+/// Our own CA certificates.
+#[derive(Clone, Debug)]
+pub struct OwnCertificates {
+    /// All of them, for judging peers.
+    pub chain: OwnChain,
+    /// The intermediates of the mesh's plug-in CA, PEM, each once: what peers need in addition to the root.
+    pub intermediates: String,
+}
+
+impl OwnCertificates {
+    /// Reads all our CA certificates, and those of the mesh's plug-in CA alone (empty without one); both PEM.
+    pub fn read(all: &str, plug_in: &str) -> Result<Self, OwnChainError> {
+        Ok(Self { chain: OwnChain::read(all)?, intermediates: intermediates_of(plug_in)? })
+    }
+}
 
 /// Our own roots and intermediates.
 #[derive(Clone, Debug)]
 pub struct OwnChain {
     keys: BTreeSet<KeyIdentity>,
     subjects: BTreeSet<CanonicalName>,
-    /// Whether some certificate of ours is found by its issuer's name alone: a root with that name would be taken for
-    /// the issuer, and a verifier does not go back.
+    /// Whether a verifier finds the issuer of one of our certificates by name alone: it would take a peer's root with that
+    /// name for the issuer, and does not try another.
     found_by_name: bool,
 }
 
@@ -85,24 +100,24 @@ impl OwnChain {
     }
 
     /// Judges a peer's certificate against ours.
-    pub(super) fn judge(&self, certificate: &CaCertificate) -> Result<(), Fault> {
+    pub(super) fn judge(&self, certificate: &CaCertificate) -> Result<(), RefusalReason> {
         if self.has_key(&certificate.key.identity()) {
-            return Err(Fault::OwnKey);
+            return Err(RefusalReason::OwnKey);
         }
         if !self.subjects.contains(certificate.subject.canonical()) {
             return Ok(());
         }
         if self.found_by_name {
-            return Err(Fault::OwnSubject);
+            return Err(RefusalReason::OwnSubject);
         }
         // What it signs is found by name: by the order of a proxy's list it would be taken for ours.
-        certificate.names_its_key.then_some(()).ok_or_else(|| Fault::SharedSubject("our own".to_owned()))
+        certificate.names_its_key.then_some(()).ok_or_else(|| RefusalReason::SharedSubject("our own".to_owned()))
     }
 }
 
-/// The certificates of a plug-in CA's files that somebody else issued: each once, PEM, in their order. The roots are
-/// published elsewhere; what is no certificate (a key, say) is left out.
-pub fn intermediates_of(text: &str) -> Result<String, OwnChainError> {
+/// The certificates of a plug-in CA's files that another CA issued: each once, PEM, in their order. Roots are published
+/// elsewhere; blocks of other types, such as a key, are left out.
+pub(super) fn intermediates_of(text: &str) -> Result<String, OwnChainError> {
     let mut found: Vec<Vec<u8>> = Vec::new();
     for (block, der) in blocks_of(text)? {
         let read = Certificate::from_der(&der).and_then(|certificate| {
@@ -120,9 +135,9 @@ pub fn intermediates_of(text: &str) -> Result<String, OwnChainError> {
 /// The certificates of a PEM text with their places, from 1.
 fn blocks_of(text: &str) -> Result<Vec<(usize, Vec<u8>)>, OwnChainError> {
     let mut blocks = Vec::new();
-    for (block, der) in (1..).zip(pem::certificates(text, PEM_LIMITS)) {
+    for (block, der) in (1..).zip(pem::certificates(text, pem::CA_LIST)) {
         match der {
-            // A bundle may hold a key beside the certificates; it is no business of ours.
+            // A bundle may also hold a key, which does not concern us.
             Err(PemError::NotCertificate) => {}
             Err(PemError::NoBlock) if text.trim().is_empty() => {}
             Err(source) => return Err(OwnChainError::Pem { block, source }),

@@ -1,4 +1,4 @@
-//! Signatures on a peer's certificates: which algorithms are accepted, and whether one verifies.
+//! Signatures on a peer's certificates: accepted algorithms, and verification.
 
 use der::oid::db::rfc5912::{
     ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, SHA_256_WITH_RSA_ENCRYPTION, SHA_384_WITH_RSA_ENCRYPTION,
@@ -7,8 +7,8 @@ use der::oid::db::rfc5912::{
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use spki::AlgorithmIdentifierOwned;
 
-use super::fault::Fault;
 use super::key::{KeyKind, PublicKey};
+use super::refusal::RefusalReason;
 use super::structure::{Certificate, Tbs};
 
 /// An accepted signature algorithm: no SHA-1, no MD5, and what ring can verify.
@@ -22,19 +22,19 @@ enum Algorithm {
 }
 
 impl Algorithm {
-    fn admit(identifier: &AlgorithmIdentifierOwned) -> Result<Self, Fault> {
+    fn admit(identifier: &AlgorithmIdentifierOwned) -> Result<Self, RefusalReason> {
         match identifier.oid {
             SHA_256_WITH_RSA_ENCRYPTION => Ok(Self::RsaSha256),
             SHA_384_WITH_RSA_ENCRYPTION => Ok(Self::RsaSha384),
             SHA_512_WITH_RSA_ENCRYPTION => Ok(Self::RsaSha512),
             ECDSA_WITH_SHA_256 => Ok(Self::EcdsaSha256),
             ECDSA_WITH_SHA_384 => Ok(Self::EcdsaSha384),
-            other => Err(Fault::SignatureAlgorithm(other.to_string())),
+            other => Err(RefusalReason::SignatureAlgorithm(other.to_string())),
         }
     }
 }
 
-/// What a certificate's issuer signed, and the signature.
+/// The content that a certificate's issuer signed, and the signature.
 #[derive(Clone, Debug)]
 pub(super) struct Signed {
     algorithm: Algorithm,
@@ -43,15 +43,15 @@ pub(super) struct Signed {
 }
 
 impl Signed {
-    /// Takes the signature off a certificate; its algorithm has to be accepted and the same inside and outside.
-    pub(super) fn read(certificate: &Certificate<'_>, tbs: &Tbs<'_>) -> Result<Self, Fault> {
+    /// Reads the signature of a certificate; its algorithm has to be accepted, and the same inside and outside.
+    pub(super) fn read(certificate: &Certificate<'_>, tbs: &Tbs<'_>) -> Result<Self, RefusalReason> {
         if certificate.algorithm != tbs.algorithm {
-            return Err(Fault::Malformed("two different signature algorithms".to_owned()));
+            return Err(RefusalReason::Malformed("two different signature algorithms".to_owned()));
         }
         Ok(Self {
             algorithm: Algorithm::admit(&certificate.algorithm)?,
             message: certificate.signed_bytes()?,
-            signature: certificate.signature.as_bytes().ok_or(Fault::Signature)?.to_vec(),
+            signature: certificate.signature.as_bytes().ok_or(RefusalReason::Signature)?.to_vec(),
         })
     }
 

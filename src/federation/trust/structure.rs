@@ -1,4 +1,4 @@
-//! The outer shape of a certificate in DER, for reading and for writing; what is inside is judged elsewhere.
+//! The outer structure of a certificate in DER, for reading and writing; its content is judged elsewhere.
 
 use der::asn1::{AnyRef, BitStringRef};
 use der::{Decode, Encode, Sequence};
@@ -9,7 +9,7 @@ use x509_cert::ext::Extension;
 /// Certificate (RFC 5280, 4.1).
 #[derive(Sequence)]
 pub(super) struct Certificate<'a> {
-    /// What is signed; a [`Tbs`].
+    /// The signed part: a [`Tbs`].
     pub(super) tbs: AnyRef<'a>,
     /// How it is signed.
     pub(super) algorithm: AlgorithmIdentifierOwned,
@@ -18,7 +18,7 @@ pub(super) struct Certificate<'a> {
 }
 
 /// `TBSCertificate` (RFC 5280, 4.1). Serial number, names and validity stay undecoded, so that our own certificates can be
-/// read even where they are odd.
+/// read even if those are unusual.
 #[derive(Sequence)]
 pub(super) struct Tbs<'a> {
     /// Version.
@@ -48,7 +48,7 @@ pub(super) struct Tbs<'a> {
 }
 
 impl<'a> Tbs<'a> {
-    /// Reads what a certificate signs.
+    /// Reads the signed part of a certificate.
     pub(super) fn read(certificate: &Certificate<'a>) -> Result<Self, der::Error> {
         certificate.tbs.decode_as()
     }
@@ -60,7 +60,7 @@ impl<'a> Tbs<'a> {
 }
 
 impl Certificate<'_> {
-    /// The bytes that the signature is about.
+    /// The bytes that the signature covers.
     pub(super) fn signed_bytes(&self) -> Result<Vec<u8>, der::Error> {
         // DER has one way to write a length, so this is what was read.
         self.tbs.to_der()

@@ -1,4 +1,4 @@
-//! Names in certificates: which subjects are admitted and how they are written again, and when two names are one.
+//! Names in certificates: which subjects are admitted, how they are re-encoded, and when two names are equal.
 
 use std::fmt::Write as _;
 
@@ -9,12 +9,12 @@ use der::{Encode, Tag, Tagged};
 use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::name::Name;
 
-use super::fault::Fault;
+use super::refusal::RefusalReason;
 
 /// Most bytes of a subject (DER).
 const SUBJECT_LIMIT: usize = 256;
 
-/// The attributes of a subject that are known: what CAs for meshes use.
+/// The accepted attributes of a subject: those that CAs for meshes use.
 const KNOWN: [ObjectIdentifier; 7] = [
     rfc4519::COMMON_NAME,
     rfc4519::ORGANIZATION_NAME,
@@ -25,7 +25,7 @@ const KNOWN: [ObjectIdentifier; 7] = [
     rfc4519::SERIAL_NUMBER,
 ];
 
-/// A subject that every verifier in the mesh reads alike, re-encoded.
+/// A subject that every verifier in the mesh reads the same way, re-encoded.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Subject {
     /// Name in DER. String types stay what they were: Go compares names byte by byte.
@@ -34,29 +34,29 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// Admits a subject, or says what is wrong with it.
+    /// Admits a subject, or returns why not.
     ///
     /// Envoy drops the whole list of anchors over a noncharacter in one name, Go (and istiod with it) over a `_` in a
-    /// `PrintableString` or an INTEGER as a value. So: known attributes, one in each part, in the two string types that
-    /// everybody reads, each checked here. The one exception is domainComponent, which roots of Active Directory carry
-    /// and which is an `IA5String` by definition (RFC 4519): taken with the characters of a DNS label only.
-    pub(super) fn admit(name: &Name) -> Result<Self, Fault> {
+    /// `PrintableString` or an INTEGER as a value. Hence only known attributes are accepted, one in each part, in the two
+    /// string types that every verifier reads, each checked here. The exception is domainComponent, which roots of Active
+    /// Directory have and which is an `IA5String` by definition (RFC 4519): accepted with characters of a DNS label only.
+    pub(super) fn admit(name: &Name) -> Result<Self, RefusalReason> {
         let parts = name
             .iter_rdn()
             .map(|rdn| {
                 let mut attributes = rdn.iter();
                 match (attributes.next(), attributes.next()) {
                     (Some(attribute), None) => part(attribute),
-                    _ => Err(Fault::Subject("has several attributes in one part")),
+                    _ => Err(RefusalReason::Subject("has several attributes in one part")),
                 }
             })
             .collect::<Result<Vec<_>, _>>()?;
         if parts.is_empty() {
-            return Err(Fault::Subject("is empty"));
+            return Err(RefusalReason::Subject("is empty"));
         }
         let der = parts.to_der()?;
         if der.len() > SUBJECT_LIMIT {
-            return Err(Fault::Subject("has more than 256 bytes"));
+            return Err(RefusalReason::Subject("has more than 256 bytes"));
         }
         Ok(Self { der, canonical: CanonicalName::of(name) })
     }
@@ -66,34 +66,36 @@ impl Subject {
         &self.der
     }
 
-    /// What verifiers compare.
+    /// The form that verifiers compare.
     pub(super) fn canonical(&self) -> &CanonicalName {
         &self.canonical
     }
 }
 
-fn part(attribute: &AttributeTypeAndValue) -> Result<SetOfVec<AttributeTypeAndValue>, Fault> {
+fn part(attribute: &AttributeTypeAndValue) -> Result<SetOfVec<AttributeTypeAndValue>, RefusalReason> {
     let (oid, value) = (attribute.oid, attribute.value.value());
-    let text = std::str::from_utf8(value).map_err(|_| Fault::Subject("has a string that is not UTF-8"))?;
+    let text = std::str::from_utf8(value).map_err(|_| RefusalReason::Subject("has a string that is not UTF-8"))?;
     let readable = match attribute.value.tag() {
         Tag::Ia5String if oid == rfc4519::DOMAIN_COMPONENT => {
             text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         }
         _ if oid == rfc4519::DOMAIN_COMPONENT => {
-            return Err(Fault::Subject("has a domainComponent that is not an IA5String"));
+            return Err(RefusalReason::Subject("has a domainComponent that is not an IA5String"));
         }
         _ if !KNOWN.contains(&oid) => {
-            return Err(Fault::Subject("has an attribute other than CN, O, OU, C, ST, L, serialNumber and DC"));
+            return Err(RefusalReason::Subject("has an attribute other than CN, O, OU, C, ST, L, serialNumber and DC"));
         }
         Tag::PrintableString => text.bytes().all(is_printable_string),
         Tag::Utf8String => text.chars().all(is_plain),
-        _ => return Err(Fault::Subject("has a value that is neither PrintableString nor UTF8String")),
+        _ => return Err(RefusalReason::Subject("has a value that is neither PrintableString nor UTF8String")),
     };
     if text.is_empty() {
-        return Err(Fault::Subject("has an empty attribute"));
+        return Err(RefusalReason::Subject("has an empty attribute"));
     }
     if !readable {
-        return Err(Fault::Subject("has a character that its string type does not allow, or a control character"));
+        return Err(RefusalReason::Subject(
+            "has a character that its string type does not allow, or a control character",
+        ));
     }
     let value = Any::new(attribute.value.tag(), value)?;
     Ok(SetOfVec::from_iter([AttributeTypeAndValue { oid, value }])?)
@@ -104,20 +106,19 @@ fn is_printable_string(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte)
 }
 
-/// A character that every verifier takes in a `UTF8String`: no control character, no noncharacter, no byte-order mark.
+/// A character that every verifier accepts in a `UTF8String`: no control character, no noncharacter, no byte-order mark.
 fn is_plain(c: char) -> bool {
     let code = u32::from(c);
     let noncharacter = code & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&code);
     !c.is_control() && !noncharacter && c != '\u{feff}'
 }
 
-/// A name as verifiers compare it, and a little coarser: without case, runs of white space as one space, whatever the
-/// string type.
+/// A name as verifiers compare it, slightly coarser: case-insensitive, runs of white space as one space, any string type.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct CanonicalName(Vec<Vec<(ObjectIdentifier, String)>>);
 
 impl CanonicalName {
-    /// Of any name, admitted or not.
+    /// The canonical form of any name, admitted or not.
     pub(super) fn of(name: &Name) -> Self {
         Self(
             name.iter_rdn()

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use istio_federation::api::kubernetes::NAMESPACE;
 use istio_federation::api::values::{TrustAnchorEntry, Values};
-use istio_federation::federation::objects::{LABELS, OWNER_APP};
+use istio_federation::federation::managed::{LABELS, OWNER_APP};
 use istio_federation_sim::operator::Chart;
 
 /// ConfigMap with the peers' anchors, which istiod reads beside its own mesh configuration.

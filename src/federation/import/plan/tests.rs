@@ -6,8 +6,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::federation::objects::Update;
+use crate::api::istio_federation::IstioFederation;
+use crate::api::kubernetes::OwnerReference;
+use crate::federation::import::input::FEDERATIONS;
+use crate::federation::managed::Update;
 use crate::federation::ourselves::Ourselves;
+use crate::federation::roster::Roster;
 
 fn ours() -> Ourselves {
     let values = json!({"istio": {"federation": {"clusterDomain": "a.local", "clusterUUID": "a"}}});
@@ -67,7 +71,7 @@ impl Case {
         let routes = Routes::new(&self.federations, &roster, &ours());
         let texts: Vec<String> = self.existing.iter().map(|entry| (self.write)(entry)).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let world = World {
+        let world = PlanInput {
             federations: &self.federations,
             all_read: self.all_read,
             roster: &roster,
@@ -276,8 +280,8 @@ fn a_cut_leaves_a_share_to_each_kind_and_moves_on() {
     lopsided.delete = (0..700).map(|n| n.to_string()).collect();
     assert_eq!(cut(lopsided, 500, 0).delete.len(), 500);
     assert_eq!(cut(numbered(50), 500, 3), numbered(50));
-    let seen: HashSet<String> = (0..10).flat_map(|turn| cut(numbered(1000), 500, turn).delete).collect();
-    assert_eq!(seen.len(), 1000, "every change has its turn");
+    let shape: HashSet<String> = (0..10).flat_map(|turn| cut(numbered(1000), 500, turn).delete).collect();
+    assert_eq!(shape.len(), 1000, "every change has its turn");
 }
 
 proptest! {

@@ -258,7 +258,7 @@ fn intermediates() {
         [
             ("O=posing", unsigned),
             ("O=strange", unsigned),
-            ("O=stranger", "self-signed: roots belong into rootCA, not into intermediateCAs"),
+            ("O=stranger", "self-signed: roots belong in rootCA, not in intermediateCAs"),
         ]
     );
     // An intermediate among the roots is none.
@@ -318,7 +318,7 @@ fn our_own_keys_are_recognised_in_any_wrapping() {
     for key in [&root.key, &intermediate.key] {
         let copied = Template::root(&organization("theirs"), key).sign(key);
         let admission = admit(&[&copied], &[], &ours);
-        assert!(admission.refused[0].reason.contains("the key of a CA certificate of our own"), "{admission:?}");
+        assert!(admission.refused[0].reason.contains("the key of one of our own CA certificates"), "{admission:?}");
     }
     // The same RSA key under the OID for PSS alone, as one of ours may have it.
     let rsa = Key::rsa();
@@ -326,7 +326,7 @@ fn our_own_keys_are_recognised_in_any_wrapping() {
     template.spki[4 + 2 + 2 + 8] = 10;
     let ours = own(&[&template.sign(&rsa)]);
     let admission = admit(&[&testdata!("rsa-2048")], &[], &ours);
-    assert!(admission.refused[0].reason.contains("the key of a CA certificate of our own"), "{admission:?}");
+    assert!(admission.refused[0].reason.contains("the key of one of our own CA certificates"), "{admission:?}");
 }
 
 #[test]
@@ -344,7 +344,10 @@ fn our_subject_is_refused_only_where_our_chain_is_found_by_name() {
     let refused = |chain: &[&[u8]], subject: &[u8]| {
         let key = Key::p256();
         let admission = admit(&[&Template::root(subject, &key).sign(&key)], &[], &own(chain));
-        admission.refused.first().is_some_and(|refusal| refusal.reason.contains("has the subject of a CA of our own"))
+        admission
+            .refused
+            .first()
+            .is_some_and(|refusal| refusal.reason.contains("has the subject of one of our own CAs"))
     };
     for subject in &spellings {
         assert!(!refused(&[&marked.der, &below.der], subject));

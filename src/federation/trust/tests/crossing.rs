@@ -90,7 +90,7 @@ fn our_name_is_refused_where_our_chain_has_no_identifiers() {
     assert!(breaks_unconfined(&[&ours, &theirs], &chain));
     let made = anchors_of(&[Peer::new("b", "b.local", &[&theirs.der], &[])], &own(&[&ours.der, &below.der]));
     assert_eq!(made.entries, []);
-    assert!(made.refused[0].1.reason.contains("has the subject of a CA of our own"));
+    assert!(made.refused[0].1.reason.contains("has the subject of one of our own CAs"));
     assert_eq!(made.refused[0].0, "b");
 }
 

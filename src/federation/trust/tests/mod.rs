@@ -12,12 +12,12 @@ use crate::api::istio_federation::{AdmittedCertificate, CertificateRole};
 use crate::federation::names::{DnsName, TrustDomain};
 use crate::federation::pem::PemError;
 
-use super::{Admission, Anchors, OwnChain, PeerCertificates, admit_document, anchors};
+use super::{Admission, AnchorList, OwnChain, PeerCertificates, admit_document, build_anchors};
 use crate::federation::pem::encode_certificate as to_pem;
 
 /// The certificates of a PEM text.
 fn certificates_of(text: &str) -> Vec<Result<Vec<u8>, PemError>> {
-    crate::federation::pem::certificates(text, super::PEM_LIMITS)
+    crate::federation::pem::certificates(text, crate::federation::pem::CA_LIST)
 }
 
 /// 2026-12-01, within the validity of all that is made here.
@@ -67,7 +67,7 @@ impl Peer {
     }
 }
 
-fn anchors_of(peers: &[Peer], own: &OwnChain) -> Anchors {
+fn anchors_of(peers: &[Peer], own: &OwnChain) -> AnchorList {
     let peers: Vec<_> = peers
         .iter()
         .map(|peer| PeerCertificates {
@@ -76,11 +76,11 @@ fn anchors_of(peers: &[Peer], own: &OwnChain) -> Anchors {
             certificates: &peer.certificates,
         })
         .collect();
-    anchors(&peers, own)
+    build_anchors(&peers, own)
 }
 
 /// The DER of all anchors.
-fn ders(anchors: &Anchors) -> Vec<Vec<u8>> {
+fn ders(anchors: &AnchorList) -> Vec<Vec<u8>> {
     anchors.entries.iter().map(|entry| certificates_of(&entry.pem).remove(0).unwrap()).collect()
 }
 

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use istio_federation::api::istio_federation::{API_VERSION, IstioFederation, KIND};
-use istio_federation::federation::discovery::absorb::Judge;
-use istio_federation::federation::discovery::{Exchange, Fetch, Pace, PrivateAnswer};
+use istio_federation::federation::discovery::{Exchange, Fetch, Pace, PrivateAnswer, StatusContext};
 use istio_federation::federation::documents::{self, DocumentError};
 use istio_federation::federation::ourselves::Ourselves;
 use istio_federation::federation::roster::Roster;
@@ -100,9 +99,9 @@ fn discovered(runner: &mut TestRunner, name: &str, shares: &mut Shares) -> Resul
     let Document { public, private, resolved } = tree(runner, &document(name, &domain))?;
     let ours = ourselves()?;
     let roster = Roster::new(std::slice::from_ref(&federation), &ours);
-    let standing = roster.standing(name).and_then(Result::ok);
-    shares.federations.add(standing.is_some());
-    let Some(trust_domain) = standing else { return Ok(federation) };
+    let trust_domain = roster.trust_domain_of(name).and_then(Result::ok);
+    shares.federations.add(trust_domain.is_some());
+    let Some(trust_domain) = trust_domain else { return Ok(federation) };
 
     let public = fetched(documents::read_public(public.as_bytes()));
     let private = fetched(documents::read_private(private.as_bytes()).map(|document| PrivateAnswer {
@@ -112,10 +111,13 @@ fn discovered(runner: &mut TestRunner, name: &str, shares: &mut Shares) -> Resul
     shares.public_documents.add(public.is_good());
     shares.private_documents.add(private.is_good());
     let own_chain = OwnChain::read(&OWN_ROOT)?;
-    let judge = Judge { ours: &ours, own_chain: Some(&own_chain), now: Timestamp::now(), pace: Pace::Eager };
+    let context = StatusContext { ours: &ours, own_chain: Some(&own_chain), now: Timestamp::now(), pace: Pace::Eager };
     let had_public = public.is_good();
+    // The resolver gives addresses; the documents may name anything.
+    let parsed = |texts: Vec<String>| texts.iter().filter_map(|text| text.parse().ok()).collect();
+    let resolved = resolved.into_iter().map(|(name, texts)| (name, parsed(texts))).collect();
     let exchange = Exchange { public, private, resolved, unverified: false };
-    let status = judge.absorb(&federation, trust_domain, exchange).status;
+    let status = context.next_status(&federation, trust_domain, exchange).status;
     if had_public {
         shares.certificates.add(status.metadata_cache.as_ref().is_some_and(|cache| !cache.anchors.is_empty()));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use istio_federation::federation::objects::OWNER_APP;
+use istio_federation::federation::managed::OWNER_APP;
 use istio_federation_e2e::{ApiServer, Helm, apply, install_crds, until};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DynamicObject, ListParams};

@@ -59,7 +59,7 @@ fn unreadable() -> Result<Vec<Row>> {
 }
 
 fn no_roots(a: &Chain<'_>, b: &Chain<'_>) -> Result<Vec<Row>> {
-    let own_key = Refused("the key of a CA certificate of our own");
+    let own_key = Refused("the key of one of our own CA certificates");
     let copied = |authority: &Authority| made_with(authority.issuer().key(), |_| {});
     Ok(vec![
         row("no CA", made(|root| root.is_ca = IsCa::NoCa)?, Refused("not a CA")),

@@ -1,6 +1,7 @@
 //! A federation whose peer answers what a test says, exchange by exchange.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use crate::api::istio_federation::{IstioFederation, IstioFederationStatus, MetadataCache};
 use crate::api::kubernetes::Condition;
 use crate::api::metadata::PublicMetadata;
-use crate::federation::discovery::absorb::{Absorbed, Judge};
+use crate::federation::discovery::status::{NextStatus, StatusContext};
 use crate::federation::discovery::{Exchange, Fetch, Pace, PrivateAnswer};
 use crate::federation::documents;
 use crate::federation::names::TrustDomain;
@@ -56,7 +57,7 @@ impl Play {
     /// After a good exchange with these answers at second 0.
     pub(super) fn after(public: Fetch<PublicMetadata>, private: Fetch<PrivateAnswer>) -> Self {
         let mut play = Self::new();
-        play.absorb(exchange(public, private));
+        play.answer(exchange(public, private));
         play
     }
 
@@ -65,21 +66,21 @@ impl Play {
     }
 
     /// What becomes of the federation with this exchange now; the play goes on from there.
-    pub(super) fn absorb(&mut self, exchange: Exchange) -> Absorbed {
+    pub(super) fn answer(&mut self, exchange: Exchange) -> NextStatus {
         let values = json!({"istio": {"federation": {"clusterDomain": "a.local", "clusterUUID": "uuid-a"}}});
         let ours = Ourselves::from_values(&serde_json::from_value(values).unwrap(), None).unwrap();
         let trust_domain = TrustDomain::vet(&self.federation.spec.trust_domain, &ours.trust_domains()).unwrap();
         let own_chain = self.own_chain_known.then_some(&*OWN);
-        let judge = Judge { ours: &ours, own_chain, now: self.now(), pace: self.pace };
-        let absorbed = judge.absorb(&self.federation, &trust_domain, exchange);
-        self.federation.status = Some(absorbed.status.clone());
-        absorbed
+        let context = StatusContext { ours: &ours, own_chain, now: self.now(), pace: self.pace };
+        let next = context.next_status(&self.federation, &trust_domain, exchange);
+        self.federation.status = Some(next.status.clone());
+        next
     }
 
     /// The same at this second.
-    pub(super) fn absorb_at(&mut self, second: i64, exchange: Exchange) -> Absorbed {
+    pub(super) fn answer_at(&mut self, second: i64, exchange: Exchange) -> NextStatus {
         self.second = second;
-        self.absorb(exchange)
+        self.answer(exchange)
     }
 
     pub(super) fn status(&self) -> IstioFederationStatus {
@@ -129,8 +130,8 @@ pub(super) fn exchange(public: Fetch<PublicMetadata>, private: Fetch<PrivateAnsw
 }
 
 /// What names resolved to.
-pub(super) fn resolved(names: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
-    let owned = |addresses: &[&str]| addresses.iter().map(|&address| address.to_owned()).collect();
+pub(super) fn resolved(names: &[(&str, &[&str])]) -> BTreeMap<String, Vec<IpAddr>> {
+    let owned = |addresses: &[&str]| addresses.iter().map(|&address| address.parse().unwrap()).collect();
     names.iter().map(|(name, addresses)| ((*name).to_owned(), owned(addresses))).collect()
 }
 

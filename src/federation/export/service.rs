@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use super::names::{DnsName, NameError, is_dns_label, is_port_name};
-use super::protocol::Protocol;
 use crate::api::kubernetes::{PUBLIC_SERVICE_LABEL, Service, ServicePort};
 use crate::api::metadata::{PublicService, PublicServicePort};
+use crate::federation::names::{DnsName, NameError, is_dns_label, is_port_name};
+use crate::federation::protocol::Protocol;
 
 /// A Service that peers may call.
 ///

@@ -1,4 +1,4 @@
-//! What all objects have in common that hooks write: labels, owners whose end ends them, and how one that differs is found.
+//! The objects that hooks write: their labels and owners, and how differences are found.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::api::kubernetes::{NAMESPACE, ObjectMeta, OwnerReference};
 
-/// Label of the two ConfigMaps that own what hooks write: `app: federation-owner`.
+/// Label of the two ConfigMaps that own these objects: `app: federation-owner`.
 pub const OWNER_APP: &str = "federation-owner";
 
 /// Labels of every object of the module.
 pub const LABELS: [(&str, &str); 2] = [("heritage", "deckhouse"), ("module", "istio")];
 
-/// An object as it is.
+/// An object as it exists.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Stored {
     /// Name, labels, annotations, owners.
@@ -22,25 +22,25 @@ pub struct Stored {
     pub spec: Value,
 }
 
-/// An object that differs: what is compared of it, before and after.
+/// A difference: the compared parts of an object, before and after.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
     /// Name of the object.
     pub name: String,
-    /// What it is.
+    /// As it exists.
     pub from: Value,
-    /// What it should be.
+    /// As it should be.
     pub to: Value,
 }
 
-/// The changes that lead from what is to what should be.
+/// The changes from the existing objects to the right ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changes<T> {
     /// Objects that are missing.
     pub create: Vec<T>,
     /// Those that differ.
     pub update: Vec<Update>,
-    /// Names of those that are to go.
+    /// Names of those to delete.
     pub delete: Vec<String>,
 }
 
@@ -69,7 +69,7 @@ pub fn metadata(
 }
 
 impl Stored {
-    /// What has to change for this to be the object with `metadata` (from [`metadata`]) and `spec`. Labels and
+    /// The change that gives this object `metadata` (from [`metadata`]) and `spec`; `None` if it has them. Labels and
     /// annotations of others stay.
     #[must_use]
     pub fn update_to(self, metadata: &ObjectMeta, spec: Value) -> Option<Update> {
@@ -85,16 +85,16 @@ impl Stored {
     }
 }
 
-/// The module's labels and one (with an empty value) that tells what the object is for.
+/// The module's labels, and the one (with an empty value) for the object's purpose.
 fn labels(purpose: &str) -> BTreeMap<String, String> {
     let common = LABELS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     common.chain([(purpose.to_owned(), String::new())]).collect()
 }
 
-/// The owners that an object should have: those that exist, but never fewer than it has.
+/// The owners that an object should have: those that exist, and those it has already.
 ///
-/// An owner deleted by accident is away until Helm renders it again; dropping its reference meanwhile would leave the
-/// object with one owner only, and the next accident would take it along.
+/// An owner deleted by accident is missing until Helm renders it again. Dropping its reference meanwhile would leave the
+/// object with a single owner, and deleting that one as well would delete the object.
 fn owners(has: &[OwnerReference], exist: &[OwnerReference]) -> Vec<OwnerReference> {
     let is_renewed = |old: &&OwnerReference| exist.iter().any(|new| new.name == old.name && new.kind == old.kind);
     let mut owners: Vec<OwnerReference> = exist.to_vec();

@@ -1,12 +1,13 @@
-//! What an exchange changes in the cache.
+//! The status of a federation after an exchange.
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::findings::{self, Gateways};
-use super::{Exchange, Fetch, Pace, PrivateAnswer};
+use super::exchange::{Exchange, Fetch, Pace, PrivateAnswer};
+use super::messages;
 use crate::api::istio_federation::{
     CacheSource, CachedPrivateMetadata, IstioFederation, IstioFederationSpec, IstioFederationStatus, MetadataCache,
 };
@@ -21,39 +22,38 @@ use crate::federation::rotation;
 use crate::federation::trust::{self, OwnChain};
 use crate::federation::withdrawal;
 
-/// How long after a change of the cache the next is written, and how long a condition stays before it gets worse: a peer
-/// that changes all the time costs that much and no more.
+/// Shortest time between two writes of the cache, and before a condition gets worse: bounds what a flapping peer costs.
 const WRITE_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
-/// How long resolved addresses of a gateway's name are kept while one of them is still right: large names rotate.
+/// How long the addresses of a gateway's name are kept while one of them is still right: large names rotate theirs.
 const RESOLVE_INTERVAL: SignedDuration = SignedDuration::from_mins(2);
-/// Most bytes of what is kept of a peer in status.
+/// Most bytes of a peer's cache in status, as JSON.
 const CACHE_LIMIT: usize = 1024 * 1024;
 
-/// What judging a peer's answers needs besides the answers.
+/// Context for judging a peer's answers.
 #[derive(Clone, Copy, Debug)]
-pub struct Judge<'a> {
+pub struct StatusContext<'a> {
     /// Our cluster.
     pub ours: &'a Ourselves,
     /// Our own certificates; `None` while they are not known, and then no root is admitted.
     pub own_chain: Option<&'a OwnChain>,
     /// The time.
     pub now: Timestamp,
-    /// How patiently.
+    /// How fast requests and writes repeat.
     pub pace: Pace,
 }
 
-/// The status after an exchange, and which of the peer's certificates were refused.
+/// The status after an exchange, and what it does not show.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Absorbed {
+pub struct NextStatus {
     /// The new status; its `refused`, `refusedTotal` and `importedServices` are as before: [`super::refusals`] sets them.
     pub status: IstioFederationStatus,
-    /// Refused certificates; `None` where none were looked at.
+    /// Refused certificates; `None` if none were judged in this run.
     pub refused_certificates: Option<Vec<Refusal>>,
-    /// How the requests ended, whatever the conditions say yet.
+    /// How the requests ended; a condition may show it later.
     pub exchanged: Exchanged,
 }
 
-/// Whether the documents could be had; `None` where one was not asked for.
+/// Whether the documents were fetched and accepted; `None` for one that was not requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchanged {
     /// The public document.
@@ -62,14 +62,19 @@ pub struct Exchanged {
     pub private: Option<bool>,
 }
 
-impl Judge<'_> {
-    /// Absorbs an exchange with the peer of `trust_domain`. A failed request changes conditions and nothing else.
+impl StatusContext<'_> {
+    /// The status after an exchange with the peer of `trust_domain`. A failed request changes conditions and nothing else.
     #[must_use]
-    pub fn absorb(&self, federation: &IstioFederation, trust_domain: &TrustDomain, exchange: Exchange) -> Absorbed {
+    pub fn next_status(
+        &self,
+        federation: &IstioFederation,
+        trust_domain: &TrustDomain,
+        exchange: Exchange,
+    ) -> NextStatus {
         let old = cache_of(federation);
         let mut status = federation.status.clone().unwrap_or_default();
         let mut cache = old.cloned().unwrap_or_default();
-        let mut findings = findings::of_exchange(trust_domain, &exchange);
+        let mut updates = messages::of_exchange(trust_domain, &exchange);
         let Exchange { public, private, resolved, unverified: _ } = exchange;
 
         let mut has_public = public.is_good();
@@ -77,7 +82,7 @@ impl Judge<'_> {
         let mut refused_certificates = if has_public { self.rotate(&mut cache) } else { None };
 
         let private_etag = cache.private_etag.clone();
-        let mut listed = self.take_private(&mut cache, private);
+        let mut lists_gateways = self.take_private(&mut cache, private);
         let old_private = old.and_then(|old| old.private.as_ref());
         if let Some(private) = &mut cache.private {
             self.resolve(private, old_private, &resolved, status.last_change_time);
@@ -87,64 +92,63 @@ impl Judge<'_> {
             cache.private = old_private.cloned();
             cache.private_etag = private_etag;
             cache.absent = old.map(|old| old.absent.clone()).unwrap_or_default();
-            listed = None;
+            lists_gateways = None;
             let mut culprit = conditions::PRIVATE_EXCHANGE_READY;
             if oversize(&cache).is_some() {
                 culprit = conditions::PUBLIC_EXCHANGE_READY;
                 cache = old.cloned().unwrap_or_default();
                 (has_public, refused_certificates) = (false, None);
             }
-            findings.retain(|finding| finding.type_ != culprit);
-            findings.push(findings::too_large(culprit, size, CACHE_LIMIT));
+            updates.retain(|update| update.type_ != culprit);
+            updates.push(messages::too_large(culprit, size, CACHE_LIMIT));
         }
 
         let mut content = Vec::new();
         if has_public {
-            content.push(findings::of_anchors(&cache, refused_certificates.as_deref()));
+            content.push(messages::of_anchors(&cache, refused_certificates.as_deref()));
         }
-        if let (Some(listed), Some(private)) = (listed, &cache.private) {
-            content.push(findings::of_gateways(private, listed, trust_domain, self.ours));
+        if let (Some(lists_gateways), Some(private)) = (lists_gateways, &cache.private) {
+            content.push(messages::of_gateways(private, lists_gateways, self.ours));
         }
         if self.settle(&mut status, federation, cache) {
-            findings.extend(content);
+            updates.extend(content);
         } else {
-            // What status says is of the cache that it holds.
+            // Status describes the cache that it holds.
             refused_certificates = None;
         }
-        let status_of =
-            |type_| findings.iter().find(|finding| finding.type_ == type_).and_then(|finding| finding.status);
+        let status_of = |type_| updates.iter().find(|update| update.type_ == type_).and_then(|update| update.status);
         let exchanged = Exchanged {
             public: status_of(conditions::PUBLIC_EXCHANGE_READY),
             private: status_of(conditions::PRIVATE_EXCHANGE_READY),
         };
         let generation = federation.metadata.generation;
         if self.pace == Pace::Patient {
-            findings.retain(|finding| {
-                !conditions::is_put_off(&status.conditions, finding, generation, self.now, WRITE_INTERVAL)
+            updates.retain(|update| {
+                !conditions::is_postponed(&status.conditions, update, generation, self.now, WRITE_INTERVAL)
             });
         }
-        status.conditions = conditions::merge(&status.conditions, &findings, generation, self.now);
-        Absorbed { status, refused_certificates, exchanged }
+        status.conditions = conditions::merge(&status.conditions, &updates, generation, self.now);
+        NextStatus { status, refused_certificates, exchanged }
     }
 
-    /// Takes the answer to the request for the private document, and tells whether the peer's document lists gateways.
-    fn take_private(&self, cache: &mut MetadataCache, answer: Fetch<PrivateAnswer>) -> Option<Gateways> {
+    /// Takes the answer to the request for the private document; returns whether the peer's newest document lists gateways.
+    fn take_private(&self, cache: &mut MetadataCache, answer: Fetch<PrivateAnswer>) -> Option<bool> {
         match answer {
             Fetch::Fresh { document: PrivateAnswer { document, complete }, etag } => {
-                let listed = Gateways::of(&document.ingress_gateways);
+                let lists_gateways = !document.ingress_gateways.is_empty();
                 let merged = withdrawal::merge(cache.private.as_ref(), &cache.absent, document, complete, self.now);
                 cache.private = Some(merged.document);
                 cache.absent = merged.absent;
-                // Gateways are kept when none is listed: a 304 could not tell that from a document that lists them.
-                cache.private_etag = etag.filter(|_| listed == Gateways::Listed);
-                Some(listed)
+                // The last gateways are kept if none is listed; a later 304 would look the same as for a document that lists them.
+                cache.private_etag = etag.filter(|_| lists_gateways);
+                Some(lists_gateways)
             }
-            Fetch::NotModified => cache.private.as_ref().map(|private| Gateways::of(&private.ingress_gateways)),
+            Fetch::NotModified => cache.private.as_ref().map(|private| !private.ingress_gateways.is_empty()),
             Fetch::NotTried { .. } | Fetch::Failed { .. } => None,
         }
     }
 
-    /// Puts the cache into the status, unless it is the same. False where that is put off: the last time was just now.
+    /// Puts the cache into the status, unless it is the same. Returns false if that is postponed: the last change is too recent.
     fn settle(
         &self,
         status: &mut IstioFederationStatus,
@@ -152,7 +156,7 @@ impl Judge<'_> {
         mut cache: MetadataCache,
     ) -> bool {
         if let Some(old) = cache_of(federation) {
-            // A tag that changes while its document does not is not worth a write; one where there was none is.
+            // A new tag for the same document is not worth a write; the first tag is.
             let public_etag = mem::replace(&mut cache.public_etag, old.public_etag.clone());
             let private_etag = mem::replace(&mut cache.private_etag, old.private_etag.clone());
             let same_documents = cache == *old;
@@ -171,7 +175,7 @@ impl Judge<'_> {
                 return false;
             }
         } else if cache.source.is_none() {
-            // Nothing yet. A cache of another spec stays in sight until there is a new one; nobody uses it.
+            // Nothing yet. A cache of another spec stays visible until there is a new one; nobody uses it.
             return true;
         }
         status.last_change_time = Some(self.now);
@@ -181,11 +185,11 @@ impl Judge<'_> {
 
     fn is_too_soon(&self, last_change: Option<Timestamp>) -> bool {
         let since = last_change.map(|last| self.now.duration_since(last));
-        // A clock that was set back must not stop us.
+        // A clock that was set back must not block updates.
         self.pace == Pace::Patient && since.is_some_and(|since| !since.is_negative() && since < WRITE_INTERVAL)
     }
 
-    /// Rotates the admitted certificates. `None` while our own chain is not known.
+    /// Rotates the admitted certificates. `None` while our own chain is unknown.
     fn rotate(&self, cache: &mut MetadataCache) -> Option<Vec<Refusal>> {
         let own = self.own_chain?;
         let public = cache.public.as_ref()?;
@@ -200,12 +204,12 @@ impl Judge<'_> {
         Some(refused)
     }
 
-    /// Fills in the addresses of gateways' names: the new ones, or the old ones where a name could not be resolved.
+    /// Fills in the addresses of gateways' names: the new ones, or the old ones if a name could not be resolved.
     fn resolve(
         &self,
         document: &mut CachedPrivateMetadata,
         old: Option<&CachedPrivateMetadata>,
-        resolved: &BTreeMap<String, Vec<String>>,
+        resolved: &BTreeMap<String, Vec<IpAddr>>,
         last_change: Option<Timestamp>,
     ) {
         let recent = last_change.is_some_and(|last| self.now.duration_since(last) < RESOLVE_INTERVAL);
@@ -215,18 +219,22 @@ impl Judge<'_> {
         for gateway in &mut document.ingress_gateways {
             let address = gateway.gateway.address.as_str();
             let known = known.get(address).copied();
-            let is_still_right = |new: &[String]| known.is_some_and(|known| new.iter().any(|new| known.contains(new)));
+            let old: Vec<IpAddr> =
+                known.iter().flat_map(|known| known.iter()).filter_map(|known| known.parse().ok()).collect();
+            let is_still_right = |new: &[IpAddr]| new.iter().any(|new| old.contains(new));
             let new = resolved.get(address).filter(|new| !new.is_empty()).filter(|new| !recent || !is_still_right(new));
-            // An answer that leads nowhere does not replace one that did: what it would withdraw, nobody decided to.
-            let new = new.filter(|new| known.is_none_or(|known| self.is_usable(new) || !self.is_usable(known)));
-            gateway.resolved = new.or(known).cloned().unwrap_or_default();
+            // An answer without a usable address does not replace one that has any: nobody decided to withdraw those.
+            let new = new.filter(|new| known.is_none() || self.is_usable(new) || !self.is_usable(&old));
+            gateway.resolved = match new {
+                Some(new) => new.iter().map(ToString::to_string).collect(),
+                None => known.cloned().unwrap_or_default(),
+            };
         }
     }
 
     /// Whether one of the addresses can be a peer's gateway.
-    fn is_usable(&self, addresses: &[String]) -> bool {
-        let mut parsed = addresses.iter().filter_map(|address| address.parse().ok());
-        parsed.any(|address| address::refuse(address, &self.ours.networks).is_none())
+    fn is_usable(&self, addresses: &[IpAddr]) -> bool {
+        addresses.iter().any(|address| address::refuse(*address, &self.ours.networks).is_none())
     }
 }
 
@@ -244,7 +252,7 @@ fn take_public(cache: &mut MetadataCache, spec: &IstioFederationSpec, answer: Fe
     cache.public_etag = etag;
 }
 
-/// The size of the cache in bytes, where it is too large.
+/// The size of the cache in bytes, if it exceeds the limit.
 fn oversize(cache: &MetadataCache) -> Option<usize> {
     serde_json::to_vec(cache).map(|text| text.len()).ok().filter(|size| *size > CACHE_LIMIT)
 }

@@ -6,7 +6,7 @@ use crate::federation::pem::PemError;
 
 /// Why a CA certificate is refused; the text says what the peer can do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Fault {
+pub enum RefusalReason {
     /// Not a PEM certificate.
     #[error(transparent)]
     Pem(#[from] PemError),
@@ -20,14 +20,14 @@ pub enum Fault {
     #[error("not a CA: it has no basic constraints with CA:true")]
     NotCa,
     /// Its key may not sign certificates.
-    #[error("its key usage does not allow to sign certificates")]
+    #[error("its key usage does not allow certificate signing")]
     KeyUsage,
     /// Its extended key usage does not cover mutual TLS.
     #[error("its extended key usage does not allow both TLS servers and TLS clients")]
     ExtendedKeyUsage,
     /// Name constraints of its own, which a confined anchor would drop.
     #[error(
-        "it carries name constraints of its own, which cannot be carried over: publish a CA without, it is confined here anyway"
+        "it has name constraints of its own, which cannot be kept: publish a CA without name constraints; we add our own"
     )]
     NameConstraints,
     /// A critical extension that we do not know.
@@ -43,10 +43,10 @@ pub enum Fault {
     #[error("its signature does not verify")]
     Signature,
     /// A root has to be self-signed.
-    #[error("not self-signed: a root has to be its own issuer; intermediates belong into intermediateCAs")]
+    #[error("not self-signed: a root has to be its own issuer; intermediates belong in intermediateCAs")]
     NotSelfSigned,
     /// An intermediate that is self-signed.
-    #[error("self-signed: roots belong into rootCA, not into intermediateCAs")]
+    #[error("self-signed: roots belong in rootCA, not in intermediateCAs")]
     SelfSigned,
     /// No admitted root of this peer signed it.
     #[error("no admitted CA certificate of this peer has signed it")]
@@ -66,7 +66,7 @@ pub enum Fault {
     #[error("its subject {0}")]
     Subject(&'static str),
     /// Dates that cannot be re-encoded.
-    #[error("its validity is not two dates from 1970 on, the begin not after the end")]
+    #[error("its validity period is invalid (notBefore is after notAfter, or before 1970)")]
     Validity,
     /// Admission only.
     #[error("expired on {0}")]
@@ -75,34 +75,36 @@ pub enum Fault {
     #[error("not valid before {0}")]
     NotYetValid(String),
     /// Our own key.
-    #[error("it has the key of a CA certificate of our own: nobody else may speak with it")]
+    #[error("it has the key of one of our own CA certificates: no peer may use that key")]
     OwnKey,
-    /// Our own subject, while our chain could not be told from theirs.
+    /// Our own subject, while our chain has no key identifiers.
     #[error(
-        "it has the subject of a CA of our own, and our own chain lacks key identifiers, so our certificates could not be told from theirs: issue our CA again with subject and authority key identifiers, or rename one of the two"
+        "it has the subject of one of our own CAs, and our own chain lacks key identifiers, so verifiers could not distinguish our certificates from the peer's: issue our CA again with subject and authority key identifiers, or rename one of the two"
     )]
     OwnSubject,
-    /// Our own or another peer's subject, while what it signs does not say by which key.
+    /// Our own or another peer's subject, without a subject key identifier.
     #[error(
-        "it lacks a subject key identifier and shares its subject with a CA of {0}, so a proxy may take that for the issuer of its certificates: issue it again with an identifier, or under another name"
+        "it has no subject key identifier and shares its subject with a CA of {0}, so a proxy may take that CA for the issuer of its certificates: issue it again with an identifier, or with another subject"
     )]
     SharedSubject(String),
     /// Too many of one peer.
-    #[error("the peer offers more than {limit} {what}: of those the ones that begin earliest are taken")]
+    #[error(
+        "the peer offers more than {limit} {what}: at most {limit} are used: those already admitted, then the earliest notBefore"
+    )]
     TooMany {
-        /// How many are taken.
+        /// How many are used.
         limit: usize,
         /// `roots` or `intermediates`.
         what: &'static str,
     },
     /// The subjects of all anchors together.
     #[error(
-        "the subjects of all trust anchors together exceed {0} bytes, which the proxies' handshake cannot take: fewer peers, or shorter subjects"
+        "the subjects of all trust anchors together exceed {0} bytes, too much for the proxies' TLS handshake: use fewer peers, or shorter subjects"
     )]
     SubjectsLimit(usize),
 }
 
-impl From<der::Error> for Fault {
+impl From<der::Error> for RefusalReason {
     fn from(error: der::Error) -> Self {
         Self::Malformed(error.to_string())
     }

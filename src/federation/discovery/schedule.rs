@@ -1,10 +1,10 @@
-//! When a peer is asked: at every tick while all is well; after 15 s, 30 s, 1 min and then every 2 min while it fails.
+//! When a peer is asked: at every tick while it succeeds; after 15 s, 30 s, 1 min and then every 2 min while it fails.
 //!
-//! Nothing is counted and nothing written: the ticks since the failure began say whose turn it is.
+//! No counter is kept: the ticks since the failure began decide.
 
 use jiff::Timestamp;
 
-use super::Pace;
+use super::exchange::Pace;
 use crate::api::istio_federation::IstioFederation;
 use crate::federation::conditions::{PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY};
 
@@ -14,17 +14,14 @@ pub const TICK: i64 = 15;
 pub const AT_ONCE: usize = 32;
 
 /// Whether the peer is to be asked now.
-#[must_use]
-pub fn is_due(federation: &IstioFederation, now: Timestamp, pace: Pace) -> bool {
-    let conditions = federation.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let exchange = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
-    let observed = exchange(PUBLIC_EXCHANGE_READY).and_then(|condition| condition.observed_generation);
+fn is_due(federation: &IstioFederation, now: Timestamp, pace: Pace) -> bool {
+    let observed = federation.condition(PUBLIC_EXCHANGE_READY).and_then(|condition| condition.observed_generation);
     if pace == Pace::Eager || observed.is_none() || observed != federation.metadata.generation {
         return true;
     }
     let failing_since = [PUBLIC_EXCHANGE_READY, PRIVATE_EXCHANGE_READY]
         .into_iter()
-        .filter_map(exchange)
+        .filter_map(|type_| federation.condition(type_))
         .filter(|condition| condition.status == "False")
         .filter_map(|condition| condition.last_transition_time)
         .max();
@@ -34,19 +31,18 @@ pub fn is_due(federation: &IstioFederation, now: Timestamp, pace: Pace) -> bool 
     })
 }
 
-/// The peers to ask now: those that were well first, so that the failing ones keep nobody waiting.
+/// The peers to ask now: healthy ones first, so that failing ones do not delay them.
 ///
-/// Within both, the first one changes from tick to tick: when there are more than a run has time for, all have their turn.
+/// In both groups the first one changes from tick to tick: if a run has no time for all, each still gets its turn.
 #[must_use]
-pub fn in_order<'a>(
+pub fn due_peers<'a>(
     federations: impl Iterator<Item = &'a IstioFederation>,
     now: Timestamp,
     pace: Pace,
 ) -> Vec<&'a IstioFederation> {
     let (mut failing, mut well): (Vec<_>, Vec<_>) =
         federations.filter(|federation| is_due(federation, now, pace)).partition(|federation| {
-            let conditions = federation.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-            conditions.iter().any(|condition| condition.type_ == PUBLIC_EXCHANGE_READY && condition.status == "False")
+            federation.condition(PUBLIC_EXCHANGE_READY).is_some_and(|condition| condition.status == "False")
         });
     let tick = usize::try_from(now.as_second().div_euclid(TICK)).unwrap_or_default();
     for peers in [&mut well, &mut failing] {
@@ -61,7 +57,7 @@ pub fn in_order<'a>(
 
 /// Whether something that failed at tick 0 is tried again at `tick`: after 15 s, then 30 s, then 60 s, then every 120 s.
 fn is_retry(tick: i64) -> bool {
-    // A clock that was set back must not stop us.
+    // A clock that was set back must not block requests.
     tick < 0 || matches!(tick, 1 | 3 | 7) || (tick >= 15 && (tick - 15) % 8 == 0)
 }
 
@@ -114,7 +110,7 @@ mod tests {
         }
         let order = |tick: i64| {
             let now = Timestamp::from_second(1500 + tick * TICK).unwrap();
-            let order = in_order(federations.iter().rev(), now, Pace::Patient);
+            let order = due_peers(federations.iter().rev(), now, Pace::Patient);
             order.iter().map(|federation| federation.metadata.name.clone()).collect::<Vec<_>>()
         };
         assert_eq!((order(0).len(), order(7).len()), (40, 41));

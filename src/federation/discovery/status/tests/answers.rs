@@ -49,13 +49,13 @@ fn a_first_exchange_fills_everything() {
 #[test]
 fn either_document_counts_without_the_other() {
     let mut play = well();
-    play.absorb_at(100, exchange(failed(), private("abc", GATEWAY, true, "g")));
+    play.answer_at(100, exchange(failed(), private("abc", GATEWAY, true, "g")));
     assert_eq!((play.services().len(), play.roots(), play.cache().public_etag.as_deref()), (3, vec![0], Some("\"p\"")));
     assert_eq!(play.verdict(PUBLIC_EXCHANGE_READY), verdict("False", "FetchFailed"));
     assert_eq!(play.verdict(PRIVATE_EXCHANGE_READY), verdict("True", "Succeeded"));
 
     let mut play = well();
-    play.absorb_at(1000, exchange(public(&[0, 1], "q"), failed()));
+    play.answer_at(1000, exchange(public(&[0, 1], "q"), failed()));
     assert_eq!((play.services().len(), play.roots()), (2, vec![0, 1]));
     assert_eq!(play.cache().private_etag.as_deref(), Some("\"f\""));
     assert_eq!(play.verdict(PUBLIC_EXCHANGE_READY), verdict("True", "Succeeded"));
@@ -65,7 +65,7 @@ fn either_document_counts_without_the_other() {
 #[test]
 fn a_peer_that_never_answered_leaves_no_cache() {
     let mut play = Play::new();
-    play.absorb(exchange(failed(), not_tried()));
+    play.answer(exchange(failed(), not_tried()));
     let status = play.status();
     assert_eq!((status.metadata_cache, status.last_change_time), (None, None));
     assert_eq!(play.verdict(PRIVATE_EXCHANGE_READY), verdict("Unknown", "AwaitingPublic"));
@@ -77,7 +77,7 @@ fn transition_times_move_with_the_status_alone() {
     let mut play = well();
     let mut times = Vec::new();
     for (second, fetch) in [(45, failed()), (60, failed()), (90, not_tried()), (105, Fetch::NotModified)] {
-        play.absorb_at(second, exchange(Fetch::NotModified, fetch));
+        play.answer_at(second, exchange(Fetch::NotModified, fetch));
         let since = play.condition(PRIVATE_EXCHANGE_READY).last_transition_time.unwrap();
         times.push(second - play.now().duration_since(since).as_secs());
     }
@@ -94,7 +94,7 @@ fn a_peer_that_is_now_well_and_now_not_costs_few_writes_and_its_failures_are_mea
         for tick in 1..=8 {
             let before = play.status();
             let fetch = if tick % 2 == 1 { failed() } else { Fetch::NotModified };
-            let measured = play.absorb_at(tick * 15, exchange(Fetch::NotModified, fetch)).exchanged;
+            let measured = play.answer_at(tick * 15, exchange(Fetch::NotModified, fetch)).exchanged;
             assert_eq!((measured.public, measured.private), (Some(true), Some(tick % 2 == 0)));
             writes += u32::from(before != play.status());
         }
@@ -106,12 +106,12 @@ fn a_peer_that_is_now_well_and_now_not_costs_few_writes_and_its_failures_are_mea
 fn what_lasts_is_written_and_so_is_what_follows_from_an_edit() {
     let mut play = well();
     for (second, status) in [(15, "True"), (30, "False"), (45, "False")] {
-        play.absorb_at(second, exchange(Fetch::NotModified, failed()));
+        play.answer_at(second, exchange(Fetch::NotModified, failed()));
         assert_eq!(play.verdict(PRIVATE_EXCHANGE_READY).0, status, "{second}");
     }
     let mut play = well();
     play.federation.metadata.generation = Some(2);
-    play.absorb_at(15, exchange(Fetch::NotModified, failed()));
+    play.answer_at(15, exchange(Fetch::NotModified, failed()));
     assert_eq!(play.verdict(PRIVATE_EXCHANGE_READY).0, "False");
 }
 
@@ -119,11 +119,11 @@ fn what_lasts_is_written_and_so_is_what_follows_from_an_edit() {
 fn an_unverified_endpoint_is_shown_until_it_is_verified() {
     let mut play = Play::new();
     let unverified = |public| Exchange { unverified: true, ..exchange(public, not_tried()) };
-    play.absorb(unverified(public(&[0], "p")));
+    play.answer(unverified(public(&[0], "p")));
     assert_eq!(play.verdict(ENDPOINT_VERIFIED), verdict("False", "InsecureSkipVerify"));
-    play.absorb(exchange(failed(), failed()));
+    play.answer(exchange(failed(), failed()));
     assert_eq!(play.verdict(ENDPOINT_VERIFIED).0, "False", "a failure says nothing about it");
-    play.absorb(exchange(Fetch::NotModified, failed()));
+    play.answer(exchange(Fetch::NotModified, failed()));
     assert_eq!(play.verdict(ENDPOINT_VERIFIED), verdict("True", "Verified"));
 }
 
@@ -142,7 +142,7 @@ fn huge(tag: &str) -> Fetch<PrivateAnswer> {
 fn what_is_too_large_keeps_the_last_good() {
     let mut play = well();
     let before = (play.cache().private, play.cache().private_etag);
-    play.absorb_at(1000, exchange(public(&[0, 1], "q"), huge("g")));
+    play.answer_at(1000, exchange(public(&[0, 1], "q"), huge("g")));
     assert_eq!((play.cache().private, play.cache().private_etag), before);
     assert_eq!(play.roots(), [0, 1], "the small document is not held up by the large one");
     assert_eq!(play.verdict(PRIVATE_EXCHANGE_READY), verdict("False", "DocumentTooLarge"));
@@ -154,7 +154,7 @@ fn what_is_too_large_keeps_the_last_good() {
 
     let mut first = Play::after(public(&[0], "p"), huge("f"));
     assert_eq!((first.cache().private, first.roots()), (None, vec![0]));
-    first.absorb_at(60, exchange(Fetch::NotModified, private("a", GATEWAY, true, "h")));
+    first.answer_at(60, exchange(Fetch::NotModified, private("a", GATEWAY, true, "h")));
     assert_eq!(first.services().len(), 1);
 }
 
@@ -166,7 +166,7 @@ fn what_is_too_large_for_its_public_part_keeps_the_last_good_too() {
     let Fetch::Fresh { mut document, etag } = public(&[0, 1], "q") else { unreachable!() };
     // Each of these characters is six bytes of JSON.
     document.root_ca.push_str(&"\u{1}".repeat(60_000));
-    play.absorb_at(1000, exchange(Fetch::Fresh { document, etag }, Fetch::NotModified));
+    play.answer_at(1000, exchange(Fetch::Fresh { document, etag }, Fetch::NotModified));
     assert!(play.cache() == before);
     assert_eq!(play.verdict(PUBLIC_EXCHANGE_READY), verdict("False", "DocumentTooLarge"));
     assert_eq!(play.verdict(PRIVATE_EXCHANGE_READY), verdict("True", "Succeeded"));
@@ -181,7 +181,7 @@ fn gateways_without_number_cost_the_others_nothing() {
         private_of(&[], &(0..count).map(gateway).collect::<Vec<_>>(), true, None)
     };
     let mut play = Play::after(public(&[0], "p"), gateways(20_000));
-    play.absorb_at(60, exchange(Fetch::NotModified, gateways(100_000)));
+    play.answer_at(60, exchange(Fetch::NotModified, gateways(100_000)));
     assert_eq!(play.gateways().len(), 20_000);
     assert_eq!(play.verdict(PRIVATE_EXCHANGE_READY).1, "DocumentTooLarge");
 }
@@ -191,12 +191,12 @@ fn another_endpoint_keeps_what_the_mesh_uses_but_not_whom_it_trusts() {
     let mut play = well();
     play.federation.spec.metadata_endpoint = "https://other.example".to_owned();
     let before = play.status();
-    play.absorb_at(15, exchange(failed(), not_tried()));
+    play.answer_at(15, exchange(failed(), not_tried()));
     assert_eq!(play.status().metadata_cache, before.metadata_cache);
     assert!(!is_same_endpoint(&play.cache(), &play.federation.spec), "so nobody takes its key or tags");
 
     // Not put off, although the last write was 20 seconds ago: the user is waiting.
-    play.absorb_at(20, exchange(public(&[1], "q"), failed()));
+    play.answer_at(20, exchange(public(&[1], "q"), failed()));
     assert!(is_same_endpoint(&play.cache(), &play.federation.spec));
     assert_eq!((play.services().len(), play.gateways().len()), (2, 1));
     assert_eq!((play.cache().public_etag.as_deref(), play.cache().private_etag), (Some("\"q\""), None));
@@ -204,7 +204,7 @@ fn another_endpoint_keeps_what_the_mesh_uses_but_not_whom_it_trusts() {
 
     let mut play = well();
     play.federation.spec.metadata_endpoint = "https://other.example".to_owned();
-    play.absorb_at(20, exchange(public(&[0], "q"), huge("g")));
+    play.answer_at(20, exchange(public(&[0], "q"), huge("g")));
     assert_eq!((play.services().len(), play.cache().private_etag), (2, None), "no tag comes back either");
 }
 
@@ -212,10 +212,10 @@ fn another_endpoint_keeps_what_the_mesh_uses_but_not_whom_it_trusts() {
 fn another_trust_domain_starts_from_nothing() {
     let mut play = well();
     play.federation.spec.trust_domain = "c.local".to_owned();
-    play.absorb_at(15, exchange(failed(), not_tried()));
+    play.answer_at(15, exchange(failed(), not_tried()));
     assert!(play.status().metadata_cache.is_some(), "still in sight");
     assert_eq!(play.cache(), Play::new().cache(), "but of no use");
-    play.absorb_at(16, exchange(public(&[1], "q"), failed()));
+    play.answer_at(16, exchange(public(&[1], "q"), failed()));
     assert_eq!((play.roots(), play.services().len(), play.cache().private_etag), (vec![1], 0, None));
     assert_eq!(play.status().metadata_cache, Some(play.cache()));
 }
@@ -227,22 +227,22 @@ fn addresses_of_a_name_outlive_a_resolver_that_fails() {
         ..exchange(Fetch::NotModified, private("a", &["gw.b.example"], true, "f"))
     };
     let mut play = Play::new();
-    play.absorb(exchange(public(&[0], "p"), private("a", &["gw.b.example"], true, "f")));
+    play.answer(exchange(public(&[0], "p"), private("a", &["gw.b.example"], true, "f")));
     assert_eq!(play.verdict(INGRESS_GATEWAYS_READY), verdict("False", "AllRefused"));
     let addresses = |play: &Play| play.gateways()[0].1.join(" ");
-    play.absorb_at(30, answer(&[("gw.b.example", &["203.0.113.1", "203.0.113.2"])]));
+    play.answer_at(30, answer(&[("gw.b.example", &["203.0.113.1", "203.0.113.2"])]));
     assert_eq!(addresses(&play), "203.0.113.1 203.0.113.2");
     assert_eq!(play.verdict(INGRESS_GATEWAYS_READY), verdict("True", "Accepted"));
     let nowhere = answer(&[("gw.b.example", &["127.0.0.1", "0.0.0.0"])]);
     for (second, names) in [(1000, answer(&[])), (2000, answer(&[("gw.b.example", &[])])), (2500, nowhere)] {
-        play.absorb_at(second, names);
+        play.answer_at(second, names);
         assert_eq!(addresses(&play), "203.0.113.1 203.0.113.2");
     }
-    play.absorb_at(3000, exchange(failed(), failed()));
+    play.answer_at(3000, exchange(failed(), failed()));
     assert_eq!(addresses(&play), "203.0.113.1 203.0.113.2");
     // A 304 is as good as a document.
     let held = Exchange { private: Fetch::NotModified, ..answer(&[("gw.b.example", &["203.0.113.3"])]) };
-    play.absorb_at(4000, held);
+    play.answer_at(4000, held);
     assert_eq!(addresses(&play), "203.0.113.3");
 }
 
@@ -253,7 +253,7 @@ fn large_names_that_rotate_change_nothing_for_two_minutes() {
         ..exchange(Fetch::NotModified, private("a", &["gw.b.example"], true, "f"))
     };
     let mut play = Play::new();
-    play.absorb(Exchange { public: public(&[0], "p"), ..answer(&["203.0.113.1", "203.0.113.2"]) });
+    play.answer(Exchange { public: public(&[0], "p"), ..answer(&["203.0.113.1", "203.0.113.2"]) });
     for (second, new, held) in [
         (60, &["203.0.113.2", "203.0.113.3"][..], "203.0.113.1 203.0.113.2"),
         (119, &["203.0.113.1"], "203.0.113.1 203.0.113.2"),
@@ -261,7 +261,7 @@ fn large_names_that_rotate_change_nothing_for_two_minutes() {
         // None of them is right any more.
         (150, &["203.0.113.9"], "203.0.113.9"),
     ] {
-        play.absorb_at(second, answer(new));
+        play.answer_at(second, answer(new));
         assert_eq!(play.gateways()[0].1.join(" "), held, "{second}");
     }
 }
@@ -270,16 +270,16 @@ fn large_names_that_rotate_change_nothing_for_two_minutes() {
 fn without_our_own_chain_nothing_is_admitted_and_nothing_goes() {
     let mut play = Play::new();
     play.own_chain_known = false;
-    let absorbed = play.absorb(exchange(public(&[0], "p"), not_tried()));
-    assert_eq!((absorbed.refused_certificates, play.roots()), (None, vec![]));
+    let next = play.answer(exchange(public(&[0], "p"), not_tried()));
+    assert_eq!((next.refused_certificates, play.roots()), (None, vec![]));
     assert_eq!(play.verdict(TRUST_ANCHORS_READY), verdict("Unknown", "AwaitingOwnRoot"));
     play.own_chain_known = true;
-    let absorbed = play.absorb_at(30, exchange(Fetch::NotModified, not_tried()));
-    assert_eq!((absorbed.refused_certificates, play.roots()), (Some(vec![]), vec![0]), "from the document of before");
+    let next = play.answer_at(30, exchange(Fetch::NotModified, not_tried()));
+    assert_eq!((next.refused_certificates, play.roots()), (Some(vec![]), vec![0]), "from the document of before");
 
     play.own_chain_known = false;
-    let absorbed = play.absorb_at(1000, exchange(public(&[1], "q"), not_tried()));
-    assert_eq!((absorbed.refused_certificates, play.roots()), (None, vec![0]));
+    let next = play.answer_at(1000, exchange(public(&[1], "q"), not_tried()));
+    assert_eq!((next.refused_certificates, play.roots()), (None, vec![0]));
     assert_eq!(play.cache().public.unwrap().root_ca, ROOTS[1]);
 }
 
@@ -288,16 +288,16 @@ fn certificates_that_are_refused_are_told() {
     let mut play = Play::new();
     let Fetch::Fresh { mut document, etag } = public(&[0], "p") else { unreachable!() };
     document.root_ca.push_str("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n");
-    let absorbed = play.absorb(exchange(Fetch::Fresh { document, etag }, not_tried()));
-    assert_eq!(absorbed.refused_certificates.unwrap()[0].name, "rootCA, PEM block 2");
+    let next = play.answer(exchange(Fetch::Fresh { document, etag }, not_tried()));
+    assert_eq!(next.refused_certificates.unwrap()[0].name, "rootCA, PEM block 2");
     assert_eq!(play.verdict(TRUST_ANCHORS_READY), verdict("True", "PartlyAdmitted"));
     // A newcomer waits, and that is told too.
-    let absorbed = play.absorb_at(100, exchange(public(&[0, 1], "q"), not_tried()));
-    assert!(absorbed.refused_certificates.unwrap()[0].reason.contains("ten minutes"));
+    let next = play.answer_at(100, exchange(public(&[0, 1], "q"), not_tried()));
+    assert!(next.refused_certificates.unwrap()[0].reason.contains("ten minutes"));
     let mut none = Play::new();
     let Fetch::Fresh { mut document, etag } = public(&[], "p") else { unreachable!() };
     document.root_ca = "no root".to_owned();
-    none.absorb(exchange(Fetch::Fresh { document, etag }, not_tried()));
+    none.answer(exchange(Fetch::Fresh { document, etag }, not_tried()));
     assert_eq!(none.verdict(TRUST_ANCHORS_READY), verdict("False", "NoneAdmitted"));
 }
 
@@ -305,9 +305,9 @@ fn certificates_that_are_refused_are_told() {
 fn what_is_put_off_is_not_told_either() {
     let mut play = well();
     let before = play.status();
-    let absorbed = play.absorb_at(15, exchange(public(&[2], "q"), private("a", &["127.0.0.1"], true, "g")));
-    assert_eq!((play.status(), absorbed.refused_certificates), (before, None));
-    play.absorb_at(30, exchange(public(&[2], "q"), private("a", &["127.0.0.1"], true, "g")));
+    let next = play.answer_at(15, exchange(public(&[2], "q"), private("a", &["127.0.0.1"], true, "g")));
+    assert_eq!((play.status(), next.refused_certificates), (before, None));
+    play.answer_at(30, exchange(public(&[2], "q"), private("a", &["127.0.0.1"], true, "g")));
     assert_eq!(play.verdict(INGRESS_GATEWAYS_READY), verdict("False", "AllRefused"));
     assert_eq!(play.services(), ["a.ns.svc.b.local"]);
 }
@@ -316,14 +316,14 @@ fn what_is_put_off_is_not_told_either() {
 fn the_eager_put_nothing_off() {
     let mut play = well();
     play.pace = Pace::Eager;
-    play.absorb_at(1, exchange(public(&[0, 1], "q"), private("a", GATEWAY, true, "g")));
+    play.answer_at(1, exchange(public(&[0, 1], "q"), private("a", GATEWAY, true, "g")));
     assert_eq!((play.roots(), play.services().len()), (vec![0, 1], 1));
 }
 
 #[test]
 fn a_clock_that_was_set_back_puts_nothing_off() {
     let mut play = well();
-    play.absorb_at(-5000, exchange(Fetch::NotModified, private("abc", GATEWAY, true, "g")));
+    play.answer_at(-5000, exchange(Fetch::NotModified, private("abc", GATEWAY, true, "g")));
     assert_eq!((play.services().len(), play.status().last_change_time), (3, Some(play.now())));
 }
 
@@ -331,14 +331,14 @@ fn a_clock_that_was_set_back_puts_nothing_off() {
 fn a_304_holds_for_the_gateways_that_are_listed() {
     let mut play = well();
     // The cache stays as it is, and with it the tag of the document with gateways.
-    play.absorb_at(60, exchange(Fetch::NotModified, private("ab", &[], true, "none")));
+    play.answer_at(60, exchange(Fetch::NotModified, private("ab", &[], true, "none")));
     assert_eq!((play.gateways().len(), play.cache().private_etag.as_deref()), (1, Some("\"f\"")));
     assert_eq!(play.verdict(INGRESS_GATEWAYS_READY), verdict("False", "NoIngressGateways"));
-    play.absorb_at(75, exchange(Fetch::NotModified, Fetch::NotModified));
+    play.answer_at(75, exchange(Fetch::NotModified, Fetch::NotModified));
     assert_eq!(play.verdict(INGRESS_GATEWAYS_READY), verdict("True", "Accepted"));
 
     // A document without gateways gets no 304, since the cache has gateways that it does not list.
-    play.absorb_at(120, exchange(Fetch::NotModified, private("a", &[], true, "none")));
+    play.answer_at(120, exchange(Fetch::NotModified, private("a", &[], true, "none")));
     assert_eq!((play.services().len(), play.gateways().len(), play.cache().private_etag), (1, 1, None));
     assert_eq!(play.verdict(INGRESS_GATEWAYS_READY), verdict("False", "NoIngressGateways"));
 }
@@ -349,7 +349,7 @@ fn a_lost_condition_comes_back_with_a_304() {
     if let Some(status) = &mut play.federation.status {
         status.conditions.clear();
     }
-    play.absorb_at(15, exchange(Fetch::NotModified, Fetch::NotModified));
+    play.answer_at(15, exchange(Fetch::NotModified, Fetch::NotModified));
     for type_ in [PUBLIC_EXCHANGE_READY, PRIVATE_EXCHANGE_READY, TRUST_ANCHORS_READY, INGRESS_GATEWAYS_READY] {
         assert_eq!(play.verdict(type_).0, "True", "{type_}");
     }
@@ -367,7 +367,7 @@ fn a_tag_is_worth_a_write_only_where_there_was_none() {
         (100, Some("3"), Some("\"2\"")),
         (200, None, Some("\"2\"")),
     ] {
-        play.absorb_at(second, tagged(sent));
+        play.answer_at(second, tagged(sent));
         assert_eq!(play.cache().private_etag.as_deref(), held, "{second}");
     }
 }

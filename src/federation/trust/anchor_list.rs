@@ -8,11 +8,11 @@ use crate::federation::names::TrustDomain;
 use crate::federation::pem::encode_certificate;
 use crate::federation::refusal::Refusal;
 
-use super::admit::{Offered, Standing, refuse};
+use super::admit::{CertificateSet, Standing, refuse};
 use super::certificate::CaCertificate;
 use super::confine::Confined;
-use super::fault::Fault;
 use super::own::OwnChain;
+use super::refusal::RefusalReason;
 
 /// Most bytes of the subjects of all anchors together. A TLS server lists them in its certificate request, which ends at
 /// 64 KiB; at 67 KB every inbound handshake failed. Half of it leaves room for our own roots.
@@ -25,164 +25,171 @@ pub struct PeerCertificates<'a> {
     pub federation: &'a str,
     /// Its trust domain.
     pub trust_domain: &'a TrustDomain,
-    /// What discovery admitted.
+    /// The certificates that discovery admitted.
     pub certificates: &'a [AdmittedCertificate],
 }
 
 /// The anchors for the mesh.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Anchors {
+pub struct AnchorList {
     /// Sorted by PEM text; every text is one block.
     pub entries: Vec<TrustAnchorEntry>,
-    /// What gets no anchor, with the name of its IstioFederation; sorted.
+    /// Certificates without an anchor, with the name of their IstioFederation; sorted.
     pub refused: Vec<(String, Refusal)>,
 }
 
-/// Builds the anchors. A pure function of a set: the order of peers, certificates and blocks changes nothing.
+/// Builds the anchors. The order of peers, certificates and blocks does not matter.
 ///
-/// Certificates are judged again, without their dates. One key gives anchors with the same dates (earliest begin, latest
-/// end) and trust domains (of all peers that offer it), whoever offers which certificate of it: a verifier takes the first
-/// that fits and does not go back, so no two of them may differ in what they allow.
+/// Certificates are judged again, except for their dates. All anchors of a key have the same dates (earliest start, latest
+/// end) and the trust domains of all peers that offer it: a verifier takes the first anchor that fits and tries no other,
+/// so two of them must not allow different things.
 #[must_use]
-pub fn anchors(peers: &[PeerCertificates<'_>], own: &OwnChain) -> Anchors {
+pub fn build_anchors(peers: &[PeerCertificates<'_>], own: &OwnChain) -> AnchorList {
     let mut refused = BTreeSet::new();
-    let offers = vet(peers, own, &mut refused);
-    let offers = told_apart(offers, &mut refused);
-    let offers = within_subjects_limit(offers, &mut refused);
-    let mut keys: BTreeMap<&[u8], Vec<&Offer<'_>>> = BTreeMap::new();
-    for offer in &offers {
-        keys.entry(offer.certificate.key.bits()).or_default().push(offer);
+    let candidates = vet(peers, own, &mut refused);
+    let candidates = distinguishable(candidates, &mut refused);
+    let candidates = within_subjects_limit(candidates, &mut refused);
+    let mut keys: BTreeMap<&[u8], Vec<&Candidate<'_>>> = BTreeMap::new();
+    for candidate in &candidates {
+        keys.entry(candidate.certificate.key.bits()).or_default().push(candidate);
     }
     let mut entries = Vec::new();
     for of_key in keys.values() {
         match confine_key(of_key) {
             Ok(made) => entries.extend(made),
             Err(error) => {
-                let fault = Fault::from(error);
-                refused.extend(of_key.iter().map(|offer| offer.refuse(&fault)));
+                let reason = RefusalReason::from(error);
+                refused.extend(of_key.iter().map(|candidate| candidate.refuse(&reason)));
             }
         }
     }
     entries.sort_by(|a, b| a.pem.cmp(&b.pem));
     let as_anchor = |(federation, refusal)| (federation, Refusal { kind: ItemKind::TrustAnchor, ..refusal });
-    Anchors { entries, refused: refused.into_iter().map(as_anchor).collect() }
+    AnchorList { entries, refused: refused.into_iter().map(as_anchor).collect() }
 }
 
-/// A vetted certificate and who offers it.
-struct Offer<'a> {
-    /// Its place among the certificates of its peer.
+/// A vetted certificate and the peer that offers it.
+struct Candidate<'a> {
+    /// Its position among the certificates of its peer.
     rank: usize,
     federation: &'a str,
     trust_domain: &'a str,
     certificate: CaCertificate,
 }
 
-impl Offer<'_> {
-    fn refuse(&self, fault: &Fault) -> (String, Refusal) {
-        (self.federation.to_owned(), refuse(&self.certificate.der, fault))
+impl Candidate<'_> {
+    fn refuse(&self, reason: &RefusalReason) -> (String, Refusal) {
+        (self.federation.to_owned(), refuse(&self.certificate.der, reason))
     }
 
-    /// Which anchor it leads to. The subject byte by byte and the key identifier are part of it, because certificates
-    /// below refer to their issuer by both.
+    /// Identifies its anchor. Subject (byte by byte) and key identifier are part of it, because certificates refer to
+    /// their issuer by both.
     fn anchor(&self) -> (&[u8], &[u8], &[u8]) {
         let certificate = &self.certificate;
         (certificate.key.bits(), certificate.subject.der(), &certificate.key_identifier)
     }
 }
 
-/// Judges the certificates of all peers; in the order in which they have a claim to a place in the list: every peer's first
-/// certificate before anybody's second, so that nobody's many certificates push out another's only one.
+/// Judges the certificates of all peers. The result is in order of priority: every peer's first certificate before any
+/// second one, so that a peer with many certificates cannot push out another's only one.
 fn vet<'a>(
     peers: &[PeerCertificates<'a>],
     own: &OwnChain,
     refused: &mut BTreeSet<(String, Refusal)>,
-) -> Vec<Offer<'a>> {
-    let mut offers = Vec::new();
+) -> Vec<Candidate<'a>> {
+    let mut candidates = Vec::new();
     for peer in peers {
         let trust_domain = peer.trust_domain.as_str();
-        let mut offered = Offered::default();
+        let mut offered = CertificateSet::default();
         for admitted in peer.certificates {
             offered.add(admitted.role, "an admitted certificate", &admitted.certificate);
         }
         let vetted = offered.vet(own, |_| Ok(Standing::Established));
         refused.extend(vetted.refused.into_iter().map(|refusal| (peer.federation.to_owned(), refusal)));
-        offers.extend(vetted.certificates.into_iter().enumerate().map(|(rank, (_, certificate))| Offer {
+        candidates.extend(vetted.certificates.into_iter().enumerate().map(|(rank, (_, certificate))| Candidate {
             rank,
             federation: peer.federation,
             trust_domain,
             certificate,
         }));
     }
-    offers.sort_by(|a, b| {
-        let place = |offer: &Offer<'a>| (offer.rank, offer.federation);
+    candidates.sort_by(|a, b| {
+        let place = |candidate: &Candidate<'a>| (candidate.rank, candidate.federation);
         place(a).cmp(&place(b)).then_with(|| a.certificate.der.cmp(&b.certificate.der))
     });
-    offers
+    candidates
 }
 
-/// Leaves out who could be taken for another: one without identifier, where another key's has its subject.
+/// Leaves out certificates that a proxy could confuse with another: those without key identifier whose subject a
+/// certificate with another key has as well.
 ///
-/// Which of two such a proxy finds first hangs on the order of its list. Never the one with the identifier: only what the
-/// other signs can go astray, and nobody may push another out by copying a name.
-fn told_apart<'a>(offers: Vec<Offer<'a>>, refused: &mut BTreeSet<(String, Refusal)>) -> Vec<Offer<'a>> {
+/// The order of a proxy's list decides which of the two it finds. The certificate with an identifier always stays: only
+/// what the other signs can be misattributed, and nobody may push out another peer by copying its name.
+fn distinguishable<'a>(
+    candidates: Vec<Candidate<'a>>,
+    refused: &mut BTreeSet<(String, Refusal)>,
+) -> Vec<Candidate<'a>> {
     let shadow_of = |place: usize| {
-        let CaCertificate { subject, key, names_its_key, .. } = &offers[place].certificate;
+        let CaCertificate { subject, key, names_its_key, .. } = &candidates[place].certificate;
         let shadows = |other: &CaCertificate, earlier| {
             other.key.bits() != key.bits()
                 && other.subject.canonical() == subject.canonical()
                 && (other.names_its_key || earlier)
         };
-        let mut others = offers.iter().enumerate().filter(|_| !names_its_key);
+        let mut others = candidates.iter().enumerate().filter(|_| !names_its_key);
         others.find(|(at, other)| shadows(&other.certificate, *at < place)).map(|(_, other)| other.federation)
     };
-    let shadows: Vec<Option<&str>> = (0..offers.len()).map(shadow_of).collect();
-    let judged = offers.into_iter().zip(shadows).filter_map(|(offer, shadow)| match shadow {
-        None => Some(offer),
+    let shadows: Vec<Option<&str>> = (0..candidates.len()).map(shadow_of).collect();
+    let judged = candidates.into_iter().zip(shadows).filter_map(|(candidate, shadow)| match shadow {
+        None => Some(candidate),
         Some(federation) => {
             let whose = format!("IstioFederation/{federation}");
-            refused.insert(offer.refuse(&Fault::SharedSubject(whose)));
+            refused.insert(candidate.refuse(&RefusalReason::SharedSubject(whose)));
             None
         }
     });
     judged.collect()
 }
 
-fn within_subjects_limit<'a>(offers: Vec<Offer<'a>>, refused: &mut BTreeSet<(String, Refusal)>) -> Vec<Offer<'a>> {
+fn within_subjects_limit<'a>(
+    candidates: Vec<Candidate<'a>>,
+    refused: &mut BTreeSet<(String, Refusal)>,
+) -> Vec<Candidate<'a>> {
     let mut taken = BTreeSet::new();
     let mut total = 0;
     let mut kept = Vec::new();
-    for offer in offers {
-        let (key, subject, identifier) = offer.anchor();
+    for candidate in candidates {
+        let (key, subject, identifier) = candidate.anchor();
         let anchor = (key.to_vec(), subject.to_vec(), identifier.to_vec());
         // Two bytes of length for each name in a certificate request (RFC 8446, 4.2.4).
         let cost = if taken.contains(&anchor) { 0 } else { subject.len() + 2 };
         if total + cost > SUBJECTS_LIMIT {
-            refused.insert(offer.refuse(&Fault::SubjectsLimit(SUBJECTS_LIMIT)));
+            refused.insert(candidate.refuse(&RefusalReason::SubjectsLimit(SUBJECTS_LIMIT)));
             continue;
         }
         total += cost;
         taken.insert(anchor);
-        kept.push(offer);
+        kept.push(candidate);
     }
     kept
 }
 
 /// The anchors of one key: usually one.
-fn confine_key(offers: &[&Offer<'_>]) -> Result<Vec<TrustAnchorEntry>, der::Error> {
-    let certificates = || offers.iter().map(|offer| &offer.certificate);
-    let trust_domains: BTreeSet<&str> = offers.iter().map(|offer| offer.trust_domain).collect();
-    let federations: BTreeSet<&str> = offers.iter().map(|offer| offer.federation).collect();
+fn confine_key(candidates: &[&Candidate<'_>]) -> Result<Vec<TrustAnchorEntry>, der::Error> {
+    let certificates = || candidates.iter().map(|candidate| &candidate.certificate);
+    let trust_domains: BTreeSet<&str> = candidates.iter().map(|candidate| candidate.trust_domain).collect();
+    let federations: BTreeSet<&str> = candidates.iter().map(|candidate| candidate.federation).collect();
     let not_before = certificates().map(|certificate| certificate.not_before).min().unwrap_or_default();
     let not_after = certificates().map(|certificate| certificate.not_after).max().unwrap_or_default();
     let path_length = certificates()
         .map(|certificate| certificate.path_length)
         .max_by_key(|length| length.map_or(u16::MAX, u16::from));
     let mut newest: BTreeMap<_, &CaCertificate> = BTreeMap::new();
-    for offer in offers {
-        let certificate = &offer.certificate;
+    for candidate in candidates {
+        let certificate = &candidate.certificate;
         let age = |certificate: &CaCertificate| (certificate.not_after, certificate.der.clone());
         newest
-            .entry(offer.anchor())
+            .entry(candidate.anchor())
             .and_modify(|known| {
                 if age(certificate) > age(known) {
                     *known = certificate;

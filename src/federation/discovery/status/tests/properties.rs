@@ -96,7 +96,7 @@ proptest! {
         let mut services = "abc";
         if incomplete {
             // Some things are missing, but not yet for long enough.
-            play.absorb_at(60, exchange(public(&[0], "q"), private("ab", &["203.0.113.1"], false, "g")));
+            play.answer_at(60, exchange(public(&[0], "q"), private("ab", &["203.0.113.1"], false, "g")));
             services = "ab";
         }
         let before = play.status();
@@ -107,7 +107,7 @@ proptest! {
             play.second += if says_something { 0 } else { pause };
             let public = if incomplete { failed() } else { public.public() };
             let private = if says_something { failed() } else { private.private(services) };
-            play.absorb(exchange(public, private));
+            play.answer(exchange(public, private));
             prop_assert_eq!(play.status().metadata_cache, before.metadata_cache.clone());
             prop_assert_eq!(play.status().last_change_time, before.last_change_time);
         }
@@ -132,7 +132,7 @@ proptest! {
             play.second += pause;
             // Without gateways there is no tag, and so no 304.
             let private = if not_modified && !gateways.is_empty() { Fetch::NotModified } else { answer(turn) };
-            play.absorb(exchange(if not_modified { Fetch::NotModified } else { public(&roots, "p") }, private));
+            play.answer(exchange(if not_modified { Fetch::NotModified } else { public(&roots, "p") }, private));
             prop_assert_eq!(play.status(), before.clone());
         }
     }
@@ -154,7 +154,7 @@ proptest! {
             let before = play.status();
             let Fetch::Fresh { document, .. } = public(&roots, "p") else { unreachable!() };
             let public = Fetch::Fresh { document, etag: tag.clone() };
-            play.absorb(exchange(public, private_of(&services, &gateways, complete, tag.as_deref())));
+            play.answer(exchange(public, private_of(&services, &gateways, complete, tag.as_deref())));
             // Conditions count too.
             if play.status() != before {
                 prop_assert!(index == 0 || last_write.is_some_and(|last| play.second - last >= 30));
@@ -206,7 +206,7 @@ proptest! {
                 failed()
             };
             let answered = public_answer.is_good();
-            play.absorb(exchange(public_answer, private_answer));
+            play.answer(exchange(public_answer, private_answer));
 
             let cache = play.cache();
             let of_domain = |text: &str| text.starts_with(&format!("{domain_edits}-"));

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::export::ExportedService;
-use super::names::DnsName;
-use super::objects::{self, Changes, Stored};
+use super::service::ExportedService;
 use crate::api::istio::{API_VERSION, Gateway, GatewayServer, GatewaySpec, GatewayTls, ServiceEntryPort};
 use crate::api::kubernetes::{OwnerReference, Service};
+use crate::federation::managed::{self, Changes, Stored};
+use crate::federation::names::DnsName;
 
 /// Label of the Gateways that are ours.
 pub const LABEL: &str = "federation.istio.deckhouse.io/exported-services";
@@ -27,7 +27,7 @@ pub enum Unread {
         /// Its name.
         name: String,
     },
-    /// Nobody knows which.
+    /// It is unknown which.
     Unknown,
 }
 
@@ -55,7 +55,7 @@ pub fn plan(
     let mut existing: BTreeMap<String, Stored> =
         existing.into_iter().map(|stored| (stored.metadata.name.clone(), stored)).collect();
     for (namespace, hosts) in &hosts {
-        let metadata = objects::metadata(namespace, LABEL, BTreeMap::new(), owners);
+        let metadata = managed::metadata(namespace, LABEL, BTreeMap::new(), owners);
         let spec = spec_of(hosts);
         match existing.remove(namespace) {
             Some(stored) => changes.update.extend(stored.update_to(&metadata, json!(spec))),

@@ -1,10 +1,12 @@
-//! Whether federation is on, and the facts about ourselves: from values, or from environment variables where there are none.
+//! The settings: whether federation is on, and the facts about ourselves. From values, or without values from the environment.
 
 use istio_federation::api::values::{Federation, Istio, Values};
 use istio_federation::federation::discovery::Pace;
 use istio_federation::federation::ourselves::{Ourselves, enabled};
 use istio_federation::hook::{Input, InputError};
 use serde::Deserialize;
+
+use super::steps::Failure;
 
 /// Under shell-operator: `true` switches federation on.
 const ENABLED: &str = "ISTIO_FEDERATION_ENABLED";
@@ -17,8 +19,8 @@ const SERVICE_ADDRESS_RANGE: &str = "ISTIO_FEDERATION_SERVICE_ADDRESS_RANGE";
 /// `eager` asks every peer in every run and writes every change at once.
 const PACE: &str = "ISTIO_FEDERATION_PACE";
 
-/// The module's values; without an operator that has any, what the environment says in their place.
-pub(crate) fn values(input: &Input) -> Result<Values, InputError> {
+/// The module's values; under shell-operator, which has none, made from environment variables.
+fn values(input: &Input) -> Result<Values, InputError> {
     if input.has_values() {
         return input.values();
     }
@@ -33,13 +35,18 @@ pub(crate) fn values(input: &Input) -> Result<Values, InputError> {
     Ok(Values { istio: Some(Istio { federation: Some(federation), ..Istio::default() }), ..Values::default() })
 }
 
-/// The values, where federation is on.
+/// The values, if federation is on.
 pub(crate) fn values_if_enabled(input: &Input) -> Result<Option<Values>, InputError> {
     values(input).map(|values| enabled(&values).then_some(values))
 }
 
+/// The values that addon-operator gives, if federation is on. For hooks that write values.
+pub(crate) fn module_values_if_enabled(input: &Input) -> Result<Option<Values>, InputError> {
+    if input.has_values() { values_if_enabled(input) } else { Ok(None) }
+}
+
 /// The facts about ourselves.
-pub(crate) fn ourselves(input: &Input, values: &Values) -> Result<Ourselves, Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) fn ourselves(input: &Input, values: &Values) -> Result<Ourselves, Failure> {
     #[derive(Deserialize)]
     struct Namespace {
         uid: Option<String>,
@@ -49,7 +56,7 @@ pub(crate) fn ourselves(input: &Input, values: &Values) -> Result<Ourselves, Box
     Ok(Ourselves::from_values(values, uid.as_deref())?)
 }
 
-/// How patiently discovery goes about things.
+/// How fast discovery repeats requests and writes.
 pub(crate) fn pace(input: &Input) -> Pace {
     if input.env(PACE) == Some("eager") { Pace::Eager } else { Pace::Patient }
 }

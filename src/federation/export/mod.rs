@@ -1,0 +1,6 @@
+//! Our exported Services: which they are, and the Gateways that let peers reach them.
+
+pub mod gateways;
+mod service;
+
+pub use service::{ExportedPort, ExportedService, NotExported};
