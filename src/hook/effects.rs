@@ -1,4 +1,4 @@
-//! What a hook wants done, and the bytes that tell the operator.
+//! The effects that a hook asks for, and their bytes for the operator.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,38 +8,34 @@ use std::io::{self, Write as _};
 use serde::Serialize;
 
 use super::metrics::MetricOperation;
-use super::objects::ObjectPatch;
+use super::object_patch::ObjectPatch;
 use super::values::ValuesPatch;
 
-/// What a run of a hook wants done. Nothing of it happens unless the run succeeds.
+/// The effects that a run of a hook asks for. They happen only if the run succeeds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects {
     /// Changes of the effective values: lost when the operator restarts.
     pub values: ValuesPatch,
-    /// Changes of what the user configured: kept.
-    pub config_values: ValuesPatch,
     /// Changes of objects, in this order.
     pub objects: Vec<ObjectPatch>,
     /// Metrics.
     pub metrics: Vec<MetricOperation>,
 }
 
-/// The contents of the four output files; empty where there is nothing to do.
+/// The contents of the output files; empty where there is nothing to do.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Outputs {
+pub(super) struct Outputs {
     /// For `VALUES_JSON_PATCH_PATH`.
-    pub values: String,
-    /// For `CONFIG_VALUES_JSON_PATCH_PATH`.
-    pub config_values: String,
+    values: String,
     /// For `KUBERNETES_PATCH_PATH`.
-    pub objects: String,
+    objects: String,
     /// For `METRICS_PATH`.
-    pub metrics: String,
+    metrics: String,
 }
 
 /// Effects that cannot be handed over.
 #[derive(Debug, thiserror::Error)]
-pub enum EffectsError {
+pub(super) enum EffectsError {
     /// A metric that the operator would refuse.
     #[error("{metric} {problem}")]
     Metric {
@@ -51,7 +47,7 @@ pub enum EffectsError {
     /// Not JSON.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    /// There is something to say and no place for it.
+    /// There is something to write and no file for it.
     #[error("{0} is not set, but there is something to write: this operator does not take it from such a hook")]
     Unset(&'static str),
     /// A file that cannot be written.
@@ -70,22 +66,17 @@ impl Effects {
     /// Whether nothing is to be done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.config_values.is_empty() && self.objects.is_empty() && self.metrics.is_empty()
+        self.values.is_empty() && self.objects.is_empty() && self.metrics.is_empty()
     }
 
-    /// The bytes of all output files, or the first thing that cannot be said.
-    pub fn render(&self) -> Result<Outputs, EffectsError> {
+    /// The bytes of all output files, or the first effect that cannot be written.
+    pub(super) fn render(&self) -> Result<Outputs, EffectsError> {
         for metric in &self.metrics {
             if let Some(problem) = metric.problem() {
                 return Err(EffectsError::Metric { metric: metric.title(), problem });
             }
         }
-        Ok(Outputs {
-            values: patch(&self.values),
-            config_values: patch(&self.config_values),
-            objects: lines(&self.objects)?,
-            metrics: lines(&self.metrics)?,
-        })
+        Ok(Outputs { values: patch(&self.values), objects: lines(&self.objects)?, metrics: lines(&self.metrics)? })
     }
 }
 
@@ -105,11 +96,10 @@ fn lines<T: Serialize>(items: &[T]) -> Result<String, serde_json::Error> {
 impl Outputs {
     /// Writes the files that the environment names: each is truncated, none deleted. All are opened before the first
     /// byte is written, so that a missing one leaves the others as they were.
-    pub fn write(&self, env: &BTreeMap<String, String>) -> Result<(), EffectsError> {
+    pub(super) fn write(&self, env: &BTreeMap<String, String>) -> Result<(), EffectsError> {
         let mut files = Vec::new();
         for (variable, text) in [
             ("VALUES_JSON_PATCH_PATH", &self.values),
-            ("CONFIG_VALUES_JSON_PATCH_PATH", &self.config_values),
             ("KUBERNETES_PATCH_PATH", &self.objects),
             ("METRICS_PATH", &self.metrics),
         ] {
@@ -139,7 +129,7 @@ fn open(variable: &'static str, path: &str) -> Result<File, EffectsError> {
 impl std::fmt::Debug for Outputs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut sizes = String::new();
-        for text in [&self.values, &self.config_values, &self.objects, &self.metrics] {
+        for text in [&self.values, &self.objects, &self.metrics] {
             write!(sizes, " {}", text.len())?;
         }
         write!(f, "Outputs(bytes:{sizes})")
@@ -147,5 +137,4 @@ impl std::fmt::Debug for Outputs {
 }
 
 #[cfg(test)]
-#[path = "tests/effects.rs"]
 mod tests;

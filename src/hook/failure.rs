@@ -1,4 +1,4 @@
-//! What goes wrong, in words for the operator's log: one line, with the causes, without values that may be secret.
+//! Failures, in words for the operator's log: one line, with the causes, without values that may be secret.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,27 +9,27 @@ const MESSAGE_LIMIT: usize = 8 * 1024;
 
 /// Why a process ends without success.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// The arguments are not for us: nothing to say, as the operator tries every executable.
+pub(super) enum HookFailure {
+    /// The arguments are not for us: no message, as the operator tries every executable.
     NotForUs,
-    /// Something to tell.
-    Told(String),
+    /// The message for the operator's log.
+    Message(String),
 }
 
-impl Failure {
-    pub(super) fn told(error: impl std::fmt::Display) -> Self {
-        Self::Told(error.to_string())
+impl HookFailure {
+    pub(super) fn of(error: impl std::fmt::Display) -> Self {
+        Self::Message(error.to_string())
     }
 
     /// The one line on stderr, or nothing.
     pub(super) fn line(&self) -> Option<String> {
-        let Self::Told(message) = self else { return None };
+        let Self::Message(message) = self else { return None };
         let end = message.floor_char_boundary(MESSAGE_LIMIT);
         Some(format!("{}\n", serde_json::json!({"message": &message[..end]})))
     }
 }
 
-/// What `serde_json` says, but for the value that it quotes: what failed to parse may be a key.
+/// The message of `serde_json` without the value that it quotes: the value may be a key.
 pub(super) fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
     for (before, open, close) in [
@@ -46,7 +46,7 @@ pub(super) fn without_values(error: &serde_json::Error) -> String {
     text
 }
 
-/// Where the first panic of this process happened, and what it said; only [`quiet_panics`] fills it.
+/// Place and message of the first panic of this process; only [`quiet_panics`] fills it.
 static FIRST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Keeps panics off stderr, which has room for one JSON line, and remembers the first one for that line.
@@ -62,9 +62,10 @@ pub(super) fn quiet_panics() {
 }
 
 /// Runs `work` and makes a failure of a panic.
-pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, HookFailure>) -> Result<T, HookFailure> {
     // Nothing that the panic left half done is looked at afterwards: the process ends.
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Failure::Told(panic_text(payload.as_ref()))))
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|payload| Err(HookFailure::Message(panic_text(payload.as_ref()))))
 }
 
 fn panic_text(payload: &(dyn Any + Send)) -> String {
@@ -83,11 +84,11 @@ mod tests {
 
     #[test]
     fn a_message_is_one_bounded_line() {
-        let line = Failure::Told("a\nb \"c\"".into()).line().unwrap();
+        let line = HookFailure::Message("a\nb \"c\"".into()).line().unwrap();
         assert_eq!(line, "{\"message\":\"a\\nb \\\"c\\\"\"}\n");
-        let line = Failure::Told("é".repeat(20_000)).line().unwrap();
+        let line = HookFailure::Message("é".repeat(20_000)).line().unwrap();
         assert!(line.len() < 10_000, "{}", line.len());
-        assert_eq!(Failure::NotForUs.line(), None);
+        assert_eq!(HookFailure::NotForUs.line(), None);
     }
 
     #[derive(Debug, Deserialize)]

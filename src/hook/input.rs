@@ -1,4 +1,4 @@
-//! What a hook is given: binding contexts with snapshots, values, environment.
+//! The input of a hook: binding contexts with snapshots, values, environment.
 
 use std::collections::BTreeMap;
 use std::{fmt, fs, io};
@@ -8,16 +8,36 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::context::BindingContext;
 use super::failure::without_values;
-use super::snapshots::{ItemError, Items, ObjectName};
+use super::snapshots::{ItemError, Items, ObjectName, Snapshots};
 
-/// Everything a run of a hook may look at. Files are read once; values and snapshots are parsed when asked for.
+/// The input of one run. Files are read once; values and snapshots are parsed when a hook asks for them.
+///
+/// ```
+/// use istio_federation::hook::Input;
+/// use serde_json::{Value, json};
+///
+/// let contexts = r#"[{"binding": "nodes", "snapshots": {"nodes": [{"filterResult": {"name": "one"}}], "pods": []}}]"#;
+/// let input = Input::from_contexts(contexts)?.with_values(r#"{"global": null, "istio": {"federation": {}}}"#);
+/// assert_eq!(input.snapshot::<Value>("nodes")?, [json!({"name": "one"})]);
+/// assert!(input.snapshot::<Value>("pods")?.is_empty());
+/// // An absent snapshot is not an empty one.
+/// assert!(input.snapshot::<Value>("services").is_err());
+/// assert!(input.has_values());
+/// # Ok::<(), istio_federation::hook::InputError>(())
+/// ```
 pub struct Input {
-    contexts: Vec<BindingContext>,
+    contexts: Vec<Context>,
     values: Document,
-    config_values: Document,
     env: BTreeMap<String, String>,
+}
+
+/// The part of a binding context that counts. Several contexts in one run are one decision from the last snapshots, whatever
+/// started the hook, so a context of an unknown type does no harm.
+#[derive(Debug, Deserialize)]
+struct Context {
+    #[serde(default)]
+    snapshots: Option<Snapshots>,
 }
 
 /// An input that the hook cannot work with.
@@ -42,7 +62,7 @@ pub enum InputError {
         /// What is wrong, and where.
         reason: String,
     },
-    /// Nobody said what exists: not the same as "nothing exists".
+    /// No context has the snapshot: not the same as an empty one.
     #[error("no binding context carries a snapshot of binding {0}: what exists is unknown")]
     NoSnapshot(String),
     /// An object in a snapshot is not what the hook expects.
@@ -56,7 +76,7 @@ pub enum InputError {
 }
 
 impl InputError {
-    /// The object of a snapshot that this is about, if it can be told.
+    /// The object of a snapshot that this is about, if it has a name.
     #[must_use]
     pub fn object(&self) -> Option<&ObjectName> {
         let Self::Snapshot { source, .. } = self else { return None };
@@ -66,23 +86,20 @@ impl InputError {
 
 impl Input {
     /// Reads the files that the environment names.
-    pub fn load(env: BTreeMap<String, String>) -> Result<Self, InputError> {
+    pub(super) fn load(env: BTreeMap<String, String>) -> Result<Self, InputError> {
         let contexts = Document::read(&env, "BINDING_CONTEXT_PATH")?;
         if contexts.text.is_none() {
             return Err(InputError::Unset("BINDING_CONTEXT_PATH"));
         }
         let values = Document::read(&env, "VALUES_PATH")?;
-        let config_values = Document::read(&env, "CONFIG_VALUES_PATH")?;
-        Ok(Self { contexts: contexts.parse()?, values, config_values, env })
+        Ok(Self { contexts: contexts.parse()?, values, env })
     }
 
-    /// An input from a text, for tests and for those who run a hook in their own process.
+    /// An input from the JSON of binding contexts, without files: for tests, and for running a hook in another process.
     pub fn from_contexts(json: &str) -> Result<Self, InputError> {
-        let none = |name: &str| Document { name: name.into(), text: None };
         Ok(Self {
             contexts: Document { name: "binding contexts".into(), text: Some(json.into()) }.parse()?,
-            values: none("values"),
-            config_values: none("config values"),
+            values: Document { name: "values".into(), text: None },
             env: BTreeMap::new(),
         })
     }
@@ -94,24 +111,11 @@ impl Input {
         self
     }
 
-    /// The same with these config values (JSON).
-    #[must_use]
-    pub fn with_config_values(mut self, json: &str) -> Self {
-        self.config_values.text = Some(json.into());
-        self
-    }
-
     /// The same with this variable.
     #[must_use]
     pub fn with_env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.into(), value.into());
         self
-    }
-
-    /// Why the hook runs, oldest reason first. Several of them are one decision: look at the snapshots.
-    #[must_use]
-    pub fn contexts(&self) -> &[BindingContext] {
-        &self.contexts
     }
 
     /// The objects of a kubernetes binding (what its filter shows of them, if it has one) from the last context that
@@ -127,7 +131,7 @@ impl Input {
         self.items(binding)?.texts().map_err(|source| InputError::Snapshot { binding: binding.into(), source })
     }
 
-    /// Like [`Input::snapshot`], but objects that do not parse are told beside, instead of spoiling the others.
+    /// Like [`Input::snapshot`], but objects that do not parse are returned as errors next to the others.
     pub fn snapshot_lossy<'a, T: Deserialize<'a> + 'a>(
         &'a self,
         binding: &str,
@@ -138,18 +142,13 @@ impl Input {
     }
 
     fn items(&self, binding: &str) -> Result<&Items, InputError> {
-        let mut snapshots = self.contexts.iter().rev().filter_map(BindingContext::snapshots);
-        snapshots.find_map(|s| s.get(binding)).ok_or_else(|| InputError::NoSnapshot(binding.into()))
+        let mut snapshots = self.contexts.iter().rev().filter_map(|context| context.snapshots.as_ref());
+        snapshots.find_map(|snapshots| snapshots.get(binding)).ok_or_else(|| InputError::NoSnapshot(binding.into()))
     }
 
     /// The effective values: `global` and the module's section. What is absent or null, up to the whole file, is the default.
     pub fn values<T: DeserializeOwned + Default>(&self) -> Result<T, InputError> {
         self.values.sections()
-    }
-
-    /// What the user configured, in the same shape.
-    pub fn config_values<T: DeserializeOwned + Default>(&self) -> Result<T, InputError> {
-        self.config_values.sections()
     }
 
     /// Whether the operator gives values at all: shell-operator does not.
@@ -231,5 +230,4 @@ impl Document {
 }
 
 #[cfg(test)]
-#[path = "tests/input.rs"]
 mod tests;

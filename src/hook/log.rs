@@ -9,29 +9,23 @@ use serde_json::{Map, Value};
 const LINE_LIMIT: usize = 4096;
 
 /// A place for bytes that threads share.
-pub type Sink = Arc<Mutex<dyn Write + Send>>;
+pub(super) type Sink = Arc<Mutex<dyn Write + Send>>;
 
-/// How grave a line is.
+/// The severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// For one who looks into the hook itself.
+pub(super) enum Level {
     Trace,
-    /// For one who looks for a mistake.
     Debug,
-    /// What happened.
     Info,
-    /// What may need somebody's attention.
     Warn,
-    /// What went wrong.
     Error,
-    /// What ended the run. As a threshold it means silence: a failure goes to stderr.
+    /// As a threshold it means silence: a failure goes to stderr.
     Fatal,
 }
 
 impl Level {
-    /// The threshold that `LOG_LEVEL` means: silence where it is not set, `info` where it is no known word.
-    #[must_use]
-    pub fn from_env(value: Option<&str>) -> Self {
+    /// The threshold of `LOG_LEVEL`: silence where it is not set, `info` for an unknown word.
+    pub(super) fn from_env(value: Option<&str>) -> Self {
         let known = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal];
         match value {
             None | Some("") => Self::Fatal,
@@ -58,20 +52,13 @@ impl Level {
 pub struct Logger {
     name: String,
     threshold: Level,
-    sink: Option<Sink>,
+    sink: Sink,
 }
 
 impl Logger {
     /// A log under this name, of lines at least this grave.
-    #[must_use]
-    pub fn new(name: &str, threshold: Level, sink: Sink) -> Self {
-        Self { name: name.into(), threshold, sink: Some(sink) }
-    }
-
-    /// A log that nobody reads.
-    #[must_use]
-    pub fn silent() -> Self {
-        Self { name: String::new(), threshold: Level::Fatal, sink: None }
+    pub(super) fn new(name: &str, threshold: Level, sink: Sink) -> Self {
+        Self { name: name.into(), threshold, sink }
     }
 
     /// Logs at [`Level::Debug`].
@@ -95,11 +82,13 @@ impl Logger {
     }
 
     /// Writes one line in one piece, if it is grave enough. A log that cannot be written stops no hook.
-    pub fn log(&self, level: Level, msg: &str, attributes: &[(&str, Value)]) {
-        let Some(sink) = self.sink.as_ref().filter(|_| level >= self.threshold) else { return };
+    fn log(&self, level: Level, msg: &str, attributes: &[(&str, Value)]) {
+        if level < self.threshold {
+            return;
+        }
         let time = jiff::Timestamp::now().to_string();
         let line = line(level, &self.name, msg, attributes, &time);
-        let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = sink.write_all(line.as_bytes()).and_then(|()| sink.flush());
     }
 }
@@ -132,5 +121,4 @@ fn line(level: Level, logger: &str, msg: &str, attributes: &[(&str, Value)], tim
 }
 
 #[cfg(test)]
-#[path = "tests/log.rs"]
 mod tests;

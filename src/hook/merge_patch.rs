@@ -1,11 +1,11 @@
-//! JSON Merge Patch (RFC 7396): what changed between two objects.
+//! JSON Merge Patch (RFC 7396): the difference of two objects.
 
 use serde_json::{Map, Value};
 
 /// The smallest merge patch that makes `to` of `from`; `None` when they are equal.
 ///
 /// Objects are compared member by member, with an explicit null for what is gone; everything else, lists included, is
-/// replaced whole. A member of `to` that is itself null cannot be told in a merge patch: it would be removed.
+/// replaced whole. A member of `to` that is null has no form in a merge patch: it would be removed.
 #[must_use]
 pub fn diff(from: &Value, to: &Value) -> Option<Value> {
     if from == to {
@@ -26,5 +26,4 @@ pub fn diff(from: &Value, to: &Value) -> Option<Value> {
 }
 
 #[cfg(test)]
-#[path = "tests/merge_patch.rs"]
 mod tests;

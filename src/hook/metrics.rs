@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// One operation. The group is always told: the operator drops a group's metrics when the next run mentions that group.
+/// One operation. The group is always written: the operator drops a group's metrics when the next run mentions that group.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MetricOperation {
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -12,8 +12,6 @@ pub struct MetricOperation {
     action: Action,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<f64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    buckets: Vec<f64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<String, String>,
     group: String,
@@ -23,8 +21,6 @@ pub struct MetricOperation {
 #[serde(rename_all = "lowercase")]
 enum Action {
     Set,
-    Add,
-    Observe,
     Expire,
 }
 
@@ -35,18 +31,6 @@ impl MetricOperation {
         Self::new(Action::Set, name, Some(value), labels, group)
     }
 
-    /// A counter grows by this value.
-    #[must_use]
-    pub fn add(name: &str, value: f64, labels: &[(&str, &str)], group: &str) -> Self {
-        Self::new(Action::Add, name, Some(value), labels, group)
-    }
-
-    /// A histogram counts this value. Operators of some age refuse it, as they do for any group.
-    #[must_use]
-    pub fn observe(name: &str, value: f64, buckets: &[f64], labels: &[(&str, &str)], group: &str) -> Self {
-        Self { buckets: buckets.to_vec(), ..Self::new(Action::Observe, name, Some(value), labels, group) }
-    }
-
     /// All metrics of the group end.
     #[must_use]
     pub fn expire(group: &str) -> Self {
@@ -55,20 +39,17 @@ impl MetricOperation {
 
     fn new(action: Action, name: &str, value: Option<f64>, labels: &[(&str, &str)], group: &str) -> Self {
         let labels = labels.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        Self { name: name.into(), action, value, buckets: Vec::new(), labels, group: group.into() }
+        Self { name: name.into(), action, value, labels, group: group.into() }
     }
 
-    /// What the operator would refuse. Told when the run ends, so that a hook need not handle it in each place.
+    /// A reason for the operator to refuse this. Checked when the run ends, so that a hook need not handle it in each place.
     pub(super) fn problem(&self) -> Option<&'static str> {
-        let numbers = self.value.iter().chain(&self.buckets);
         if self.group.is_empty() {
             Some("has no group")
         } else if self.name.is_empty() && self.action != Action::Expire {
             Some("has no name")
-        } else if numbers.into_iter().any(|number| !number.is_finite()) {
+        } else if self.value.is_some_and(|value| !value.is_finite()) {
             Some("has a value that JSON has no number for")
-        } else if self.buckets.is_empty() && self.action == Action::Observe {
-            Some("has no buckets")
         } else {
             None
         }
@@ -91,19 +72,11 @@ mod tests {
     }
 
     #[test]
-    fn every_action_has_what_the_operator_needs() {
+    fn every_action_has_the_members_that_the_operator_needs() {
         let rows = [
             (
                 MetricOperation::set("peers", 3.0, &[("name", "b")], "all"),
                 json!({"name": "peers", "action": "set", "value": 3.0, "labels": {"name": "b"}, "group": "all"}),
-            ),
-            (
-                MetricOperation::add("failures", 1.0, &[], "all"),
-                json!({"name": "failures", "action": "add", "value": 1.0, "group": "all"}),
-            ),
-            (
-                MetricOperation::observe("seconds", 0.5, &[0.1, 1.0], &[], "all"),
-                json!({"name": "seconds", "action": "observe", "value": 0.5, "buckets": [0.1, 1.0], "group": "all"}),
             ),
             (MetricOperation::expire("gone"), json!({"action": "expire", "group": "gone"})),
         ];
@@ -114,14 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operator_would_refuse_is_a_problem() {
+    fn an_operation_that_the_operator_would_refuse_is_a_problem() {
         for operation in [
             MetricOperation::set("", 1.0, &[], "g"),
-            MetricOperation::add("n", 1.0, &[], ""),
+            MetricOperation::set("n", 1.0, &[], ""),
             MetricOperation::expire(""),
             MetricOperation::set("n", f64::NAN, &[], "g"),
-            MetricOperation::observe("n", 1.0, &[f64::INFINITY], &[], "g"),
-            MetricOperation::observe("n", 1.0, &[], &[], "g"),
+            MetricOperation::set("n", f64::INFINITY, &[], "g"),
         ] {
             assert!(operation.problem().is_some(), "{operation:?}");
         }

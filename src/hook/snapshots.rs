@@ -1,4 +1,4 @@
-//! Lists of objects as the operator gives them, kept as text: only what a hook asks for is parsed.
+//! Lists of objects from the operator, kept as text: only the snapshots that a hook asks for are parsed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,17 +9,17 @@ use serde_json::value::RawValue;
 
 use super::failure::without_values;
 
-/// A list of objects: a snapshot, or what a first listing found.
+/// A snapshot.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
-pub struct Items(Vec<Item>);
+pub(super) struct Items(Vec<Item>);
 
-/// One object: of a list, or what an event is about.
+/// One object of a snapshot.
 ///
 /// `object` is absent where the binding keeps no full objects, `filterResult` where it has no filter.
 #[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Item {
+pub(super) struct Item {
     object: Option<Box<RawValue>>,
     #[serde(default, deserialize_with = "even_null")]
     filter_result: Option<Box<RawValue>>,
@@ -27,7 +27,7 @@ pub struct Item {
 
 /// The snapshots of a context, by binding. A binding that is not here is unknown, which is not the same as empty.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshots(BTreeMap<String, Items>);
+pub(super) struct Snapshots(BTreeMap<String, Items>);
 
 /// Which object something is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,26 +53,20 @@ impl fmt::Display for ObjectName {
 pub struct ItemError {
     /// Place in the list, from zero.
     pub index: usize,
-    /// Which object it is, if that can be told.
+    /// Which object it is, if it has a name.
     pub object: Option<ObjectName>,
     /// What is wrong with it.
     pub reason: String,
 }
 
 /// A filter may result in null, and that is a result: `Option` alone would take it for absent.
-pub(super) fn even_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
+fn even_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
 impl Item {
-    pub(super) fn new(object: Option<Box<RawValue>>, filter_result: Option<Box<RawValue>>) -> Self {
-        Self { object, filter_result }
-    }
-
-    /// The filter's result if there is one, else the object. The error tells no value of it.
-    pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, String> {
+    /// The filter's result if there is one, else the object. The error shows no value of it.
+    fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, String> {
         serde_json::from_str(self.text()?).map_err(|error| without_values(&error))
     }
 
@@ -95,13 +89,12 @@ impl Item {
 
 impl Items {
     /// Every object, in the operator's order (namespace, then name), or the first error.
-    pub fn parse<'a, T: Deserialize<'a> + 'a>(&'a self) -> Result<Vec<T>, ItemError> {
+    pub(super) fn parse<'a, T: Deserialize<'a> + 'a>(&'a self) -> Result<Vec<T>, ItemError> {
         self.each(Item::parse).collect()
     }
 
     /// The objects that can be parsed, and the errors of the others.
-    #[must_use]
-    pub fn parse_lossy<'a, T: Deserialize<'a> + 'a>(&'a self) -> (Vec<T>, Vec<ItemError>) {
+    pub(super) fn parse_lossy<'a, T: Deserialize<'a> + 'a>(&'a self) -> (Vec<T>, Vec<ItemError>) {
         let (mut items, mut errors) = (Vec::new(), Vec::new());
         for item in self.each(Item::parse) {
             match item {
@@ -112,8 +105,8 @@ impl Items {
         (items, errors)
     }
 
-    /// Every object as JSON text, for those who parse themselves.
-    pub fn texts(&self) -> Result<Vec<&str>, ItemError> {
+    /// Every object as JSON text.
+    pub(super) fn texts(&self) -> Result<Vec<&str>, ItemError> {
         self.each(Item::text).collect()
     }
 
@@ -129,19 +122,13 @@ impl Items {
 
 impl Snapshots {
     /// The snapshot of a binding, if this context carries it.
-    #[must_use]
-    pub fn get(&self, binding: &str) -> Option<&Items> {
+    pub(super) fn get(&self, binding: &str) -> Option<&Items> {
         self.0.get(binding)
-    }
-
-    /// The bindings whose snapshots are here, sorted.
-    pub fn bindings(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
     }
 }
 
 impl<'de> Deserialize<'de> for Snapshots {
-    /// A null instead of a list is dropped: it tells nothing.
+    /// A null instead of a list is dropped: the objects are unknown.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let lists: BTreeMap<String, Option<Items>> = BTreeMap::deserialize(deserializer)?;
         Ok(Self(lists.into_iter().filter_map(|(binding, list)| Some((binding, list?))).collect()))
@@ -163,5 +150,4 @@ impl fmt::Debug for Item {
 }
 
 #[cfg(test)]
-#[path = "tests/snapshots.rs"]
 mod tests;

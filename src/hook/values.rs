@@ -6,18 +6,12 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// A JSON Patch of `add` and `remove`, the operations that addon-operator takes and can replay.
+/// A JSON Patch of `add` operations, which addon-operator takes and can replay.
 ///
-/// No operation lies below another one, and there is one for each path: the operator keeps the last of a path and forgets
-/// those below, so anything else would mean one thing now and another one when it is replayed. Lists are set as a whole.
+/// No operation lies below another one, and there is one for each path: the operator keeps the last of a path and drops the
+/// operations below it, so any other patch would change its meaning when it is replayed. Lists are set as a whole.
 #[derive(Clone, Default, PartialEq)]
-pub struct ValuesPatch(BTreeMap<Vec<String>, Change>);
-
-#[derive(Clone, PartialEq)]
-enum Change {
-    Set(Value),
-    Remove,
-}
+pub struct ValuesPatch(BTreeMap<Vec<String>, Value>);
 
 /// An operation that the operator would refuse.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +19,7 @@ pub enum ValuesPatchError {
     /// A path without members, or with an empty one, or with `-`, which would append to a list.
     #[error("values path {0:?}: it needs members, none empty and none `-`")]
     Path(Vec<String>),
-    /// The parent is removed, or set to something that has no such member, by the same patch.
+    /// The same patch sets the parent to something without such a member.
     #[error("values path {0:?}: the same patch leaves nothing there to set it in")]
     NoParent(Vec<String>),
     /// Not JSON.
@@ -46,34 +40,15 @@ impl ValuesPatch {
         let path = checked(path)?;
         let value =
             serde_json::to_value(value).map_err(|source| ValuesPatchError::Value { path: path.clone(), source })?;
-        if let Some((above, change)) = self.above(&path) {
-            let holder = match change {
-                Change::Set(parent) => holder(parent, &path[above..path.len() - 1]),
-                Change::Remove => None,
-            };
-            let (Some(holder), Some(last)) = (holder, path.last()) else {
+        if let Some((above, parent)) = self.above(&path) {
+            let (Some(holder), Some(last)) = (holder(parent, &path[above..path.len() - 1]), path.last()) else {
                 return Err(ValuesPatchError::NoParent(path));
             };
             holder.insert(last.clone(), value);
             return Ok(());
         }
-        self.replace(path, Change::Set(value));
-        Ok(())
-    }
-
-    /// Removes a member, which must exist: the operator takes a missing one for a failure.
-    /// Earlier operations on it or below it are forgotten.
-    pub fn remove(&mut self, path: &[&str]) -> Result<(), ValuesPatchError> {
-        let path = checked(path)?;
-        if let Some((above, change)) = self.above(&path) {
-            if let (Change::Set(parent), Some(last)) = (change, path.last())
-                && let Some(holder) = holder(parent, &path[above..path.len() - 1])
-            {
-                holder.remove(last);
-            }
-            return Ok(());
-        }
-        self.replace(path, Change::Remove);
+        self.0.retain(|other, _| !other.starts_with(&path));
+        self.0.insert(path, value);
         Ok(())
     }
 
@@ -86,22 +61,15 @@ impl ValuesPatch {
     /// The operations, sorted by path.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let operations = self.0.iter().map(|(path, change)| match change {
-            Change::Set(value) => json!({"op": "add", "path": pointer(path), "value": value}),
-            Change::Remove => json!({"op": "remove", "path": pointer(path)}),
-        });
-        Value::Array(operations.collect())
+        let operation =
+            |(path, value): (&Vec<String>, &Value)| json!({"op": "add", "path": pointer(path), "value": value});
+        Value::Array(self.0.iter().map(operation).collect())
     }
 
-    /// The operation on a parent of `path`, and how long that parent's path is.
-    fn above(&mut self, path: &[String]) -> Option<(usize, &mut Change)> {
+    /// The value of a parent of `path`, and the length of that parent's path.
+    fn above(&mut self, path: &[String]) -> Option<(usize, &mut Value)> {
         let length = (1..path.len()).find(|length| self.0.contains_key(&path[..*length]))?;
         Some((length, self.0.get_mut(&path[..length])?))
-    }
-
-    fn replace(&mut self, path: Vec<String>, change: Change) {
-        self.0.retain(|other, _| !other.starts_with(&path));
-        self.0.insert(path, change);
     }
 }
 
@@ -126,14 +94,9 @@ fn pointer(path: &[String]) -> String {
 // Paths only: values hold keys.
 impl fmt::Debug for ValuesPatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let operations = self.0.iter().map(|(path, change)| match change {
-            Change::Set(_) => ("add", pointer(path)),
-            Change::Remove => ("remove", pointer(path)),
-        });
-        f.debug_list().entries(operations).finish()
+        f.debug_list().entries(self.0.keys().map(|path| ("add", pointer(path)))).finish()
     }
 }
 
 #[cfg(test)]
-#[path = "tests/values.rs"]
 mod tests;

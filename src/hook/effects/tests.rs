@@ -1,4 +1,4 @@
-//! Tests of what is handed to the operator.
+//! Tests of the output files.
 
 use std::fs;
 
@@ -10,7 +10,6 @@ use crate::hook::ObjectRef;
 fn some() -> Effects {
     let mut effects = Effects::default();
     effects.values.set(&["m", "a"], "é\n").unwrap();
-    effects.config_values.remove(&["m", "b"]).unwrap();
     for name in ["one", "two"] {
         let object = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
         effects.objects.push(ObjectPatch::create_if_not_exists(&object).unwrap());
@@ -20,8 +19,7 @@ fn some() -> Effects {
     effects
 }
 
-const VARIABLES: [&str; 4] =
-    ["VALUES_JSON_PATCH_PATH", "CONFIG_VALUES_JSON_PATCH_PATH", "KUBERNETES_PATCH_PATH", "METRICS_PATH"];
+const VARIABLES: [&str; 3] = ["VALUES_JSON_PATCH_PATH", "KUBERNETES_PATCH_PATH", "METRICS_PATH"];
 
 fn environment(dir: &std::path::Path) -> BTreeMap<String, String> {
     VARIABLES.iter().map(|name| ((*name).to_owned(), dir.join(name).to_str().unwrap().to_owned())).collect()
@@ -32,7 +30,6 @@ fn every_file_is_a_stream_of_json_lines_in_order() {
     let outputs = some().render().unwrap();
     let lines = |text: &str| -> Vec<Value> { text.lines().map(|line| serde_json::from_str(line).unwrap()).collect() };
     assert_eq!(lines(&outputs.values), [json!([{"op": "add", "path": "/m/a", "value": "é\n"}])]);
-    assert_eq!(lines(&outputs.config_values), [json!([{"op": "remove", "path": "/m/b"}])]);
     let names: Vec<_> = lines(&outputs.objects).iter().map(|line| line["object"]["metadata"]["name"].clone()).collect();
     assert_eq!(names, ["one", "two"]);
     let actions: Vec<_> = lines(&outputs.metrics).iter().map(|line| line["action"].clone()).collect();
@@ -52,7 +49,7 @@ fn nothing_to_do_is_empty_files() {
     for path in env.values() {
         assert_eq!(fs::read_to_string(path).unwrap(), "");
     }
-    // shell-operator gives no files for values; that matters only to one who has something to say there.
+    // shell-operator gives no files for values; that matters only to a hook that changes values.
     Outputs::default().write(&BTreeMap::new()).unwrap();
 }
 
@@ -69,12 +66,12 @@ fn files_are_truncated_and_keep_their_identity() {
     let outputs = some().render().unwrap();
     outputs.write(&env).unwrap();
     let read = VARIABLES.map(|variable| fs::read_to_string(&env[variable]).unwrap());
-    assert_eq!(read, [outputs.values, outputs.config_values, outputs.objects, outputs.metrics]);
+    assert_eq!(read, [outputs.values, outputs.objects, outputs.metrics]);
     assert_eq!(VARIABLES.map(inode), before);
 }
 
 #[test]
-fn something_to_say_and_no_place_for_it_writes_nothing() {
+fn an_effect_without_a_file_for_it_writes_nothing() {
     for missing in VARIABLES {
         for value in [None, Some(""), Some("/nowhere/at/all")] {
             let dir = tempfile::tempdir().unwrap();
@@ -98,7 +95,7 @@ fn something_to_say_and_no_place_for_it_writes_nothing() {
 }
 
 #[test]
-fn a_metric_that_the_operator_would_refuse_is_told_by_name() {
+fn a_metric_that_the_operator_would_refuse_is_named() {
     let metrics = vec![MetricOperation::set("n", f64::NAN, &[], "g")];
     let said = Effects { metrics, ..Effects::default() }.render().unwrap_err().to_string();
     assert_eq!(said, r#"metric "n" of group "g" has a value that JSON has no number for"#);

@@ -1,4 +1,4 @@
-//! Object patches: what a hook has the operator do through the Kubernetes API.
+//! Object patches: changes that a hook asks the operator to make through the Kubernetes API.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 /// with its final zero.
 const JQ_FILTER_LIMIT: usize = 128 * 1024;
 
-/// One operation. It can only be made whole: the operator refuses the whole file for one that lacks something.
+/// One operation. It is complete by construction: the operator refuses a whole file because of an incomplete one.
 ///
 /// Operations run in order, and all of them run even if one fails; then the hook is run again. So each must do no harm
 /// when it is done twice.
@@ -22,29 +22,13 @@ pub struct ObjectPatch {
     ignore_missing_object: bool,
 }
 
-/// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Operation {
-    /// Create; an error if it exists.
-    Create,
-    /// Create, unless it exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+enum Operation {
     CreateIfNotExists,
-    /// Create, or replace as a whole.
-    CreateOrUpdate,
-    /// Delete what depends on it, then itself, and wait until it is gone: at least a second.
-    Delete,
-    /// Delete it; what depends on it is deleted afterwards.
     DeleteInBackground,
-    /// Delete it alone.
-    DeleteNonCascading,
-    /// Read, apply a jq filter, write back.
     #[serde(rename = "JQPatch")]
     JqPatch,
-    /// JSON Merge Patch.
     MergePatch,
-    /// JSON Patch.
-    #[serde(rename = "JSONPatch")]
-    JsonPatch,
 }
 
 /// Which object.
@@ -60,35 +44,18 @@ pub struct ObjectRef {
     pub name: String,
 }
 
-/// A step of a JSON Patch. Paths are RFC 6901 pointers.
-#[derive(Clone, Debug, PartialEq)]
-pub enum JsonPatchStep {
-    /// Set a member or insert an item.
-    Add(String, Value),
-    /// Remove what must be there.
-    Remove(String),
-    /// Replace what must be there.
-    Replace(String, Value),
-    /// Move from the first path to the second.
-    Move(String, String),
-    /// Copy from the first path to the second.
-    Copy(String, String),
-    /// Fail unless the value is this.
-    Test(String, Value),
-}
-
 /// An operation that the operator or the API server would refuse.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectPatchError {
     /// The object cannot be addressed.
     #[error("{target}: {problem}")]
     Target {
-        /// As far as it is known.
+        /// Which object.
         target: ObjectRef,
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// The patch is not one.
+    /// The patch is not valid.
     #[error("patch of {target}: {problem}")]
     Patch {
         /// Which object.
@@ -148,37 +115,18 @@ impl fmt::Display for ObjectRef {
 }
 
 impl ObjectPatch {
-    /// [`Operation::Create`]. Fails where the snapshot is behind: prefer [`ObjectPatch::create_if_not_exists`].
-    pub fn create(object: &impl Serialize) -> Result<Self, ObjectPatchError> {
-        Self::creation(Operation::Create, object)
-    }
-
-    /// [`Operation::CreateIfNotExists`].
+    /// Creates an object, unless it exists.
     pub fn create_if_not_exists(object: &impl Serialize) -> Result<Self, ObjectPatchError> {
-        Self::creation(Operation::CreateIfNotExists, object)
+        let manifest = serde_json::to_value(object)?;
+        Self::new(Operation::CreateIfNotExists, ObjectRef::of(&manifest), Some(manifest))
     }
 
-    /// [`Operation::CreateOrUpdate`]: what others added to the object is lost.
-    pub fn create_or_update(object: &impl Serialize) -> Result<Self, ObjectPatchError> {
-        Self::creation(Operation::CreateOrUpdate, object)
-    }
-
-    /// [`Operation::Delete`].
-    pub fn delete(target: ObjectRef) -> Result<Self, ObjectPatchError> {
-        Self::new(Operation::Delete, target, None)
-    }
-
-    /// [`Operation::DeleteInBackground`].
+    /// Deletes an object; its dependents are deleted afterwards.
     pub fn delete_in_background(target: ObjectRef) -> Result<Self, ObjectPatchError> {
         Self::new(Operation::DeleteInBackground, target, None)
     }
 
-    /// [`Operation::DeleteNonCascading`].
-    pub fn delete_non_cascading(target: ObjectRef) -> Result<Self, ObjectPatchError> {
-        Self::new(Operation::DeleteNonCascading, target, None)
-    }
-
-    /// [`Operation::JqPatch`]: the filter gets the object and results in the new one. Below 128 KiB.
+    /// Reads an object, applies a jq filter, and writes the result back. The filter is shorter than 128 KiB.
     pub fn jq_patch(target: ObjectRef, filter: &str) -> Result<Self, ObjectPatchError> {
         if filter.trim().is_empty() {
             return Err(target.refuse("the jq filter is empty"));
@@ -189,7 +137,7 @@ impl ObjectPatch {
         Self::new(Operation::JqPatch, target, Some(filter.into()))
     }
 
-    /// [`Operation::MergePatch`]: an object with at least one member.
+    /// A JSON Merge Patch: an object with at least one member.
     pub fn merge_patch(target: ObjectRef, patch: Value) -> Result<Self, ObjectPatchError> {
         if patch.as_object().is_none_or(Map::is_empty) {
             return Err(target.refuse("a merge patch is an object with at least one member"));
@@ -197,20 +145,7 @@ impl ObjectPatch {
         Self::new(Operation::MergePatch, target, Some(patch))
     }
 
-    /// [`Operation::JsonPatch`]: at least one step; no step on the whole object.
-    pub fn json_patch(target: ObjectRef, steps: &[JsonPatchStep]) -> Result<Self, ObjectPatchError> {
-        if steps.is_empty() {
-            return Err(target.refuse("a JSON patch has at least one step"));
-        }
-        if !steps.iter().flat_map(JsonPatchStep::paths).all(|path| is_pointer(path)) {
-            return Err(target.refuse("a path of a JSON patch begins with `/`, and has `~` only as `~0` or `~1`"));
-        }
-        let patch = steps.iter().map(JsonPatchStep::to_json).collect();
-        Self::new(Operation::JsonPatch, target, Some(Value::Array(patch)))
-    }
-
-    /// Patches a sub-resource, as `/status`. Only of the three patches: the operator has none for other operations, and
-    /// this changes nothing there.
+    /// Patches a sub-resource, as `/status`. On creations and deletions, which have no sub-resource, this changes nothing.
     #[must_use]
     pub fn subresource(mut self, subresource: &str) -> Self {
         let subresource = subresource.trim_start_matches('/');
@@ -220,39 +155,15 @@ impl ObjectPatch {
         self
     }
 
-    /// Makes a missing object no error. Only for the three patches: to a deletion it is none anyway, and this changes
-    /// nothing there.
+    /// Makes a missing object no error. On creations and deletions this changes nothing.
     #[must_use]
     pub fn ignore_missing_object(mut self) -> Self {
         self.ignore_missing_object = self.is_patch();
         self
     }
 
-    /// What is done.
-    #[must_use]
-    pub const fn operation(&self) -> Operation {
-        self.operation
-    }
-
-    /// To which object.
-    #[must_use]
-    pub const fn target(&self) -> &ObjectRef {
-        &self.target
-    }
-
-    /// The object to create, the patch, or the jq filter as a string; `None` for deletions.
-    #[must_use]
-    pub const fn body(&self) -> Option<&Value> {
-        self.body.as_ref()
-    }
-
     fn is_patch(&self) -> bool {
-        matches!(self.operation, Operation::JqPatch | Operation::MergePatch | Operation::JsonPatch)
-    }
-
-    fn creation(operation: Operation, object: &impl Serialize) -> Result<Self, ObjectPatchError> {
-        let manifest = serde_json::to_value(object)?;
-        Self::new(operation, ObjectRef::of(&manifest), Some(manifest))
+        matches!(self.operation, Operation::JqPatch | Operation::MergePatch)
     }
 
     fn new(operation: Operation, target: ObjectRef, body: Option<Value>) -> Result<Self, ObjectPatchError> {
@@ -263,11 +174,10 @@ impl ObjectPatch {
 impl Serialize for ObjectPatch {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let body = match self.operation {
-            Operation::Create | Operation::CreateIfNotExists | Operation::CreateOrUpdate => "object",
+            Operation::CreateIfNotExists => "object",
             Operation::JqPatch => "jqFilter",
             Operation::MergePatch => "mergePatch",
-            Operation::JsonPatch => "jsonPatch",
-            Operation::Delete | Operation::DeleteInBackground | Operation::DeleteNonCascading => "",
+            Operation::DeleteInBackground => "",
         };
         let target = (body != "object").then_some(&self.target);
         let members = [
@@ -284,33 +194,6 @@ impl Serialize for ObjectPatch {
     }
 }
 
-/// RFC 6901, but for the pointer to the whole.
-fn is_pointer(path: &str) -> bool {
-    path.starts_with('/') && path.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
-}
-
-impl JsonPatchStep {
-    fn paths(&self) -> impl Iterator<Item = &String> {
-        let (first, second) = match self {
-            Self::Add(path, _) | Self::Remove(path) | Self::Replace(path, _) | Self::Test(path, _) => (path, None),
-            Self::Move(from, path) | Self::Copy(from, path) => (from, Some(path)),
-        };
-        std::iter::once(first).chain(second)
-    }
-
-    /// With a `value` in each step: the operator wants one in the first, whatever it does.
-    fn to_json(&self) -> Value {
-        match self {
-            Self::Add(path, value) => json!({"op": "add", "path": path, "value": value}),
-            Self::Remove(path) => json!({"op": "remove", "path": path, "value": ""}),
-            Self::Replace(path, value) => json!({"op": "replace", "path": path, "value": value}),
-            Self::Move(from, path) => json!({"op": "move", "from": from, "path": path, "value": ""}),
-            Self::Copy(from, path) => json!({"op": "copy", "from": from, "path": path, "value": ""}),
-            Self::Test(path, value) => json!({"op": "test", "path": path, "value": value}),
-        }
-    }
-}
-
 // Without the body: the object may be a Secret.
 impl fmt::Debug for ObjectPatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -319,5 +202,4 @@ impl fmt::Debug for ObjectPatch {
 }
 
 #[cfg(test)]
-#[path = "tests/objects.rs"]
 mod tests;

@@ -82,7 +82,6 @@ fn only_what_is_grave_enough_is_written() {
         let levels: Vec<Value> = logged(threshold, all).iter().map(|line| line["level"].clone()).collect();
         assert_eq!(levels, expected, "{threshold:?}");
     }
-    all(&Logger::silent());
 }
 
 #[test]

@@ -9,7 +9,7 @@ fn items(list: &Value) -> Items {
 }
 
 #[test]
-fn the_filters_result_comes_before_the_object() {
+fn the_result_of_the_filter_comes_before_the_object() {
     let list = items(&json!([
         {"object": 1},
         {"object": 1, "filterResult": 2},
@@ -49,7 +49,7 @@ fn an_item_that_does_not_parse_is_named_without_its_content() {
 }
 
 #[test]
-fn an_item_with_nothing_is_an_error_of_its_own() {
+fn an_empty_item_is_an_error_of_its_own() {
     let list = items(&json!([{}, {"object": 7}, {"object": null}]));
     assert!(list.parse::<u8>().unwrap_err().to_string().starts_with("item 0: carries neither"));
     let (good, bad) = list.parse_lossy::<u8>();
@@ -57,11 +57,11 @@ fn an_item_with_nothing_is_an_error_of_its_own() {
 }
 
 #[test]
-fn what_is_no_list_is_an_error_and_null_is_nothing_known() {
+fn other_json_than_a_list_is_an_error_and_null_is_unknown() {
     for list in [json!({}), json!("x"), json!([1])] {
         assert!(serde_json::from_str::<Items>(&list.to_string()).is_err(), "{list}");
     }
     let snapshots: Snapshots = serde_json::from_str(r#"{"b": [], "a": [], "unknown": null}"#).unwrap();
-    assert_eq!(snapshots.bindings().collect::<Vec<_>>(), ["a", "b"]);
+    assert!(snapshots.get("a").is_some() && snapshots.get("b").is_some());
     assert!(snapshots.get("unknown").is_none());
 }

@@ -1,4 +1,4 @@
-//! Tests of the process: what the operator asks, and the files of a run.
+//! Tests of the process: the questions of the operator, and the files of a run.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::hook::{KubernetesBinding, ObjectPatch};
+use crate::hook::{KubernetesBinding, MetricOperation, ObjectPatch};
 
 const HOOKS: &[Hook] = &[
     Hook { name: "writes_all", config, run: writes_all },
@@ -25,15 +25,16 @@ fn config() -> HookConfig {
     HookConfig { kubernetes: vec![kubernetes], before_helm: Some(1), ..HookConfig::default() }
 }
 
+type HookResult = Result<Effects, AnyError>;
+
 fn writes_all(input: &Input, log: &Logger) -> HookResult {
-    log.info("running", &[("contexts", input.contexts().len().into())]);
+    log.info("running", &[("values", input.has_values().into())]);
     let mut effects = Effects::default();
     effects.values.set(&["m", "a"], 1)?;
-    effects.config_values.set(&["m"], json!({}))?;
     effects.objects.push(ObjectPatch::create_if_not_exists(
         &json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}}),
     )?);
-    effects.metrics.push(super::super::metrics::MetricOperation::expire("g"));
+    effects.metrics.push(MetricOperation::expire("g"));
     Ok(effects)
 }
 
@@ -50,7 +51,7 @@ fn copies_snapshot(input: &Input, _: &Logger) -> HookResult {
 
 fn says_nonsense(input: &Input, log: &Logger) -> HookResult {
     let mut effects = writes_all(input, log)?;
-    effects.metrics.push(super::super::metrics::MetricOperation::set("n", f64::NAN, &[], "g"));
+    effects.metrics.push(MetricOperation::set("n", f64::NAN, &[], "g"));
     Ok(effects)
 }
 
@@ -91,8 +92,7 @@ impl Ran {
     }
 }
 
-const OUTPUTS: [&str; 4] =
-    ["VALUES_JSON_PATCH_PATH", "CONFIG_VALUES_JSON_PATCH_PATH", "KUBERNETES_PATCH_PATH", "METRICS_PATH"];
+const OUTPUTS: [&str; 3] = ["VALUES_JSON_PATCH_PATH", "KUBERNETES_PATCH_PATH", "METRICS_PATH"];
 
 impl Bed {
     /// As addon-operator prepares it: all files exist, outputs are empty.
@@ -102,7 +102,6 @@ impl Bed {
             bed.file(output, "");
         }
         bed.file("VALUES_PATH", r#"{"global":null,"m":null}"#);
-        bed.file("CONFIG_VALUES_PATH", r#"{"global":null,"m":null}"#);
         bed.contexts(&json!([{"binding": "nodes", "type": "Group", "groupName": "main", "snapshots": {"nodes": []}}]));
         bed
     }
@@ -199,11 +198,10 @@ fn dump_writes_the_config_to_a_file() {
 }
 
 #[test]
-fn a_run_writes_all_four_files() {
+fn a_run_writes_all_files() {
     let bed = Bed::addon_operator();
     assert!(bed.call(&["hook", "run", "0"]).is_quiet_success());
     assert_eq!(bed.read("VALUES_JSON_PATCH_PATH"), "[{\"op\":\"add\",\"path\":\"/m/a\",\"value\":1}]\n");
-    assert_eq!(bed.read("CONFIG_VALUES_JSON_PATCH_PATH"), "[{\"op\":\"add\",\"path\":\"/m\",\"value\":{}}]\n");
     assert!(bed.read("KUBERNETES_PATCH_PATH").starts_with("{\"operation\":\"CreateIfNotExists\""));
     assert_eq!(bed.read("METRICS_PATH"), "{\"action\":\"expire\",\"group\":\"g\"}\n");
 }
@@ -212,7 +210,7 @@ fn a_run_writes_all_four_files() {
 fn a_run_without_effects_leaves_empty_files() {
     let bed = Bed::addon_operator();
     assert!(bed.call(&["hooks", "run", "6"]).is_quiet_success());
-    assert_eq!(OUTPUTS.map(|output| bed.read(output)), [""; 4]);
+    assert_eq!(OUTPUTS.map(|output| bed.read(output)), [""; 3]);
 }
 
 #[test]
@@ -251,7 +249,7 @@ fn every_failure_is_one_line_and_writes_nothing() {
         let ran = bed.call(&["hook", "run", index]);
         let said = ran.message();
         assert!(said.starts_with("hook ") && said.contains(expected), "{said}");
-        assert_eq!(OUTPUTS.map(|output| bed.read(output)), ["as it was"; 4], "{said}");
+        assert_eq!(OUTPUTS.map(|output| bed.read(output)), ["as it was"; 3], "{said}");
         assert_eq!(ran.stdout, "");
     }
     let mut bed = Bed::addon_operator();
@@ -260,7 +258,7 @@ fn every_failure_is_one_line_and_writes_nothing() {
 }
 
 #[test]
-fn an_index_that_is_none_fails() {
+fn an_invalid_index_fails() {
     let bed = Bed::addon_operator();
     for index in ["7", "-1", "x", "", "1.0", "99999999999999999999"] {
         assert!(bed.call(&["hook", "run", index]).message().starts_with("there is no hook"), "{index}");
@@ -271,7 +269,7 @@ fn an_index_that_is_none_fails() {
 }
 
 #[test]
-fn ready_has_nobody_to_ask_and_check_has_nothing_to_say() {
+fn ready_fails_and_check_succeeds_silently() {
     let mut bed = Bed::addon_operator();
     assert_eq!(bed.call(&["hook", "ready"]).message(), "no readiness check is registered");
     bed.file("SETTINGS_PATH", r#"{"logLevel":"info"}"#);
@@ -286,7 +284,7 @@ fn unknown_arguments_fail_quietly() {
     {
         assert!(bed.call(args).is_quiet_failure(), "{args:?}");
     }
-    assert_eq!(OUTPUTS.map(|output| bed.read(output)), [""; 4]);
+    assert_eq!(OUTPUTS.map(|output| bed.read(output)), [""; 3]);
 }
 
 #[test]
@@ -306,8 +304,8 @@ fn a_plain_hook_is_chosen_by_the_name_of_its_file() {
             assert_eq!((&config["configVersion"], &config["kubernetes"][0]["group"]), (&json!("v1"), &json!("main")));
             assert!(config.get("beforeHelm").is_none() && run.is_quiet_success());
         } else {
-            assert!(config.message().contains("is none of the hooks") && config.stdout.is_empty(), "{program}");
-            assert!(run.message().contains("is none of the hooks"), "{program}");
+            assert!(config.message().contains("is not the name of a hook") && config.stdout.is_empty(), "{program}");
+            assert!(run.message().contains("is not the name of a hook"), "{program}");
         }
     }
 }
@@ -320,7 +318,7 @@ fn a_plain_run_has_no_values() {
     assert!(bed.call(&[]).is_quiet_success());
     assert_eq!(bed.read("KUBERNETES_PATCH_PATH").lines().count(), 1);
 
-    // A hook that has values to say all the same must not lose them silently.
+    // A hook that changes values all the same must not lose them silently.
     let bed = Bed::shell_operator("/hooks/writes_all");
     assert!(bed.call(&[]).message().contains("VALUES_JSON_PATCH_PATH is not set"));
     assert_eq!((bed.read("KUBERNETES_PATCH_PATH"), bed.read("METRICS_PATH")), (String::new(), String::new()));
@@ -336,7 +334,7 @@ fn the_log_goes_to_stdout_when_it_is_asked_for() {
     bed.env.insert("LOG_LEVEL".into(), "INFO".into());
     let ran = bed.call(&["hook", "run", "0"]);
     let line: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!((ran.stderr.as_str(), &line["logger"], &line["contexts"]), ("", &json!("writes_all"), &json!(1)));
+    assert_eq!((ran.stderr.as_str(), &line["logger"], &line["values"]), ("", &json!("writes_all"), &json!(true)));
 }
 
 #[test]
@@ -384,7 +382,7 @@ fn a_panic_leaves_one_line_on_a_real_stderr() {
         assert_eq!((ran.status.code(), stderr.matches('\n').count()), (Some(3), 1), "{stderr}");
         let line: Value = serde_json::from_str(&stderr).unwrap();
         let said = line["message"].as_str().unwrap();
-        assert!(said.contains(": panicked at src/hook/tests/run.rs:") && said.ends_with(expected), "{said}");
+        assert!(said.contains(": panicked at src/hook/run/tests.rs:") && said.ends_with(expected), "{said}");
     }
     let ran = child("x hook run 0");
     assert_eq!((ran.status.code(), ran.stderr.len()), (Some(0), 0));
