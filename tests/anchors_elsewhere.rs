@@ -1,4 +1,4 @@
-//! Confined anchors as other people's verifiers see them: OpenSSL and Go's crypto/x509, where they are installed.
+//! Confined anchors in other verifiers: OpenSSL and Go's crypto/x509, if they are installed.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
 
 // The same maker of certificates as the room's own tests use.
@@ -20,14 +20,14 @@ use maker::{CN, Ca, DC, IA5, Key, O, PRINTABLE, San, Template, UTF8, name, names
 /// 2026-12-01.
 const NOW: i64 = 1_796_083_200;
 
-/// A list of anchors, a chain (none: the list is only read), and the verdict to expect.
+/// A list of anchors, a chain (without one, the list is only parsed), and the expected verdict.
 struct Case {
     list: String,
     chain: Option<String>,
     accepted: bool,
 }
 
-/// The anchors of one peer, through both doors: admission and use.
+/// The anchors of one peer, through admission and rendering.
 fn list(roots: &[&[u8]], intermediates: &[&[u8]], trust_domain: &str, own: &OwnChain) -> String {
     let text = |ders: &[&[u8]]| ders.iter().map(|der| to_pem(der)).collect::<String>();
     let below = text(intermediates);
@@ -47,13 +47,13 @@ fn cases(verifier: &str) -> Vec<Case> {
     let own = OwnChain::read(&to_pem(&ours.der)).unwrap();
     let mut cases = Vec::new();
     for key in [Key::p256(), Key::p384(), Key::rsa()] {
-        // Named as our own root is.
+        // With the name of our own root.
         let root = Ca::root_with(key, "cluster.local", true);
         let confined = list(&[&root.der], &[], "b.local", &own);
         let plain = to_pem(&ours.der);
         for (names, accepted) in names_and_verdicts() {
             let chain = Some(to_pem(&root.leaf(&names)));
-            // Go looks for the host behind user information, and so finds the peer's own.
+            // Go takes the host after the user information, which is the peer's own.
             if matches!(names[..], [San::Uri(uri)] if uri.contains('@')) && verifier == "go" {
                 continue;
             }
@@ -62,7 +62,7 @@ fn cases(verifier: &str) -> Vec<Case> {
         for list in [confined.clone() + &plain, plain + &confined] {
             cases.push(Case { list, chain: Some(to_pem(&ours.workload("a.local"))), accepted: true });
         }
-        // The control: what the plain root would let through.
+        // Control: the plain root lets these through.
         let forged = Some(to_pem(&root.workload("a.local")));
         cases.push(Case { list: to_pem(&root.der), chain: forged, accepted: true });
         // Istio's plug-in CA, whose intermediate has a DNS name.
@@ -78,7 +78,7 @@ fn cases(verifier: &str) -> Vec<Case> {
     cases
 }
 
-/// The oddest that is admitted.
+/// The most unusual root that is admitted.
 fn odd_anchors(own: &OwnChain) -> Vec<String> {
     let key = Key::p256();
     let long = "x".repeat(63);
@@ -134,7 +134,7 @@ fn openssl_agrees() {
     let folder = tempfile::tempdir().unwrap();
     for (number, case) in cases("openssl").iter().enumerate() {
         let (list, chain) = write(folder.path(), number, case);
-        // Without -partial_chain an anchor has to be seen as the end of a chain; with it, it may be any certificate.
+        // Without -partial_chain, an anchor must be the end of a chain; with it, any certificate may be an anchor.
         for partial in [&[][..], &["-partial_chain"]] {
             let mut command = Command::new("openssl");
             match &chain {

@@ -1,7 +1,7 @@
-//! The house rules that no compiler holds: which room may name what, what the executables link, how files look.
+//! Rules that no compiler checks: dependencies between rooms, crates of the executables, the form of files.
 //!
-//! `ARCHITECTURE.md` has the picture that these arrows are from.
-#![allow(clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
+//! The picture in `ARCHITECTURE.md` has the same arrows.
+#![allow(clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 mod common;
 #[path = "architecture/files.rs"]
@@ -14,7 +14,7 @@ use std::process::Command;
 use files::SourceFile;
 use paths::named;
 
-/// What a room never names, and why.
+/// Paths that a room must not use, and why.
 struct Rule {
     /// Folder of the room.
     room: &'static str,
@@ -22,7 +22,7 @@ struct Rule {
     why: &'static str,
 }
 
-/// I/O, clocks and randomness: what the pure rooms get as arguments, or not at all.
+/// I/O, clocks and randomness: pure rooms get their results as arguments, or do without.
 const IMPURE: &[&str] = &[
     "std::collections::hash_map::RandomState",
     "std::env",
@@ -142,7 +142,7 @@ const HEAVY: &[&str] = &[
     "tower",
 ];
 
-/// Crates that the program never links, as it faces strangers: tools for tests, and second TLS stacks.
+/// Crates that the program never links, because it answers strangers: tools for tests, and second TLS stacks.
 const NOT_SHIPPED: &[&str] = &[
     "aws-lc-rs",
     "aws-lc-sys",
@@ -162,7 +162,7 @@ const NOT_SHIPPED: &[&str] = &[
     "tempfile",
 ];
 
-/// Where rules are broken: one line per place.
+/// Violations, one line per place.
 fn broken(rules: &[Rule], files: &[SourceFile]) -> Vec<String> {
     let mut places = Vec::new();
     for file in files {
@@ -197,7 +197,7 @@ fn every_room_has_a_rule() {
 }
 
 #[test]
-fn the_scan_finds_what_is_forbidden() {
+fn the_scan_finds_forbidden_paths() {
     for (source, expected) in [
         ("use std::fs;", "std::fs"),
         ("use std::{collections::BTreeMap, fs::{self, File}};", "std::fs"),
@@ -296,23 +296,23 @@ fn crates_of(package: &str) -> Vec<String> {
 #[test]
 fn tests_run_the_hook_executable_that_ships() {
     let build = common::hook_build();
-    assert!(build.executable.is_file(), "{} is no file", build.executable.display());
+    assert!(build.executable.is_file(), "{} is not a file", build.executable.display());
     assert_eq!(build.library_features, [""; 0], "the library was built for the hooks with features of the program");
     assert_ne!(common::hook_executable(), common::program());
 }
 
 #[test]
-fn every_file_begins_by_saying_what_it_is_for() {
+fn every_file_begins_with_its_purpose() {
     for file in files::sources() {
         assert!(
             file.text.starts_with("//! "),
-            "{}: the first line is a `//!` that says what the file is for",
+            "{}: the first line must be a `//!` with the purpose of the file",
             file.path
         );
     }
 }
 
-/// Long files are several files. Tables of tests may be long.
+/// Files have fewer than 400 lines; tables of tests may be longer.
 #[test]
 fn no_file_is_too_long() {
     const LIMIT: usize = 600;

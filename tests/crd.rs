@@ -1,7 +1,7 @@
 //! The CRD in `crds/` is current, structural, translated, and accepts what Deckhouse's accepts.
 //!
 //! `make generate` (`UPDATE=1`) writes it.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 use std::fs;
 use std::path::PathBuf;

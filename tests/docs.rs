@@ -1,5 +1,5 @@
 //! What documents name exists: files, functions, links and headings. And the first page stays short.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! The script `enabled` of the module, as an operator calls it where there is no cluster to ask.
+//! The module's script `enabled`, called as by an operator, without a cluster.
 
-#![allow(clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
+#![allow(clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 mod common;
 
@@ -17,7 +17,7 @@ fn run(answer: Option<&str>) -> Output {
 }
 
 #[test]
-fn what_cannot_be_found_out_switches_nothing_off() {
+fn without_a_cluster_the_module_stays_on() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("answer");
     let output = run(file.to_str());
@@ -26,7 +26,7 @@ fn what_cannot_be_found_out_switches_nothing_off() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_given_is_one_line_and_a_failure() {
+fn a_failure_to_answer_is_one_line_and_a_bad_exit_code() {
     for (answer, expected) in [
         (None, "enabled: MODULE_ENABLED_RESULT is not set: addon-operator sets it"),
         (

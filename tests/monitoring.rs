@@ -1,5 +1,5 @@
 //! Alerts use existing metrics: hooks and exporter expose every series that `monitoring/` and the tests of its rules name.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! The output of `make package` is complete and has nothing else. `make package` runs this.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -2,7 +2,7 @@
 //! real TLS as the case says, and its output is compared with what the case expects. Other cases ask the exporter that
 //! ships. See `tests/replay/README.md`.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 mod common;
 #[path = "replay/harness/mod.rs"]

@@ -1,5 +1,5 @@
 //! The schemas in `openapi/` match the Rust types, are as strict as the readers of the values, complete, and translated.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 #[path = "schemas/openapi.rs"]
 mod openapi;

@@ -1,7 +1,7 @@
 //! `docs/SETTINGS.md`: every setting and environment variable, generated from the schema, the command line and the sources.
 //!
-//! `make generate` (`UPDATE=1`) writes it anew.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
+//! `make generate` (`UPDATE=1`) writes it.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

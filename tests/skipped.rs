@@ -1,10 +1,10 @@
-//! Says in one line what `cargo test` leaves out on this machine, and how to get it.
+//! Prints one line with the tests that `cargo test` skips on this machine, and how to run them.
 
 use std::io::Write;
 use std::process::Command;
 
 #[test]
-fn what_is_not_run_is_named() {
+fn skipped_tests_are_named() {
     let installed = |program: &str| Command::new(program).arg("version").output().is_ok();
     let mut skipped = vec![
         "chart, policies and exporter on real API servers (make test-module)",
@@ -12,10 +12,10 @@ fn what_is_not_run_is_named() {
         "operators (make e2e)",
     ];
     if !installed("openssl") {
-        skipped.push("anchors judged by OpenSSL (install openssl)");
+        skipped.push("anchors verified by OpenSSL (install openssl)");
     }
     if !installed("go") {
-        skipped.push("anchors judged by Go's crypto/x509 (install Go)");
+        skipped.push("anchors verified by Go's crypto/x509 (install Go)");
     }
     let line = format!("not run: {}; lints and licences (make lint)\n", skipped.join("; "));
     // Not `eprintln!`: the test harness would swallow it.

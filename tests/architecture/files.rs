@@ -1,4 +1,4 @@
-//! The project's files, as the rules see them.
+//! The project's files, for the rules.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::process::Command;
 pub(crate) struct SourceFile {
     /// From the root of the project, with slashes.
     pub(crate) path: String,
-    /// What is in it.
+    /// Its content.
     pub(crate) text: String,
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn sources() -> Vec<SourceFile> {
     sources
 }
 
-/// Those that are no tests: neither `tests/` nor the tests next to what they test (`tests.rs`, `x_tests.rs`, `test_x.rs`).
+/// Files without tests: neither in `tests/` nor `tests.rs`, `x_tests.rs`, `test_x.rs` next to the code.
 pub(crate) fn production_sources() -> Vec<SourceFile> {
     let test = |step: &str| {
         let name = step.trim_end_matches(".rs");
@@ -51,7 +51,7 @@ pub(crate) fn production_sources() -> Vec<SourceFile> {
     sources().into_iter().filter(|file| works(&file.path)).collect()
 }
 
-/// All files that are, or are about to be, in version control; without git, all that lie here.
+/// All files in version control, or about to be added; without git, all files.
 pub(crate) fn tracked() -> Vec<String> {
     let listed = Command::new("git")
         .current_dir(root())
@@ -87,7 +87,7 @@ pub(crate) fn starts_a_path(line: &str, home: &str) -> bool {
 }
 
 #[test]
-fn absolute_paths_are_told_from_relative_ones() {
+fn absolute_and_relative_paths_are_distinguished() {
     for (line, expected) in [
         ("/home/a", true),
         ("see \"/home/a\"", true),

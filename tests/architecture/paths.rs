@@ -1,8 +1,8 @@
-//! Which paths a source file names: enough of Rust's syntax to tell `std::fs` from a comment about it.
+//! Paths in a source file: enough of Rust's syntax to distinguish `std::fs` from a comment about it.
 
 use std::collections::BTreeMap;
 
-/// A path that code names, resolved as far as one file tells: `crate::hook::Input`, `std::time::*`.
+/// A path in code, resolved with the imports of its file: `crate::hook::Input`, `std::time::*`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Named {
     /// Line, from 1.
@@ -21,11 +21,11 @@ impl Named {
     }
 }
 
-/// All paths in `source`, outside of items under `#[cfg(test)]`. `module` is where the file stands: `["crate", "hook"]`.
+/// All paths in `source`, outside of items under `#[cfg(test)]`. `module` is the file's module: `["crate", "hook"]`.
 pub(crate) fn named(source: &str, module: &[&str]) -> Vec<Named> {
     let tokens = without_tests(&lex(source));
     let mut found = Vec::new();
-    // What a name stands for in this file. Scopes are ignored: a name imported anywhere counts everywhere.
+    // Imports of the file. Scopes are ignored: an import counts in the whole file.
     let mut names = BTreeMap::new();
     let mut at = 0;
     while at < tokens.len() {
@@ -58,7 +58,7 @@ pub(crate) fn named(source: &str, module: &[&str]) -> Vec<Named> {
         .collect()
 }
 
-/// `crate`, `self`, `super` and imported names replaced by what they stand for.
+/// Resolves `crate`, `self`, `super` and imported names.
 fn resolve(path: &[String], module: &[&str], names: &BTreeMap<String, Vec<String>>) -> Vec<String> {
     let mut base: Vec<String> = module.iter().map(ToString::to_string).collect();
     let mut rest = path;
@@ -84,7 +84,7 @@ fn resolve(path: &[String], module: &[&str], names: &BTreeMap<String, Vec<String
     base
 }
 
-/// `a::b::c` from `at` on.
+/// Reads `a::b::c` at `at`.
 fn plain_path(tokens: &[(usize, Token)], at: &mut usize) -> Vec<String> {
     let mut path = Vec::new();
     while let Some((_, Token::Word(word))) = tokens.get(*at) {
@@ -161,7 +161,7 @@ enum Token {
     Mark(char),
 }
 
-/// Words, `::` and marks with their lines; comments, literals and lifetimes are left out.
+/// Words, `::` and marks with their lines, without comments, literals and lifetimes.
 fn lex(source: &str) -> Vec<(usize, Token)> {
     let text: Vec<char> = source.chars().collect();
     let get = |at: usize| text.get(at).copied().unwrap_or('\0');
@@ -215,7 +215,7 @@ fn lex(source: &str) -> Vec<(usize, Token)> {
     tokens
 }
 
-/// Where `end` begins, or the end of the text.
+/// Position of `end`, or the end of the text.
 fn skip_to(text: &[char], from: usize, end: &str) -> usize {
     let end: Vec<char> = end.chars().collect();
     (from..text.len()).find(|at| text[*at..].starts_with(&end)).unwrap_or(text.len())
@@ -244,7 +244,7 @@ fn skip_block_comment(text: &[char], from: usize) -> usize {
     at
 }
 
-/// Leaves out every item under `#[cfg(test)]`.
+/// Removes every item under `#[cfg(test)]`.
 fn without_tests(tokens: &[(usize, Token)]) -> Vec<(usize, Token)> {
     let word = |text: &str| Token::Word(text.to_owned());
     let mark = Token::Mark;
@@ -263,7 +263,7 @@ fn without_tests(tokens: &[(usize, Token)]) -> Vec<(usize, Token)> {
     kept
 }
 
-/// How many tokens an item has: up to its `;`, or the end of its braces.
+/// Number of tokens of an item: up to its `;`, or the end of its braces.
 fn item_length(tokens: &[(usize, Token)]) -> usize {
     let mut depth = 0_usize;
     for (index, (_, token)) in tokens.iter().enumerate() {

@@ -1,6 +1,6 @@
-//! Builds the executables as they ship, for tests of any package.
+//! Builds the shipped executables, for tests of any package.
 #![allow(dead_code, reason = "every test crate compiles this file, and each uses its part of it")]
-#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// What `cargo build -p <package>` made.
+/// Output of `cargo build -p <package>`.
 pub(crate) struct HookBuild {
     /// The executable.
     pub(crate) executable: PathBuf,
@@ -16,15 +16,15 @@ pub(crate) struct HookBuild {
     pub(crate) library_features: Vec<String>,
 }
 
-/// The hook executable that ships.
+/// The shipped hook executable.
 pub(crate) fn hook_executable() -> PathBuf {
     hook_build().executable.clone()
 }
 
 /// Builds the hook executable, once per process.
 ///
-/// By itself, because a build of the whole workspace gives it the program's features and puts the result in the same
-/// place: whatever lies there is not to be trusted.
+/// A separate build, because a build of the whole workspace writes an executable with the program's features to the
+/// same path. So an existing file may be the wrong one.
 pub(crate) fn hook_build() -> &'static HookBuild {
     static BUILD: LazyLock<HookBuild> = LazyLock::new(|| build("istio-federation-hooks"));
     &BUILD
@@ -43,8 +43,8 @@ fn build(package: &str) -> HookBuild {
         .args(["build", "--locked", "--quiet", "--package", package])
         .args(["--message-format", "json-render-diagnostics"])
         .args(same_profile());
-    // What cargo tells a test about its package is not true of the next cargo: ring's build script watches some of it,
-    // and ring and all above it would be built anew by either, every time.
+    // Cargo's variables of this test must not reach the inner cargo: ring's build script watches some of them, so both
+    // would rebuild ring and its dependents every time.
     let about_this_package = ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_PACKAGE"];
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| about_this_package.iter().any(|prefix| name.starts_with(prefix))) {
@@ -73,7 +73,7 @@ fn build(package: &str) -> HookBuild {
     }
 }
 
-/// Options for the profile and target that this test itself was built with, read from its place:
+/// Options for the profile and target of this test itself, read from its path:
 /// `<target directory>[/<triple>]/<profile>/deps/<test>`.
 fn same_profile() -> Vec<String> {
     let test = std::env::current_exe().unwrap();

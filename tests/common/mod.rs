@@ -1,4 +1,4 @@
-//! What integration tests share: the two executables, as they ship.
+//! Shared by integration tests: the two shipped executables.
 #![allow(dead_code, reason = "every test crate compiles this file, and each uses its part of it")]
 
 mod hook_build;

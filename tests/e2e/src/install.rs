@@ -1,4 +1,4 @@
-//! The YAML blocks of docs/INSTALL.md: tests apply them as they are there, so that the page and the tests cannot differ.
+//! The YAML blocks of docs/INSTALL.md. Tests apply them unchanged, so that the page and the tests cannot differ.
 
 use std::fs;
 use std::path::Path;
@@ -58,7 +58,7 @@ impl Install {
         variables(&self.with("pilot")?["pilot"]["env"])
     }
 
-    /// What it adds to the mesh configuration.
+    /// Its additions to the mesh configuration.
     ///
     /// # Errors
     /// The page has no such block.

@@ -1,5 +1,5 @@
 //! The admission policies, rendered by Helm, on a real API server: accepted and refused requests, and the messages for the user.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy knows tests, but not what they call")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not count helpers of tests as tests")]
 
 #[path = "admission/agreement.rs"]
 mod agreement;

@@ -1,5 +1,5 @@
 //! The chart: rendered by real Helm from values of our own hooks, applied to a real API server, upgraded in every direction.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 #[path = "chart/accepts.rs"]
 mod accepts;

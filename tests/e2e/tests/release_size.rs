@@ -1,5 +1,5 @@
 //! Size of the module's Helm release, which must fit into one Secret of at most 1 MiB.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy knows tests, but not what they call")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not count helpers of tests as tests")]
 #![allow(clippy::print_stdout, reason = "prints a figure")]
 
 #[path = "../../schemas/openapi.rs"]

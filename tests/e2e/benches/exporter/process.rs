@@ -1,4 +1,4 @@
-//! The exporter, and what it takes of the machine.
+//! The exporter process, and its use of CPU and memory.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -104,7 +104,7 @@ impl Proxy {
         http::get(&self.host.room, ADMIN, path).await
     }
 
-    /// Files with Envoy's configuration and state; what cannot be read is left out.
+    /// Writes files with Envoy's configuration and state, as far as available.
     pub(super) async fn dump(&self, logs: &Path) {
         for what in ["certs", "config_dump", "clusters", "listeners", "stats"] {
             if let Ok(text) = self.admin(&format!("/{what}")).await {

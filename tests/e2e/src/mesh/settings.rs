@@ -1,4 +1,4 @@
-//! How istiod and the proxies of the bench are configured: as docs/INSTALL.md says, and what the bench sets on top, each with its reason.
+//! Configuration of the bench's istiod and proxies: the settings of docs/INSTALL.md, and additional ones, each with its reason.
 
 use serde_json::{Value, json};
 
@@ -6,19 +6,19 @@ use super::proxy::Kind;
 use crate::Install;
 use crate::bench::merge;
 
-/// Something that the bench sets and docs/INSTALL.md does not.
+/// A setting of the bench that is not in docs/INSTALL.md.
 pub struct Difference {
-    /// Whose setting it is.
+    /// Where it is set.
     pub target: Target,
     /// Name of the variable, or path in the configuration.
     pub name: &'static str,
-    /// Its value, as JSON where it is not a variable.
+    /// Its value; JSON unless it is a variable.
     pub value: &'static str,
     /// Why the bench needs it.
     pub why: &'static str,
 }
 
-/// What a setting belongs to.
+/// Where a setting belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// istiod's environment.
@@ -113,7 +113,7 @@ pub(super) fn mesh_config(trust_domain: &str, discovery: &str) -> anyhow::Result
     Ok(config)
 }
 
-/// What istiod's injection and the module's `DaemonSet` add to the environment of every proxy of this kind.
+/// Environment that istiod's injection and the module's `DaemonSet` add to every proxy of this kind.
 pub(super) fn proxy_environment(kind: Kind) -> anyhow::Result<Vec<(String, String)>> {
     let install = Install::read()?.proxy_environment()?;
     let gateway = (kind == Kind::Gateway).then(|| ("ISTIO_META_ROUTER_MODE".to_owned(), "sni-dnat".to_owned()));
@@ -127,7 +127,7 @@ pub(super) fn proxy_config(mesh: &Value) -> anyhow::Result<Value> {
     Ok(config)
 }
 
-/// Environment of istio-iptables, which redirects DNS where the mesh captures it.
+/// Environment of istio-iptables, which redirects DNS if the mesh captures it.
 pub(super) fn capture_environment() -> anyhow::Result<Vec<(String, String)>> {
     Install::read()?.proxy_environment()
 }

@@ -144,7 +144,7 @@ fn granted(objects: &[Value]) -> BTreeSet<Permission> {
 }
 
 #[tokio::test]
-async fn the_exporter_may_read_exactly_what_it_reads() -> Result<()> {
+async fn the_exporter_has_exactly_the_rights_that_it_needs() -> Result<()> {
     for (name, inlet) in [("alone", Inlet::LoadBalancer), ("node-port", Inlet::NodePort)] {
         let objects: Vec<Value> = render(&made(name).values).await?;
         let ours: Vec<Value> =
@@ -166,7 +166,7 @@ fn read(mut object: Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_demos_stand_in_renders_what_the_chart_does() -> Result<()> {
+async fn the_demos_stand_in_renders_the_same_as_the_chart() -> Result<()> {
     let mut compared = BTreeSet::new();
     for made in &*ALL {
         let real = render(&made.values).await?;

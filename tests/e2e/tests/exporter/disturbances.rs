@@ -181,7 +181,7 @@ async fn before_the_first_reading_nothing_is_served() -> Result<()> {
     let kubeconfig = server.kubeconfig_of("d8-istio", "metadata-exporter").await?;
     let objects = Objects::Cluster(&kubeconfig);
     let mut exporter = Exporter::start("exporter", server.scratch(), objects, "LoadBalancer", &world.peer).await?;
-    until("it reports what it may not read", DEADLINE, async || {
+    until("it reports forbidden reads", DEADLINE, async || {
         let reply = exporter.readiness().await?;
         ensure!(reply.status == 503, "{reply:?}");
         ensure!(reply.body.starts_with("not read yet: exported_services, gateway_services, roots, "), "{reply:?}");

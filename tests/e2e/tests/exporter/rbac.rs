@@ -68,7 +68,7 @@ fn allowed(object: &Value) -> Result<Vec<String>> {
 
 /// No right is missing, and none is unnecessary.
 #[tokio::test]
-async fn the_chart_allows_what_the_exporter_reads() -> Result<()> {
+async fn the_chart_allows_exactly_the_exporters_reads() -> Result<()> {
     for (text, inlet) in [("LoadBalancer", Inlet::LoadBalancer), ("NodePort", Inlet::NodePort)] {
         let mut allowed_by_chart = BTreeSet::new();
         for role in

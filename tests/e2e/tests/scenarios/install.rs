@@ -33,7 +33,7 @@ async fn as_install_says() -> Result<()> {
         let istiod = install.istiod_environment()?;
         let shared = istiod.iter().find(|(name, _)| name == "SHARED_MESH_CONFIG");
         let name = shared.map(|(_, value)| value.as_str()).context("no SHARED_MESH_CONFIG")?;
-        until("istiod finds what it reads", PATIENCE, async || {
+        until("istiod finds its ConfigMap", PATIENCE, async || {
             let found = a.get(("v1", "ConfigMap", "istio-system", name)).await?.context("no ConfigMap")?;
             ensure!(found["data"]["mesh"].is_string(), "{found}");
             Ok(())
