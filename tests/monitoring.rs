@@ -35,15 +35,29 @@ fn files(folder: &str) -> Vec<PathBuf> {
 /// The hooks' metrics in the replay cases, where the real executable is checked to give exactly these.
 fn of_hooks() -> Metrics {
     let mut metrics = Metrics::new();
-    for case in files("tests/replay") {
-        let Ok(text) = fs::read_to_string(case.join("expected/metrics.json")) else { continue };
-        let operations: Vec<Value> = serde_json::from_str(&text).unwrap();
-        for operation in operations.iter().filter(|operation| operation["action"] == "set") {
-            let labels = operation["labels"].as_object().unwrap().keys().cloned();
-            metrics.entry(operation["name"].as_str().unwrap().to_owned()).or_default().extend(labels);
+    let folders = files("tests/replay").into_iter().filter(|path| path.is_dir());
+    let cases = folders.flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    for case in cases.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")) {
+        let case = yaml(&case);
+        let metrics_of_case = case["expect"]["metrics"].as_array().into_iter().flatten();
+        for metric in metrics_of_case.filter(|metric| metric.is_string() || metric["action"] == "set") {
+            let (name, labels) = expected(metric);
+            metrics.entry(name).or_default().extend(labels);
         }
     }
     metrics
+}
+
+/// Name and label names of a metric in a case: an operation, or its short form (`tests/replay/README.md`) such as
+/// `b public endpoints_fetch_error_count 0.0`.
+fn expected(metric: &Value) -> (String, Vec<String>) {
+    if let Some(short) = metric.as_str() {
+        let rest = short.split(' ').nth(2).unwrap_or_else(|| panic!("{short} has no name"));
+        let labels = ["endpoint", "federation_name"].map(str::to_owned);
+        return (format!("d8_istio_federation_metadata_{rest}"), labels.to_vec());
+    }
+    let labels = metric["labels"].as_object().into_iter().flatten().map(|(name, _)| name.clone());
+    (metric["name"].as_str().unwrap_or_default().to_owned(), labels.collect())
 }
 
 /// An exporter that ends with the test.
