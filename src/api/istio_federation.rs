@@ -90,8 +90,8 @@ pub struct IstioFederationStatus {
     /// The peer's last good metadata.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata_cache: Option<MetadataCache>,
-    /// State of the exchange and of what was fetched: `PublicMetadataExchangeReady`, `PrivateMetadataExchangeReady` and
-    /// others.
+    /// State of the exchange and of the fetched metadata: `PublicMetadataExchangeReady`, `PrivateMetadataExchangeReady`
+    /// and others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// Items of the peer that we refuse, each with its reason; the first 64. Additive.
