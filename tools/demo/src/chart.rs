@@ -11,7 +11,7 @@ use istio_federation::api::values::{TrustAnchorEntry, Values};
 use istio_federation::federation::managed::{LABELS, OWNER_APP};
 use istio_federation_sim::operator::Chart;
 
-/// ConfigMap with the peers' anchors, which istiod reads beside its own mesh configuration.
+/// ConfigMap with the peers' anchors, which istiod reads in addition to its own mesh configuration.
 pub(crate) const MESH_CONFIG: &str = "istio-federation-mesh";
 /// Secret with our key pair towards other exporters.
 pub(crate) const KEYPAIR_SECRET: &str = "d8-remote-authn-keypair";

@@ -46,7 +46,7 @@ struct Ports {
 
 impl Drop for Exporter {
     fn drop(&mut self) {
-        // It has nothing to finish; and once the demo has ended, nothing of it runs any more.
+        // It has nothing to finish; and once the demo has ended, nothing of it still runs.
         self.process.kill().and_then(|()| self.process.wait()).ok();
     }
 }

@@ -195,7 +195,7 @@ fn introduce(sides: &mut [Side; 2]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets both operators work in turn until both have what they should have, and nothing changes any more.
+/// Lets both operators work in turn until both have what they should have, and nothing changes.
 async fn federate(sides: &mut [Side; 2]) -> anyhow::Result<()> {
     let end = Instant::now() + DEADLINE;
     let mut work = Work::Start;

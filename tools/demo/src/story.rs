@@ -26,7 +26,7 @@ pub(crate) fn tell(before: &Facts, after: &Facts) -> Vec<String> {
         ));
     }
     for reader in before.readers.difference(&after.readers) {
-        lines.push(format!("does not let cluster {} read its private metadata any more", printable(reader)));
+        lines.push(format!("no longer lets cluster {} read its private metadata", printable(reader)));
     }
     for anchor in after.anchors.iter().filter(|anchor| !before.anchors.contains(anchor)) {
         lines.extend(certificates(&anchor.pem, |certificate| {

@@ -1,4 +1,4 @@
-//! What other rooms read from a certificate, beside what an independent parser reads.
+//! What other rooms read from a certificate, compared with an independent parser.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType};
 use x509_parser::prelude::{FromDer, X509Certificate};

@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::OperatorError;
 use super::config::{Hook, parse_config, parse_list};
 
-/// Longest that a call may take. Operators wait for ever; a demo and a test must not.
+/// Longest that a call may take. Operators wait without limit; a demo and a test must not.
 const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A hook executable.

@@ -29,7 +29,7 @@ impl Chart for FakeChart {
     }
 }
 
-/// A world with fake hooks: each a script, and its configuration beside `configVersion` and `metadata`.
+/// A world with fake hooks: each a script, and its configuration next to `configVersion` and `metadata`.
 struct World {
     folder: tempfile::TempDir,
     operator: Operator<FakeChart>,

@@ -258,7 +258,7 @@ fn large_names_that_rotate_change_nothing_for_two_minutes() {
         (60, &["203.0.113.2", "203.0.113.3"][..], "203.0.113.1 203.0.113.2"),
         (119, &["203.0.113.1"], "203.0.113.1 203.0.113.2"),
         (120, &["203.0.113.2", "203.0.113.3"], "203.0.113.2 203.0.113.3"),
-        // None of them is right any more.
+        // None of them is right now.
         (150, &["203.0.113.9"], "203.0.113.9"),
     ] {
         play.answer_at(second, answer(new));

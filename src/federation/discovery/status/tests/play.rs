@@ -65,7 +65,7 @@ impl Play {
         Timestamp::from_second(START + self.second).unwrap()
     }
 
-    /// What becomes of the federation with this exchange now; the play goes on from there.
+    /// The federation after this exchange at the present second; the play goes on from there.
     pub(super) fn answer(&mut self, exchange: Exchange) -> NextStatus {
         let values = json!({"istio": {"federation": {"clusterDomain": "a.local", "clusterUUID": "uuid-a"}}});
         let ours = Ourselves::from_values(&serde_json::from_value(values).unwrap(), None).unwrap();
