@@ -182,19 +182,35 @@ fn templates_read_every_path_that_no_hook_reads() {
     }
 }
 
+/// An operation on values in a case, or its short form (`tests/replay/README.md`): `{add PATH: value}` or `remove PATH`.
+fn operation(operation: &Value) -> Value {
+    if let Some(path) = operation.as_str().and_then(|short| short.strip_prefix("remove ")) {
+        return json!({"op": "remove", "path": path});
+    }
+    let mut members = operation.as_object().into_iter().flatten();
+    let added = members.find_map(|(name, value)| Some((name.strip_prefix("add ")?, value)));
+    added.map_or_else(|| operation.clone(), |(path, value)| {
+        // A new key pair differs in every run; cases have a placeholder.
+        let is_placeholder = value == "a new key pair";
+        json!({"op": "add", "path": path, "value": if is_placeholder { json!({"pub": "PEM", "priv": "PEM"}) } else { value.clone() }})
+    })
+}
+
 #[test]
 fn hooks_write_valid_values_to_existing_paths() {
     let mut written = 0;
-    for case in fs::read_dir(root().join("tests/replay")).unwrap().map(|case| case.unwrap().path()) {
-        let Ok(patch) = fs::read_to_string(case.join("expected/values.json")) else { continue };
-        // A new key pair differs in every run; cases have a placeholder.
-        let patch = patch.replace("\"a new key pair\"", &json!({"pub": "PEM", "priv": "PEM"}).to_string());
-        let patch: json_patch::Patch = serde_json::from_str(&patch).unwrap();
+    let folders = fs::read_dir(root().join("tests/replay")).unwrap().map(|folder| folder.unwrap().path());
+    let cases = folders.filter(|path| path.is_dir()).flat_map(|folder| fs::read_dir(folder).unwrap());
+    let cases = cases.map(|case| case.unwrap().path());
+    for case in cases.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")) {
+        let patch: Vec<Value> =
+            yaml(&case)["expect"]["values"].as_array().into_iter().flatten().map(operation).collect();
+        written += patch.len();
+        let patch: json_patch::Patch = serde_json::from_value(patch.into()).unwrap();
         // Only the switch is configured: the parents of every path exist by default.
         let mut values = json!({"istio": SCHEMAS.filled(json!({"federation": {"enabled": true}}))});
         json_patch::patch(&mut values, &patch).unwrap_or_else(|why| panic!("{}: {why}", case.display()));
         assert_eq!(problems(&SCHEMAS.values, &values["istio"]), [""; 0], "{}", case.display());
-        written += patch.0.len();
     }
     assert!(written > 20, "only {written} operations in tests/replay");
 }
