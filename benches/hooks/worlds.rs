@@ -9,6 +9,7 @@ use istio_federation::federation::export::gateways;
 use istio_federation::federation::import::{Plan, PlanInput, Routes};
 use istio_federation::federation::ourselves::Ourselves;
 use istio_federation::federation::roster::Roster;
+use istio_federation_testkit::{self as testkit, private_document};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -67,26 +68,20 @@ pub(crate) fn federation(peer: usize, services: usize) -> Result<IstioFederation
                    "ports": [{"name": "http", "port": 80, "protocol": "HTTP"}, {"name": "tcp", "port": 90, "protocol": "TCP"}]})
         })
         .collect();
-    let since = Timestamp::now().checked_sub(SignedDuration::from_secs(16 * 15))?;
-    let condition = |type_: &str, status: &str| {
-        json!({"type": type_, "status": status, "reason": "FetchFailed", "message": "", "observedGeneration": 1,
-               "lastTransitionTime": since.to_string()})
-    };
-    Ok(serde_json::from_value(json!({
-        "metadata": {"name": format!("peer-{peer:03}"), "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"},
-        "spec": {"trustDomain": domain, "metadataEndpoint": endpoint},
-        "status": {
-            "importedServices": services.len(),
-            "conditions": [condition("PublicMetadataExchangeReady", "False"), condition("PrivateMetadataExchangeReady", "Unknown")],
-            "metadataCache": {
-                "source": {"metadataEndpoint": endpoint, "trustDomain": domain},
-                "public": {"clusterUUID": format!("uuid-{peer}"), "authnKeyPub": PEER_KEY, "rootCA": PEER_ROOT},
-                "anchors": [{"certificate": PEER_ROOT, "role": "Root"}],
-                "private": {"ingressGateways": [{"address": format!("203.0.113.{}", 1 + peer % 200), "port": 15443}],
-                            "publicServices": services}
-            }
-        }
-    }))?)
+    let since = Timestamp::now().checked_sub(SignedDuration::from_secs(16 * 15))?.to_string();
+    let cache = json!({
+        "public": {"clusterUUID": format!("uuid-{peer}"), "authnKeyPub": PEER_KEY, "rootCA": PEER_ROOT},
+        "anchors": [{"certificate": PEER_ROOT, "role": "Root"}],
+        "private": private_document(&format!("203.0.113.{}", 1 + peer % 200), &services),
+    });
+    Ok(testkit::federation(&format!("peer-{peer:03}"))
+        .domain(&domain)
+        .endpoint(&endpoint)
+        .status(&json!({"importedServices": services.len()}))
+        .cached(&cache)
+        .condition("PublicMetadataExchangeReady", "False", "FetchFailed", &since)
+        .condition("PrivateMetadataExchangeReady", "Unknown", "FetchFailed", &since)
+        .read())
 }
 
 pub(crate) fn owners() -> Vec<OwnerReference> {

@@ -207,6 +207,7 @@ fn age(federation: &IstioFederation) -> (Option<Timestamp>, String) {
 
 #[cfg(test)]
 mod tests {
+    use istio_federation_testkit as testkit;
     use serde_json::json;
 
     use super::*;
@@ -218,17 +219,11 @@ mod tests {
 
     /// A federation created at the given second, bound to the UUID where there is one.
     fn federation(name: &str, second: u32, domain: &str, bound: Option<&str>) -> IstioFederation {
-        let endpoint = format!("https://{name}/metadata");
-        let mut object = json!({
-            "metadata": {"name": name, "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z")},
-            "spec": {"trustDomain": domain, "metadataEndpoint": endpoint}
-        });
-        if let Some(uuid) = bound {
-            object["status"] = json!({"metadataCache": {
-                "source": {"metadataEndpoint": endpoint, "trustDomain": domain},
-                "public": {"clusterUUID": uuid, "authnKeyPub": "k", "rootCA": "r"}}});
+        let federation = testkit::federation(name).domain(domain).created(&format!("2026-01-01T00:00:{second:02}Z"));
+        match bound {
+            Some(uuid) => federation.cached(&json!({"public": testkit::public_document(uuid)})).read(),
+            None => federation.read(),
         }
-        serde_json::from_value(object).unwrap()
     }
 
     fn roster(federations: &[IstioFederation]) -> Roster {

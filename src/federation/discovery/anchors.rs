@@ -46,6 +46,7 @@ pub fn report_anchors(
 
 #[cfg(test)]
 mod tests {
+    use istio_federation_testkit as testkit;
     use serde_json::json;
 
     use super::*;
@@ -64,16 +65,13 @@ mod tests {
     /// A federation with these admitted roots, and what its condition said since second 1.
     fn federation(roots: &[&str], said: Option<(&str, &str)>) -> IstioFederation {
         let anchors: Vec<_> = roots.iter().map(|root| json!({"certificate": root, "role": "Root"})).collect();
-        let condition = said.map(|(status, reason)| {
-            json!({"type": TRUST_ANCHORS_READY, "status": status, "reason": reason, "message": "", "lastTransitionTime": at(1)})
-        });
-        serde_json::from_value(json!({
-            "metadata": {"name": "b"},
-            "spec": {"trustDomain": "b.local", "metadataEndpoint": "https://b"},
-            "status": {"conditions": condition.into_iter().collect::<Vec<_>>(), "metadataCache": {
-                "source": {"trustDomain": "b.local", "metadataEndpoint": "https://b"}, "anchors": anchors}}
-        }))
-        .unwrap()
+        let federation = testkit::federation("b").cached(&json!({"anchors": anchors}));
+        match said {
+            Some((status, reason)) => {
+                federation.condition(TRUST_ANCHORS_READY, status, reason, &at(1).to_string()).read()
+            }
+            None => federation.read(),
+        }
     }
 
     /// What the condition says after a run at second 9, where `is` is what the run made of `was` until then.

@@ -48,6 +48,7 @@ pub fn record_refusals(
 mod tests {
     use std::slice;
 
+    use istio_federation_testkit as testkit;
     use serde_json::{Value, json};
 
     use super::*;
@@ -62,16 +63,10 @@ mod tests {
 
     /// A federation for b.local with these services, after [`record_refusals`].
     fn recorded(hosts: &[String], before: &Value, certificates: Option<&[Refusal]>) -> IstioFederationStatus {
-        let services: Vec<_> =
-            hosts.iter().map(|host| json!({"hostname": host, "ports": [{"name": "http", "port": 80}]})).collect();
-        let federation: IstioFederation = serde_json::from_value(json!({
-            "metadata": {"name": "b"},
-            "spec": {"trustDomain": "b.local", "metadataEndpoint": "https://b"},
-            "status": {"refused": before, "metadataCache": {
-                "source": {"trustDomain": "b.local", "metadataEndpoint": "https://b"},
-                "private": {"ingressGateways": [{"address": "203.0.113.1", "port": 1}], "publicServices": services}}}
-        }))
-        .unwrap();
+        let services: Vec<_> = hosts.iter().map(|host| testkit::service(host, &[("http", 80)])).collect();
+        let cache = json!({"private": testkit::private_document("203.0.113.1", &services)});
+        let federation: IstioFederation =
+            testkit::federation("b").status(&json!({"refused": before})).cached(&cache).read();
         let roster = Roster::new(slice::from_ref(&federation), &ours());
         let outcome = Routes::new([&federation], &roster, &ours()).outcomes.remove("b");
         let mut federation = Cow::Owned(federation);
@@ -118,12 +113,9 @@ mod tests {
 
     #[test]
     fn anchors_are_another_matter_than_what_was_admitted() {
-        let mut federation: IstioFederation = serde_json::from_value(json!({
-            "metadata": {"name": "b"}, "spec": {"trustDomain": "b.local", "metadataEndpoint": "https://b"},
-            "status": {"refused": [{"kind": "Certificate", "name": "O=bad", "reason": "bad"},
-                                   {"kind": "TrustAnchor", "name": "O=old", "reason": "full"}]}
-        }))
-        .unwrap();
+        let before = json!({"refused": [{"kind": "Certificate", "name": "O=bad", "reason": "bad"},
+                                        {"kind": "TrustAnchor", "name": "O=old", "reason": "full"}]});
+        let mut federation: IstioFederation = testkit::federation("b").status(&before).read();
         for (anchors, expected) in [
             (None, &["O=bad", "O=old"][..]),
             (Some(vec![Refusal::new(ItemKind::TrustAnchor, "O=new", "full")]), &["O=bad", "O=new"]),
@@ -138,10 +130,7 @@ mod tests {
 
     #[test]
     fn without_a_document_nothing_is_said_of_services() {
-        let mut federation: IstioFederation = serde_json::from_value(json!({
-            "metadata": {"name": "b"}, "spec": {"trustDomain": "b.local", "metadataEndpoint": "https://b"}, "status": {}
-        }))
-        .unwrap();
+        let mut federation: IstioFederation = testkit::federation("b").status(&json!({})).read();
         let mut seen = Cow::Borrowed(&federation);
         record_refusals(&mut seen, None, None, None);
         assert!(matches!(seen, Cow::Borrowed(_)), "what does not change is not copied");

@@ -63,27 +63,16 @@ fn is_retry(tick: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use istio_federation_testkit::{Federation, federation};
 
     use super::*;
 
     fn failing(type_: &str, since: i64) -> IstioFederation {
-        let since = Timestamp::from_second(since).unwrap();
-        let conditions = json!([
-            {"type": PUBLIC_EXCHANGE_READY, "status": "True", "observedGeneration": 1},
-            {"type": PRIVATE_EXCHANGE_READY, "status": "True", "observedGeneration": 1},
-        ]);
-        let mut object = json!({
-            "metadata": {"name": "b", "generation": 1}, "spec": {"trustDomain": "b", "metadataEndpoint": "https://b"},
-            "status": {"conditions": conditions}
-        });
-        for condition in object["status"]["conditions"].as_array_mut().unwrap() {
-            if condition["type"] == type_ {
-                condition["status"] = json!("False");
-                condition["lastTransitionTime"] = json!(since.to_string());
-            }
-        }
-        serde_json::from_value(object).unwrap()
+        let since = Timestamp::from_second(since).unwrap().to_string();
+        let condition = |federation: Federation, of: &str| {
+            federation.condition(of, if of == type_ { "False" } else { "True" }, "Reason", &since)
+        };
+        [PUBLIC_EXCHANGE_READY, PRIVATE_EXCHANGE_READY].into_iter().fold(federation("b"), condition).read()
     }
 
     fn asked_at(federation: &IstioFederation, from: i64, ticks: i64) -> Vec<i64> {

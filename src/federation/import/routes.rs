@@ -148,6 +148,7 @@ impl Providers<'_> {
 
 #[cfg(test)]
 mod tests {
+    use istio_federation_testkit::{self as testkit, private_document, service};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -161,18 +162,15 @@ mod tests {
 
     /// A federation for b.local whose gateway is 203.0.113.N and which offers `svc` with those ports.
     fn federation(name: &str, gateway: u8, ports: &[u32]) -> IstioFederation {
-        let ports: Vec<_> = ports.iter().map(|port| json!({"name": format!("p{port}"), "port": port})).collect();
-        let endpoint = "https://b.example";
-        serde_json::from_value(json!({
-            "metadata": {"name": name},
-            "spec": {"trustDomain": "b.local", "metadataEndpoint": endpoint, "sharedTrustDomain": true},
-            "status": {"metadataCache": {
-                "source": {"trustDomain": "b.local", "metadataEndpoint": endpoint},
-                "private": {
-                    "ingressGateways": [{"address": format!("203.0.113.{gateway}"), "port": 15443}],
-                    "publicServices": [{"hostname": "svc.ns.svc.b.local", "ports": ports}]}}}
-        }))
-        .unwrap()
+        let names: Vec<_> = ports.iter().map(|port| format!("p{port}")).collect();
+        let ports: Vec<_> = names.iter().map(String::as_str).zip(ports.iter().copied()).collect();
+        let document = private_document(&format!("203.0.113.{gateway}"), &[service("svc.ns.svc.b.local", &ports)]);
+        testkit::federation(name)
+            .spec(
+                &json!({"trustDomain": "b.local", "sharedTrustDomain": true, "metadataEndpoint": "https://b.example"}),
+            )
+            .cached(&json!({"private": document}))
+            .read()
     }
 
     /// Each host with its ports, its endpoints and the federations that offer it; and what is refused of each federation.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use istio_federation_testkit::{CertifiedKey, HttpsServer, server_for};
+use istio_federation_testkit::{self as testkit, CertifiedKey, Federation, HttpsServer, server_for};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -69,25 +69,23 @@ fn well_peer() -> HttpsServer {
     peer(ok(&public("uuid-b"), None), ok(&private(), None))
 }
 
-/// A federation with that peer; nothing is known of it yet.
+fn new_federation(peer: &HttpsServer) -> Federation {
+    let spec = json!({"metadataEndpoint": peer.url("/m"), "metadata": {"ca": LOCALHOST.pem}});
+    testkit::federation("b").created("2026-01-02T00:00:00Z").spec(&spec)
+}
+
+/// A federation with that peer, without status.
 fn federation(peer: &HttpsServer) -> IstioFederation {
-    let object = json!({
-        "metadata": {"name": "b", "creationTimestamp": "2026-01-02T00:00:00Z"},
-        "spec": {"trustDomain": "b.local", "metadataEndpoint": peer.url("/m"), "metadata": {"ca": LOCALHOST.pem}}
-    });
-    serde_json::from_value(object).unwrap()
+    new_federation(peer).read()
 }
 
 /// A federation with that peer, from which both documents are cached, with entity tags.
 fn known(peer: &HttpsServer) -> IstioFederation {
-    let mut federation = federation(peer);
-    let cache = json!({"metadataCache": {
-        "source": {"trustDomain": "b.local", "metadataEndpoint": peer.url("/m")},
+    let cache = json!({
         "public": public("uuid-b"), "publicETag": "\"p\"",
         "private": {"ingressGateways": [], "publicServices": []}, "privateETag": "\"f\""
-    }});
-    federation.status = Some(serde_json::from_value(cache).unwrap());
-    federation
+    });
+    new_federation(peer).cached(&cache).read()
 }
 
 fn run(federations: &[IstioFederation], limits: Limits, run_end: Instant) -> Option<Exchange> {

@@ -6,8 +6,10 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test without its fixtures has to fail")]
 
 mod authority;
+mod federation;
 mod https;
 pub mod manifests;
 
 pub use authority::{Authority, CertifiedKey, Name, RSA_ROOT_PEM, authority, server_for};
+pub use federation::{Federation, federation, private_document, public_document, service};
 pub use https::HttpsServer;

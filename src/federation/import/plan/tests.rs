@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use istio_federation_testkit as testkit;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -20,23 +21,11 @@ fn ours() -> Ourselves {
 
 /// A federation for `domain` that offers those services (letters) on TCP port 90 and HTTP port 80; `None`: no cache.
 fn federation(name: &str, domain: &str, services: Option<&str>) -> IstioFederation {
-    let endpoint = format!("https://{name}.example");
-    let mut object = json!({
-        "metadata": {"name": name}, "spec": {"trustDomain": domain, "metadataEndpoint": endpoint}
-    });
-    if let Some(services) = services {
-        let services: Vec<_> = services
-            .chars()
-            .map(|c| {
-                json!({"hostname": format!("{c}.ns.svc.{domain}"),
-                       "ports": [{"name": "http", "port": 80}, {"name": "tcp", "port": 90}]})
-            })
-            .collect();
-        object["status"] = json!({"metadataCache": {
-            "source": {"trustDomain": domain, "metadataEndpoint": endpoint},
-            "private": {"ingressGateways": [{"address": "203.0.113.1", "port": 15443}], "publicServices": services}}});
-    }
-    serde_json::from_value(object).unwrap()
+    let federation = testkit::federation(name).domain(domain);
+    let Some(services) = services else { return federation.read() };
+    let service = |c: char| testkit::service(&format!("{c}.ns.svc.{domain}"), &[("http", 80), ("tcp", 90)]);
+    let services: Vec<_> = services.chars().map(service).collect();
+    federation.cached(&json!({"private": testkit::private_document("203.0.113.1", &services)})).read()
 }
 
 fn owners() -> Vec<OwnerReference> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
+use istio_federation_testkit::federation;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -42,16 +43,7 @@ pub(super) struct Play {
 
 impl Play {
     pub(super) fn new() -> Self {
-        let federation = json!({
-            "metadata": {"name": "b", "generation": 1},
-            "spec": {"trustDomain": "b.local", "metadataEndpoint": "https://b.example/metadata"}
-        });
-        Self {
-            federation: serde_json::from_value(federation).unwrap(),
-            own_chain_known: true,
-            pace: Pace::Patient,
-            second: 0,
-        }
+        Self { federation: federation("b").read(), own_chain_known: true, pace: Pace::Patient, second: 0 }
     }
 
     /// After a good exchange with these answers at second 0.
