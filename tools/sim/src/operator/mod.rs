@@ -315,8 +315,8 @@ impl<C: Chart> Operator<C> {
         Ok(())
     }
 
-    /// What Helm does with rendered objects: new and different ones are written, those it rendered before and does not any
-    /// more are deleted, unless they say otherwise.
+    /// What Helm does with rendered objects: new and different ones are written; those that it rendered before and no longer
+    /// renders are deleted, unless they say otherwise.
     fn install(&mut self, objects: Vec<Value>) -> Result<Vec<Change>, OperatorError> {
         let mut release = BTreeSet::new();
         for object in objects {
