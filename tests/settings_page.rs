@@ -61,12 +61,10 @@ The protocol of addon-operator and shell-operator; nobody else sets these.
 ";
 
 /// The variables that an operator or Kubernetes sets, all of which the hook executable reads.
-const OF_THE_OPERATOR: [(&str, &str); 13] = [
+const OF_THE_OPERATOR: [(&str, &str); 11] = [
     ("BINDING_CONTEXT_PATH", "file with the reasons of this run, and the snapshots"),
     ("VALUES_PATH", "file with the effective values"),
-    ("CONFIG_VALUES_PATH", "file with the values that the user set"),
     ("VALUES_JSON_PATCH_PATH", "file for the patch of the values"),
-    ("CONFIG_VALUES_JSON_PATCH_PATH", "file for the patch of the user's values"),
     ("KUBERNETES_PATCH_PATH", "file for the patches of Kubernetes objects"),
     ("METRICS_PATH", "file for metrics"),
     ("LOG_LEVEL", "least level of log lines; without it there are none"),
