@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use istio_federation::api::istio_federation::MetadataTls;
 use istio_federation::hook;
-use istio_federation::peer::{Answer, Client, Fault, Limits, Trust};
+use istio_federation::peer::{Answer, Client, FetchFault, Limits, ServerTrust};
 
 /// What the hooks watch, and the chart renders.
 const NEEDED: [&str; 4] = [
@@ -60,7 +60,7 @@ fn ask() -> Option<Vec<&'static str>> {
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     let read = |name: &str| fs::read_to_string(Path::new(CREDENTIALS).join(name)).ok();
     let (token, ca) = (read("token")?, read("ca.crt")?);
-    let trust = Trust::from_spec(Some(&MetadataTls { ca: Some(ca), insecure_skip_verify: None })).ok()?;
+    let trust = ServerTrust::from_spec(Some(&MetadataTls { ca: Some(ca), insecure_skip_verify: None })).ok()?;
     let limits = Limits::default();
     let client = Client::new(&trust, limits).ok()?;
     let end = Instant::now() + limits.exchange;
@@ -70,7 +70,7 @@ fn ask() -> Option<Vec<&'static str>> {
     for crd in NEEDED {
         match client.get(&url(crd), Some(token.trim()), None, end) {
             Ok(Answer::Document { .. } | Answer::NotModified) => {}
-            Err(error) if matches!(error.fault, Fault::Status { status: 404 }) => missing.push(crd),
+            Err(error) if matches!(error.fault, FetchFault::Status { status: 404 }) => missing.push(crd),
             Err(_) => return None,
         }
     }

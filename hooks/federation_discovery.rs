@@ -18,8 +18,7 @@ use istio_federation::federation::refusal::Refusal;
 use istio_federation::federation::roster::Roster;
 use istio_federation::federation::trust::{AnchorReport, OwnChain, anchors_of_peers};
 use istio_federation::hook::{Effects, Events, HookConfig, Input, Logger, Schedule};
-use istio_federation::peer::exchange::Caller;
-use istio_federation::peer::{Limits, Panicked, SigningKey, bounded_parallel};
+use istio_federation::peer::{Limits, Panicked, PeerFetcher, SigningKey, bounded_parallel};
 use jiff::{Timestamp, Unit};
 use serde_json::json;
 
@@ -111,8 +110,8 @@ fn fetch(given: &Given, run_start: Instant, log: &Logger) -> Result<Fetched, Fai
     // Each exchange has its own deadline; this one bounds them together, however many there are.
     let run_end = run_start + limits.exchange;
     let roster = Mutex::new(roster);
-    let caller = Caller { key: &given.key, uuid: &given.ours.uuid, roster: &roster, now: given.now, limits };
-    let answers = bounded_parallel(asked, AT_ONCE, |federation| caller.exchange(federation, run_end));
+    let fetcher = PeerFetcher { key: &given.key, uuid: &given.ours.uuid, roster: &roster, now: given.now, limits };
+    let answers = bounded_parallel(asked, AT_ONCE, |federation| fetcher.fetch(federation, run_end));
     let mut exchanges = BTreeMap::new();
     for (name, answer) in names.into_iter().zip(answers) {
         match answer {

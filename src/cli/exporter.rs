@@ -10,14 +10,9 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::exporter::gateways::Inlet;
-use crate::exporter::identity::{ClusterUuid, Identity};
-use crate::exporter::kubernetes::Kubernetes;
-use crate::exporter::manifests::Manifests;
-use crate::exporter::run::{Settings, run};
-use crate::exporter::tls::TlsFiles;
-use crate::federation::names::DnsName;
-use crate::peer::url::host_of;
+use crate::exporter::{Identity, Inlet, Objects, Settings, TlsFiles, run};
+use crate::federation::names::{ClusterUuid, OwnTrustDomain};
+use crate::peer::host_of;
 
 /// Options of the exporter; each can come from the environment as well.
 #[derive(Args, Clone, Debug)]
@@ -36,10 +31,10 @@ pub struct ExporterArgs {
     #[arg(long, env = "METRICS_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:8081")]
     metrics_listen: SocketAddr,
     /// Domain of this cluster, which is its trust domain
-    #[arg(long, env = "CLUSTER_DOMAIN", value_name = "DOMAIN", value_parser = DnsName::parse)]
-    cluster_domain: DnsName,
+    #[arg(long, env = "CLUSTER_DOMAIN", value_name = "DOMAIN", value_parser = OwnTrustDomain::in_use)]
+    cluster_domain: OwnTrustDomain,
     /// UUID of this cluster
-    #[arg(long, env = "CLUSTER_UUID", value_name = "UUID")]
+    #[arg(long, env = "CLUSTER_UUID", value_name = "UUID", value_parser = ClusterUuid::in_use)]
     cluster_uuid: ClusterUuid,
     /// How the ingress gateway is reached: LoadBalancer or NodePort
     #[arg(long, env = "INLET", value_name = "INLET", default_value_t)]
@@ -77,15 +72,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// Where the objects are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
-    /// In a folder of manifests.
-    Folder(PathBuf),
-    /// In a cluster, that of a kubeconfig where one is named.
-    Cluster(Option<PathBuf>),
-}
-
 impl ExporterArgs {
     /// Serves until SIGTERM or SIGINT.
     pub fn run(self) -> anyhow::Result<()> {
@@ -101,19 +87,12 @@ impl ExporterArgs {
                     () = stdin_end(), if until_stdin_ends => {}
                 }
             };
-            let (settings, place) = self.settings();
-            match place {
-                Place::Folder(folder) => run(settings, Manifests::new(folder), stop).await?,
-                Place::Cluster(kubeconfig) => {
-                    let source = Kubernetes::connect(kubeconfig.as_deref(), settings.identity.inlet).await?;
-                    run(settings, source, stop).await?;
-                }
-            }
-            Ok(())
+            let (settings, objects) = self.settings();
+            Ok(run(settings, objects, stop).await?)
         })
     }
 
-    fn settings(self) -> (Settings, Place) {
+    fn settings(self) -> (Settings, Objects) {
         let Self {
             manifests,
             kubeconfig,
@@ -132,8 +111,8 @@ impl ExporterArgs {
         } = self;
         let identity = Identity { cluster_uuid, cluster_domain, inlet };
         let tls = tls_cert.zip(tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
-        let place = manifests.map_or(Place::Cluster(kubeconfig), Place::Folder);
-        (Settings { identity, listen, metrics_listen, public_hosts, tls, port_file }, place)
+        let objects = manifests.map_or(Objects::Cluster(kubeconfig), Objects::Folder);
+        (Settings { identity, listen, metrics_listen, public_hosts, tls, port_file }, objects)
     }
 }
 
@@ -176,7 +155,7 @@ mod tests {
         args: ExporterArgs,
     }
 
-    fn parse(more: &[&str]) -> Result<(Settings, Place), String> {
+    fn parse(more: &[&str]) -> Result<(Settings, Objects), String> {
         let given = |option: &str| more.contains(&option);
         let least = [["--cluster-domain", "b.local"], ["--cluster-uuid", "b"]];
         let least = least.iter().filter(|[option, _]| !given(option)).flatten();
@@ -199,9 +178,9 @@ mod tests {
     #[test]
     fn objects_are_in_a_folder_or_in_a_cluster() {
         let place = |more: &[&str]| parse(more).unwrap().1;
-        assert_eq!(place(&[]), Place::Cluster(None));
-        assert_eq!(place(&["--kubeconfig", "k"]), Place::Cluster(Some("k".into())));
-        assert_eq!(place(&["--manifests", "m"]), Place::Folder("m".into()));
+        assert_eq!(place(&[]), Objects::Cluster(None));
+        assert_eq!(place(&["--kubeconfig", "k"]), Objects::Cluster(Some("k".into())));
+        assert_eq!(place(&["--manifests", "m"]), Objects::Folder("m".into()));
     }
 
     #[test]

@@ -1,162 +1,70 @@
-//! Certificates of our own mesh, read from PEM before they are published.
+//! CA certificates of our own mesh, read from PEM before they are published.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use pem::{EncodeConfig, LineEnding, Pem};
 use thiserror::Error;
-use x509_parser::prelude::{FromDer, X509Certificate};
-use x509_parser::public_key::{ECPoint, PublicKey, RSAPublicKey};
 
 use crate::api::metadata::Jwk;
+use crate::federation::pem::{self, Limits, PemError};
+use crate::federation::trust::{CertificateInfo, KeyNumbers, NotACertificate};
 
-/// Most bytes of a PEM text: three roots of 4096 bits take 8 KiB.
-const TEXT_LIMIT: usize = 1 << 20;
-/// OID of NIST P-256.
-const P256: &str = "1.2.840.10045.3.1.7";
-/// OID of NIST P-384.
-const P384: &str = "1.3.132.0.34";
+/// Three roots of 4096 bits take 8 KiB.
+const LIMITS: Limits = Limits { bytes: 1 << 20, blocks: 1000 };
 
-/// A certificate that may sign others.
+/// A CA certificate of our mesh, as peers get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CaCertificate {
-    /// The certificate.
-    pub der: Vec<u8>,
+pub(super) struct PublishedCa {
+    pub(super) der: Vec<u8>,
     /// Start of its validity, seconds since 1970.
-    pub not_before: i64,
-    /// Whether subject and issuer are the same.
-    pub is_self_issued: bool,
-    /// Its key as JWK without `use` and `x5c`; `None` for what is neither RSA nor EC on P-256 or P-384.
-    pub key: Option<Jwk>,
+    pub(super) not_before: i64,
+    /// Its key as JWK without `use` and `x5c`; `None` for any other than RSA and EC on P-256 or P-384.
+    pub(super) key: Option<Jwk>,
 }
 
-/// Why a PEM text is not a list of certificates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum CertificateError {
-    /// No block at all.
-    #[error("it holds no PEM block")]
-    Empty,
-    /// More than any list of roots has.
-    #[error("it is longer than {TEXT_LIMIT} bytes")]
-    TooLong,
-    /// A block is cut off or its base64 is broken.
-    #[error("a PEM block is damaged: it does not end, or is not base64")]
-    Damaged,
-    /// A private key, for instance.
-    #[error("PEM block {0} is not a CERTIFICATE")]
-    NotCertificate(usize),
-    /// Not X.509.
-    #[error("PEM block {0} is not an X.509 certificate")]
-    NotX509(usize),
-    /// A leaf, for instance.
-    #[error("certificate {0} is not one of a CA (basicConstraints CA:TRUE)")]
+/// Why a PEM text is not a list of CA certificates. Blocks are counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(super) enum CertificateError {
+    #[error("block {0}: {1}")]
+    Pem(usize, PemError),
+    #[error("block {0}: {1}")]
+    NotX509(usize, NotACertificate),
+    #[error("certificate {0} is not a CA certificate (basicConstraints CA:TRUE)")]
     NotCa(usize),
 }
 
-/// Reads a list of CA certificates, each once, in their order. The first block has number 1.
-pub fn read_cas(text: &str) -> Result<Vec<CaCertificate>, CertificateError> {
+/// Reads a list of CA certificates, each once, in their order.
+pub(super) fn read_cas(text: &str) -> Result<Vec<PublishedCa>, CertificateError> {
     let mut found = Vec::new();
-    for (number, der) in blocks(text)? {
-        match read(number, der)? {
-            Some(certificate) if found.contains(&certificate) => {}
-            Some(certificate) => found.push(certificate),
-            None => return Err(CertificateError::NotCa(number)),
+    for (number, der) in (1..).zip(pem::certificates(text, LIMITS)) {
+        let der = der.map_err(|error| CertificateError::Pem(number, error))?;
+        let info = CertificateInfo::read(&der).map_err(|error| CertificateError::NotX509(number, error))?;
+        if !info.is_ca {
+            return Err(CertificateError::NotCa(number));
         }
-    }
-    Ok(found)
-}
-
-/// Reads the intermediates of a chain: its CA certificates that another one issued. Leaves and roots are left out.
-pub fn read_intermediates(text: &str) -> Result<Vec<CaCertificate>, CertificateError> {
-    let mut found = Vec::new();
-    for (number, der) in blocks(text)? {
-        found.extend(read(number, der)?.filter(|certificate| !certificate.is_self_issued));
+        let ca = PublishedCa { der, not_before: info.not_before, key: info.key.map(jwk) };
+        if !found.contains(&ca) {
+            found.push(ca);
+        }
     }
     Ok(found)
 }
 
 /// Writes certificates as PEM: nothing around the blocks, lines of 64 characters that end with LF.
-#[must_use]
-pub fn to_pem(certificates: &[CaCertificate]) -> String {
-    let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
-    let blocks: Vec<_> = certificates.iter().map(|c| Pem::new("CERTIFICATE", c.der.clone())).collect();
-    blocks.iter().map(|block| pem::encode_config(block, config)).collect()
+pub(super) fn to_pem(certificates: &[PublishedCa]) -> String {
+    certificates.iter().map(|certificate| pem::encode_certificate(&certificate.der)).collect()
 }
 
-fn blocks(text: &str) -> Result<Vec<(usize, Vec<u8>)>, CertificateError> {
-    if text.len() > TEXT_LIMIT {
-        return Err(CertificateError::TooLong);
-    }
-    let begun = text.matches("-----BEGIN ").count();
-    let blocks = pem::parse_many(text).map_err(|_| CertificateError::Damaged)?;
-    // The parser passes over a block that does not end.
-    if blocks.len() != begun {
-        return Err(CertificateError::Damaged);
-    }
-    if blocks.is_empty() {
-        return Err(CertificateError::Empty);
-    }
-    let numbered = blocks.into_iter().zip(1..).map(|(block, number)| match block.tag() {
-        "CERTIFICATE" => Ok((number, block.into_contents())),
-        _ => Err(CertificateError::NotCertificate(number)),
-    });
-    numbered.collect()
-}
-
-fn read(number: usize, der: Vec<u8>) -> Result<Option<CaCertificate>, CertificateError> {
-    let broken = CertificateError::NotX509(number);
-    let (rest, certificate) = X509Certificate::from_der(&der).map_err(|_| broken)?;
-    if !rest.is_empty() {
-        return Err(broken);
-    }
-    let is_ca = certificate.basic_constraints().map_err(|_| broken)?.is_some_and(|extension| extension.value.ca);
-    let read = CaCertificate {
-        not_before: certificate.validity().not_before.timestamp(),
-        is_self_issued: certificate.subject().as_raw() == certificate.issuer().as_raw(),
-        key: jwk(&certificate),
-        der: Vec::new(),
-    };
-    Ok(is_ca.then_some(CaCertificate { der, ..read }))
-}
-
-fn jwk(certificate: &X509Certificate<'_>) -> Option<Jwk> {
-    let info = certificate.public_key();
-    match info.parsed().ok()? {
-        PublicKey::RSA(key) => rsa(&key),
-        PublicKey::EC(point) => {
-            let curve = info.algorithm.parameters.as_ref()?.as_oid().ok()?.to_id_string();
-            ec(&curve, &point)
+fn jwk(key: KeyNumbers) -> Jwk {
+    let number = |bytes: Vec<u8>| Some(URL_SAFE_NO_PAD.encode(bytes));
+    match key {
+        KeyNumbers::Rsa { modulus, exponent } => {
+            Jwk { kty: "RSA".to_owned(), n: number(modulus), e: number(exponent), ..Jwk::default() }
         }
-        _ => None,
+        KeyNumbers::Ec { curve, x, y } => {
+            let crv = Some(curve.to_owned());
+            Jwk { kty: "EC".to_owned(), crv, x: number(x), y: number(y), ..Jwk::default() }
+        }
     }
-}
-
-fn rsa(key: &RSAPublicKey<'_>) -> Option<Jwk> {
-    // JWK numbers have no leading zeros, DER ones may.
-    let number = |bytes: &[u8]| {
-        let start = bytes.iter().position(|&byte| byte != 0)?;
-        Some(URL_SAFE_NO_PAD.encode(&bytes[start..]))
-    };
-    Some(Jwk { kty: "RSA".to_owned(), n: Some(number(key.modulus)?), e: Some(number(key.exponent)?), ..Jwk::default() })
-}
-
-fn ec(curve: &str, point: &ECPoint<'_>) -> Option<Jwk> {
-    let (name, size) = match curve {
-        P256 => ("P-256", 32),
-        P384 => ("P-384", 48),
-        _ => return None,
-    };
-    let coordinates = point.data().strip_prefix(&[4])?;
-    if coordinates.len() != 2 * size {
-        return None;
-    }
-    let (x, y) = coordinates.split_at(size);
-    Some(Jwk {
-        kty: "EC".to_owned(),
-        crv: Some(name.to_owned()),
-        x: Some(URL_SAFE_NO_PAD.encode(x)),
-        y: Some(URL_SAFE_NO_PAD.encode(y)),
-        ..Jwk::default()
-    })
 }
 
 #[cfg(test)]
@@ -176,50 +84,32 @@ mod tests {
         let plain = to_pem(&read);
         assert_eq!(plain, format!("{}{}", one.pem().replace("\r\n", "\n"), two.pem().replace("\r\n", "\n")));
         assert_eq!(to_pem(&read_cas(&plain).unwrap()), plain);
-        assert!(read.iter().all(|root| root.is_self_issued));
         assert_eq!(read[0].not_before, 1_577_836_800);
     }
 
     #[test]
-    fn what_is_not_a_ca_is_told_by_its_number() {
-        let ca = Authority::root_from("one", 2020);
-        let with = |other: &str| read_cas(&format!("{}{other}", ca.pem())).unwrap_err();
-        assert_eq!(read_cas(""), Err(CertificateError::Empty));
-        assert_eq!(read_cas("not PEM"), Err(CertificateError::Empty));
+    fn what_is_not_a_ca_is_refused_by_its_number() {
+        let ca = Authority::root("one").pem();
+        let with = |other: &str| read_cas(&format!("{ca}{other}")).unwrap_err();
+        let pem = |number, error| CertificateError::Pem(number, error);
+        assert_eq!(read_cas(""), Err(pem(1, PemError::NoBlock)));
+        assert_eq!(read_cas("not PEM"), Err(pem(1, PemError::NoBlock)));
         assert_eq!(with(&CertifiedKey::self_signed(&server_for(&["leaf.example"])).pem), CertificateError::NotCa(2));
-        assert_eq!(
-            with("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
-            CertificateError::NotCertificate(2)
-        );
-        assert_eq!(
-            with("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
-            CertificateError::NotX509(2)
-        );
-        assert_eq!(with("-----BEGIN CERTIFICATE-----\nAAA*\n-----END CERTIFICATE-----\n"), CertificateError::Damaged);
-        assert_eq!(read_cas(&ca.pem()[..ca.pem().len() - 40]), Err(CertificateError::Damaged));
-        assert_eq!(with(&ca.pem()[..100]), CertificateError::Damaged);
-        assert_eq!(read_cas(&"x".repeat(TEXT_LIMIT + 1)), Err(CertificateError::TooLong));
-        let mut der = pem::parse(&ca.pem()).unwrap().into_contents();
+        let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        assert_eq!(with(key), pem(2, PemError::NotCertificate));
+        let block = |content: &[u8]| pem::encode_certificate(content);
+        assert!(matches!(with(&block(&[0, 0, 0])), CertificateError::NotX509(2, _)));
+        assert_eq!(with(&block(&[0, 0, 0]).replace("AAAA", "AAA*")), pem(2, PemError::Base64));
+        assert_eq!(read_cas(&ca[..ca.len() - 40]), Err(pem(1, PemError::Unterminated)));
+        assert_eq!(with(&ca[..100]), pem(2, PemError::Unterminated));
+        assert_eq!(read_cas(&"x".repeat(LIMITS.bytes + 1)), Err(pem(1, PemError::TooLong(LIMITS.bytes))));
+        let mut der = Authority::root("one").der().to_vec();
         der.push(0);
-        assert_eq!(read_cas(&pem::encode(&Pem::new("CERTIFICATE", der))), Err(CertificateError::NotX509(1)));
+        assert!(matches!(read_cas(&block(&der)), Err(CertificateError::NotX509(1, _))));
     }
 
     #[test]
-    fn intermediates_are_cas_that_another_issued() {
-        let root = Authority::root_from("root", 2020);
-        let intermediate = root.intermediate("intermediate");
-        let chain = format!(
-            "{}{}{}",
-            CertifiedKey::self_signed(&server_for(&["leaf.example"])).pem,
-            intermediate.pem(),
-            root.pem()
-        );
-        let read = read_intermediates(&chain).unwrap();
-        assert_eq!(to_pem(&read), intermediate.pem().replace("\r\n", "\n"));
-    }
-
-    #[test]
-    fn keys_are_told_as_jwk() {
+    fn keys_become_jwk() {
         let rsa = read_cas(RSA_ROOT_PEM).unwrap().remove(0).key.unwrap();
         assert_eq!((rsa.kty.as_str(), rsa.e.as_deref()), ("RSA", Some("AQAB")));
         let modulus = URL_SAFE_NO_PAD.decode(rsa.n.unwrap()).unwrap();

@@ -7,7 +7,7 @@ use axum::http::header::IF_NONE_MATCH;
 ///
 /// Tags are compared weakly, as the header asks for. What cannot be read names nothing.
 #[must_use]
-pub fn already_has(headers: &HeaderMap, etag: &str) -> bool {
+pub(super) fn already_has(headers: &HeaderMap, etag: &str) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut values = values.map(str::trim);
     // Our tags hold no comma, so a list falls apart at its commas without harm.

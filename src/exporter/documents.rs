@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::certificates::{self, CaCertificate, CertificateError};
-use super::gateways::{GatewayError, discover};
+use super::certificates::{self, CertificateError, PublishedCa};
+use super::gateway_addresses::{GatewayError, discover};
 use super::identity::Identity;
-use super::index::{Failure, Index};
+use super::index::{Index, WatchFailure};
 use super::object::{INTERMEDIATES_CONFIG_MAP, KEYPAIR_SECRET, PEERS_SECRET, ROOT_CONFIG_MAP};
 use super::peers::PeerKeys;
 use super::selection::Selection;
@@ -20,33 +20,31 @@ use super::spiffe::{self, UnsupportedKey};
 use crate::api::kubernetes::NAMESPACE;
 use crate::api::metadata::{IngressGateway, PrivateMetadata, PublicMetadata, PublicService};
 use crate::federation::export::{ExportedService, NotExported};
-use crate::peer::keys::{KeyError, VerifyingKey};
+use crate::federation::trust::{self, OwnChainError};
+use crate::peer::{KeyError, VerifyingKey};
 
 /// A document as it is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rendered {
-    /// JSON.
-    pub body: Bytes,
+pub(super) struct Rendered {
+    pub(super) body: Bytes,
     /// Strong entity tag, quotes included, derived from the body.
-    pub etag: String,
+    pub(super) etag: String,
 }
 
 /// A document, or why there is none. Never a document with a hole in it.
-pub type Document = Result<Arc<Rendered>, Unavailable>;
+pub(super) type Document = Result<Arc<Rendered>, Unavailable>;
 
 /// Why a document cannot be served at the moment.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Unavailable {
+pub(super) enum Unavailable {
     /// Not everything has been seen yet.
     #[error("starting: not everything has been read yet")]
     Unsynced,
-    /// No key pair.
     #[error("Secret {NAMESPACE}/{} has no {}: the key pair has not been made yet", KEYPAIR_SECRET.0, KEYPAIR_SECRET.1)]
     NoKey,
     /// The public half of the key pair is not one.
     #[error("{member} of Secret {NAMESPACE}/{secret}: {0}", member = KEYPAIR_SECRET.1, secret = KEYPAIR_SECRET.0)]
     BadKey(KeyError),
-    /// No roots.
     #[error("ConfigMap {NAMESPACE}/{} has no {}: istiod has not written it yet", ROOT_CONFIG_MAP.0, ROOT_CONFIG_MAP.1)]
     NoRoots,
     /// The roots are not CA certificates.
@@ -54,7 +52,7 @@ pub enum Unavailable {
     BadRoots(CertificateError),
     /// The intermediates cannot be read. Without them peers could not verify our workloads.
     #[error("{member} of ConfigMap {NAMESPACE}/{map}: {0}", member = INTERMEDIATES_CONFIG_MAP.1, map = INTERMEDIATES_CONFIG_MAP.0)]
-    BadIntermediates(CertificateError),
+    BadIntermediates(OwnChainError),
     /// A root does not fit into a SPIFFE bundle.
     #[error(transparent)]
     Spiffe(#[from] UnsupportedKey),
@@ -68,33 +66,30 @@ pub enum Unavailable {
 
 /// Everything that is served, and what there is to say about it. Immutable: a change makes a new one.
 #[derive(Clone, Debug)]
-pub struct Documents {
-    /// `public.json`.
-    pub public: Document,
-    /// `spiffe-bundle-endpoint`.
-    pub spiffe: Document,
-    /// `federation.json`.
-    pub private: Document,
+pub(super) struct Documents {
+    pub(super) public: Document,
+    pub(super) spiffe: Document,
+    pub(super) private: Document,
     /// Who may read `federation.json`; `None` until that is known.
-    pub peers: Option<PeerKeys>,
+    pub(super) peers: Option<PeerKeys>,
     /// What has not been read as a whole yet.
-    pub unsynced: Vec<Selection>,
+    pub(super) unsynced: Vec<Selection>,
     /// What cannot be read at the moment; the documents say what was last known of it.
-    pub failures: Vec<(Selection, Failure)>,
+    pub(super) failures: Vec<(Selection, WatchFailure)>,
     /// Whether something has been failing for so long that the private document does not claim to be complete.
-    pub stale: bool,
+    pub(super) stale: bool,
     /// How many gateways there are, when that is known.
-    pub gateways: usize,
+    pub(super) gateways: usize,
     /// How many services are exported.
-    pub services: usize,
+    pub(super) services: usize,
     /// Labelled Services that are not exported, as namespace/name, and why.
-    pub not_exported: Vec<(String, NotExported)>,
+    pub(super) not_exported: Vec<(String, NotExported)>,
 }
 
 impl Documents {
     /// Renders what the index knows at `now`.
     #[must_use]
-    pub fn render(index: &Index, identity: &Identity, now: Instant) -> Self {
+    pub(super) fn render(index: &Index, identity: &Identity, now: Instant) -> Self {
         let unsynced = index.unsynced(identity.inlet);
         let failures = index.failures().map(|(selection, failure)| (selection, failure.clone())).collect();
         let stale = index.stale_from().is_some_and(|from| from <= now);
@@ -146,12 +141,12 @@ fn rendered(document: &impl Serialize) -> Document {
     Ok(Arc::new(Rendered { body: body.into(), etag }))
 }
 
-fn roots(index: &Index) -> Result<Vec<CaCertificate>, Unavailable> {
+fn roots(index: &Index) -> Result<Vec<PublishedCa>, Unavailable> {
     let text = index.member(Selection::Roots, ROOT_CONFIG_MAP.1).ok_or(Unavailable::NoRoots)?;
     certificates::read_cas(text).map_err(Unavailable::BadRoots)
 }
 
-fn public(index: &Index, identity: &Identity, roots: &[CaCertificate]) -> Document {
+fn public(index: &Index, identity: &Identity, roots: &[PublishedCa]) -> Document {
     let key = index.member(Selection::KeyPair, KEYPAIR_SECRET.1).ok_or(Unavailable::NoKey)?;
     VerifyingKey::from_pem(key).map_err(Unavailable::BadKey)?;
     let intermediates = intermediates(index, roots)?;
@@ -159,25 +154,25 @@ fn public(index: &Index, identity: &Identity, roots: &[CaCertificate]) -> Docume
         cluster_uuid: identity.cluster_uuid.to_string(),
         authn_key_pub: key.to_owned(),
         root_ca: certificates::to_pem(roots),
-        intermediate_cas: (!intermediates.is_empty()).then(|| certificates::to_pem(&intermediates)),
+        intermediate_cas: (!intermediates.is_empty()).then_some(intermediates),
     })
 }
 
-fn intermediates(index: &Index, roots: &[CaCertificate]) -> Result<Vec<CaCertificate>, Unavailable> {
+fn intermediates(index: &Index, roots: &[PublishedCa]) -> Result<String, Unavailable> {
     // A root CA that signs by itself has none.
     let text = index.member(Selection::Intermediates, INTERMEDIATES_CONFIG_MAP.1).unwrap_or_default();
-    if text.trim().is_empty() {
-        return Ok(Vec::new());
+    let mut found = trust::intermediates_of(text).map_err(Unavailable::BadIntermediates)?;
+    // A cross-signed root is published as a root.
+    for root in roots {
+        found = found.replace(&certificates::to_pem(std::slice::from_ref(root)), "");
     }
-    let mut found = certificates::read_intermediates(text).map_err(Unavailable::BadIntermediates)?;
-    found.retain(|certificate| !roots.contains(certificate));
     Ok(found)
 }
 
 fn exported(index: &Index, identity: &Identity) -> (Vec<PublicService>, Vec<(String, NotExported)>) {
     let (mut services, mut not_exported) = (Vec::new(), Vec::new());
     for service in index.services(Selection::ExportedServices) {
-        match ExportedService::vet(service, &identity.cluster_domain) {
+        match ExportedService::vet(service, identity.cluster_domain.name()) {
             Ok(service) => services.push(service.to_public_service()),
             Err(NotExported::NotLabelled) => {}
             Err(reason) => {

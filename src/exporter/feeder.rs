@@ -14,7 +14,7 @@ use super::peers::PeerKeys;
 
 /// Documents that follow the events, and the task's parts.
 #[derive(Debug)]
-pub struct Feeder {
+pub(super) struct Feeder {
     index: Index,
     identity: Identity,
     documents: watch::Sender<Arc<Documents>>,
@@ -24,7 +24,7 @@ pub struct Feeder {
 impl Feeder {
     /// A feeder that knows nothing yet, and the documents that follow it.
     #[must_use]
-    pub fn new(identity: Identity, metrics: Metrics) -> (Self, watch::Receiver<Arc<Documents>>) {
+    pub(super) fn new(identity: Identity, metrics: Metrics) -> (Self, watch::Receiver<Arc<Documents>>) {
         let index = Index::default();
         let first = Documents::render(&index, &identity, Instant::now());
         metrics.rendered(&first, &first, Timestamp::now());
@@ -33,7 +33,7 @@ impl Feeder {
     }
 
     /// Follows the events until their source ends.
-    pub async fn follow(mut self, mut events: mpsc::Receiver<Vec<Event>>) {
+    pub(super) async fn follow(mut self, mut events: mpsc::Receiver<Vec<Event>>) {
         loop {
             let different = tokio::select! {
                 batch = events.recv() => {
@@ -110,13 +110,13 @@ mod tests {
     use istio_federation_testkit::manifests::{exported, gateway};
     use tokio::time::timeout;
 
-    use super::super::gateways::Inlet;
-    use super::super::index::{Failure, STALE_AFTER};
+    use super::super::index::{STALE_AFTER, WatchFailure};
+    use super::super::inlet::Inlet;
     use super::super::object::Object;
     use super::super::selection::Selection;
     use super::super::source::Feed;
     use super::*;
-    use crate::federation::names::DnsName;
+    use crate::federation::names::OwnTrustDomain;
 
     /// A fed feeder, whose documents are looked at as they change.
     struct Fed {
@@ -126,7 +126,7 @@ mod tests {
 
     impl Fed {
         fn start() -> Self {
-            let cluster_domain = DnsName::parse("b.local").unwrap();
+            let cluster_domain = OwnTrustDomain::parse("b.local").unwrap();
             let identity = Identity { cluster_uuid: "b".parse().unwrap(), cluster_domain, inlet: Inlet::LoadBalancer };
             let (feed, events) = Feed::new();
             let (feeder, documents) = Feeder::new(identity, Metrics::default());
@@ -159,7 +159,8 @@ mod tests {
         let again = Event::Apply(Selection::ExportedServices, Box::new(objects[1].clone()));
         fed.feed.send(vec![again]).await.unwrap();
         let since = Instant::now().checked_sub(STALE_AFTER.saturating_sub(Duration::from_millis(200))).unwrap();
-        let failing = |problem: &str| Event::Failing(Selection::Peers, Failure { since, problem: problem.to_owned() });
+        let failing =
+            |problem: &str| Event::Failing(Selection::Peers, WatchFailure { since, problem: problem.to_owned() });
         fed.feed.send(vec![failing("broken")]).await.unwrap();
         // Nothing was published for an object that is as it was.
         assert_eq!(fed.next().await, (complete.clone(), vec!["broken".to_owned()]));

@@ -6,15 +6,14 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use super::peers::PeerKeys;
-use crate::peer::token::{Expectations, TokenError, VerifiedCaller, verify};
+use crate::peer::{Expectations, TokenError, VerifiedCaller, verify};
 
 /// Scheme of the `Authorization` header, in any case (RFC 9110, section 11.1).
 const SCHEME: &str = "bearer";
 
 /// Why a request is refused. For the log and the metrics alone: the caller learns nothing but 401.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Rejection {
-    /// No token.
+pub(super) enum Rejection {
     #[error("there is no Authorization header with a bearer token, or more than one")]
     NoToken,
     /// A token that does not open this door.
@@ -25,7 +24,7 @@ pub enum Rejection {
 impl Rejection {
     /// One word for metrics.
     #[must_use]
-    pub fn label(&self) -> &'static str {
+    pub(super) fn label(&self) -> &'static str {
         match self {
             Self::NoToken => "no_token",
             Self::Token(TokenError::UnknownCaller(_)) => "unknown_caller",
@@ -39,18 +38,17 @@ impl Rejection {
 
 /// The door to the private document.
 #[derive(Clone, Debug)]
-pub struct Gate {
+pub(super) struct Gate {
     /// Our UUID, which every token has to be for.
-    pub audience: String,
+    pub(super) audience: String,
     /// Hosts (with the port where it is not 443) that a token may be meant for. Empty: any, since we do not know ours.
-    pub hosts: Vec<String>,
-    /// The clock.
-    pub now: fn() -> Timestamp,
+    pub(super) hosts: Vec<String>,
+    pub(super) now: fn() -> Timestamp,
 }
 
 impl Gate {
     /// Judges the headers of a request.
-    pub fn admit(&self, headers: &HeaderMap, peers: &PeerKeys) -> Result<VerifiedCaller, Rejection> {
+    pub(super) fn admit(&self, headers: &HeaderMap, peers: &PeerKeys) -> Result<VerifiedCaller, Rejection> {
         let token = bearer(headers).ok_or(Rejection::NoToken)?;
         let expectations = Expectations { audience: &self.audience, hosts: &self.hosts, now: (self.now)() };
         Ok(verify(token, |uuid| peers.get(uuid), &expectations)?)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::gateways::Inlet;
+use super::inlet::Inlet;
 use super::object::{Data, Object, ObjectKey};
 use super::selection::Selection;
 use crate::api::kubernetes::{Node, Pod, Service};
@@ -13,11 +13,11 @@ use crate::api::kubernetes::{Node, Pod, Service};
 /// How long a part of the cluster may be out of reach before what we know of it counts as stale. A restart of an API
 /// server or a connection that breaks should change no document; a Service that another replica sees already must not
 /// be missing here for long in a document that claims to be complete, since peers withdraw what is missing in such a one.
-pub const STALE_AFTER: Duration = Duration::from_secs(10);
+pub(super) const STALE_AFTER: Duration = Duration::from_secs(10);
 
 /// A change in the cluster, or in how well it can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(super) enum Event {
     /// An object appeared or changed.
     Apply(Selection, Box<Object>),
     /// An object is gone.
@@ -25,37 +25,35 @@ pub enum Event {
     /// Everything there is of a selection, as it is now. What does not belong to it is ignored.
     Reset(Selection, Vec<Object>),
     /// A selection cannot be read at the moment. What is known of it stays.
-    Failing(Selection, Failure),
+    Failing(Selection, WatchFailure),
     /// Changes of the selection arrive again, none was missed.
     Current(Selection),
 }
 
 /// Why a selection cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(super) struct WatchFailure {
     /// Since when changes may have been missed.
-    pub since: Instant,
+    pub(super) since: Instant,
     /// What is wrong, and what to do.
-    pub problem: String,
+    pub(super) problem: String,
 }
 
-/// One selection.
 #[derive(Debug, Default)]
 struct Part {
     objects: BTreeMap<ObjectKey, Object>,
     synced: bool,
-    failure: Option<Failure>,
+    failure: Option<WatchFailure>,
 }
 
-/// Everything known.
 #[derive(Debug, Default)]
-pub struct Index {
+pub(super) struct Index {
     parts: BTreeMap<Selection, Part>,
 }
 
 impl Index {
     /// Takes a change in. False if nothing is different: much that happens to an object is not about what we know of it.
-    pub fn handle(&mut self, event: Event) -> bool {
+    pub(super) fn handle(&mut self, event: Event) -> bool {
         match event {
             Event::Apply(selection, object) => self.apply(selection, *object),
             Event::Delete(selection, key) => self.delete(selection, &key),
@@ -70,7 +68,7 @@ impl Index {
     }
 
     /// An object appeared or changed.
-    pub fn apply(&mut self, selection: Selection, object: Object) -> bool {
+    pub(super) fn apply(&mut self, selection: Selection, object: Object) -> bool {
         let objects = &mut self.part(selection).objects;
         let key = object.key();
         if objects.get(&key) == Some(&object) {
@@ -81,12 +79,12 @@ impl Index {
     }
 
     /// An object is gone.
-    pub fn delete(&mut self, selection: Selection, key: &ObjectKey) -> bool {
+    pub(super) fn delete(&mut self, selection: Selection, key: &ObjectKey) -> bool {
         self.part(selection).objects.remove(key).is_some()
     }
 
     /// Replaces everything of a selection, which from now on counts as synced.
-    pub fn reset(&mut self, selection: Selection, objects: Vec<Object>) -> bool {
+    pub(super) fn reset(&mut self, selection: Selection, objects: Vec<Object>) -> bool {
         let objects = objects.into_iter().filter(|object| selection.holds(object));
         let objects = objects.map(|object| (object.key(), object)).collect();
         let part = self.part(selection);
@@ -96,10 +94,10 @@ impl Index {
     }
 
     /// The first moment of a failure stays, whatever follows; its reason is the latest.
-    fn failing(&mut self, selection: Selection, failure: Failure) -> bool {
+    fn failing(&mut self, selection: Selection, failure: WatchFailure) -> bool {
         let known = &mut self.part(selection).failure;
         let since = known.as_ref().map_or(failure.since, |known| known.since.min(failure.since));
-        let after = Some(Failure { since, ..failure });
+        let after = Some(WatchFailure { since, ..failure });
         let different = *known != after;
         *known = after;
         different
@@ -107,24 +105,24 @@ impl Index {
 
     /// Whether all objects of the selection have been seen.
     #[must_use]
-    pub fn is_synced(&self, selection: Selection) -> bool {
+    pub(super) fn is_synced(&self, selection: Selection) -> bool {
         self.parts.get(&selection).is_some_and(|part| part.synced)
     }
 
     /// Selections that have not been seen as a whole yet.
     #[must_use]
-    pub fn unsynced(&self, inlet: Inlet) -> Vec<Selection> {
+    pub(super) fn unsynced(&self, inlet: Inlet) -> Vec<Selection> {
         Selection::needed(inlet).filter(|&selection| !self.is_synced(selection)).collect()
     }
 
     /// Selections that cannot be read at the moment, each with the reason.
-    pub fn failures(&self) -> impl Iterator<Item = (Selection, &Failure)> {
+    pub(super) fn failures(&self) -> impl Iterator<Item = (Selection, &WatchFailure)> {
         self.parts.iter().filter_map(|(&selection, part)| Some((selection, part.failure.as_ref()?)))
     }
 
     /// From when on what is known is stale; `None` while nothing fails.
     #[must_use]
-    pub fn stale_from(&self) -> Option<Instant> {
+    pub(super) fn stale_from(&self) -> Option<Instant> {
         self.failures().map(|(_, failure)| failure.since + STALE_AFTER).min()
     }
 
@@ -133,7 +131,7 @@ impl Index {
     }
 
     /// Services of a selection, by namespace and name.
-    pub fn services(&self, selection: Selection) -> impl Iterator<Item = &Service> {
+    pub(super) fn services(&self, selection: Selection) -> impl Iterator<Item = &Service> {
         self.objects(selection).filter_map(|object| match object {
             Object::Service(service) => Some(service),
             _ => None,
@@ -141,15 +139,14 @@ impl Index {
     }
 
     /// Pods of the gateway, by name.
-    pub fn pods(&self) -> impl Iterator<Item = &Pod> {
+    pub(super) fn pods(&self) -> impl Iterator<Item = &Pod> {
         self.objects(Selection::GatewayPods).filter_map(|object| match object {
             Object::Pod(pod) => Some(pod),
             _ => None,
         })
     }
 
-    /// Nodes by name.
-    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.objects(Selection::Nodes).filter_map(|object| match object {
             Object::Node(node) => Some(node),
             _ => None,
@@ -158,7 +155,7 @@ impl Index {
 
     /// The ConfigMap or Secret that a selection consists of.
     #[must_use]
-    pub fn data(&self, selection: Selection) -> Option<&Data> {
+    pub(super) fn data(&self, selection: Selection) -> Option<&Data> {
         self.objects(selection).find_map(|object| match object {
             Object::Data(data) => Some(data),
             _ => None,
@@ -167,7 +164,7 @@ impl Index {
 
     /// A member of the ConfigMap or Secret that a selection consists of.
     #[must_use]
-    pub fn member(&self, selection: Selection, member: &str) -> Option<&str> {
+    pub(super) fn member(&self, selection: Selection, member: &str) -> Option<&str> {
         self.data(selection)?.entries.get(member).map(String::as_str)
     }
 }
@@ -195,7 +192,7 @@ mod tests {
     }
 
     fn failure(since: Instant, problem: &str) -> Event {
-        Event::Failing(Selection::Nodes, Failure { since, problem: problem.to_owned() })
+        Event::Failing(Selection::Nodes, WatchFailure { since, problem: problem.to_owned() })
     }
 
     #[test]

@@ -30,10 +30,10 @@ const HEAD_LIMIT: usize = 16 * 1024;
 /// Most headers of a request.
 const HEADERS_LIMIT: usize = 64;
 /// Time for requests under way when the exporter stops.
-pub const GRACE: Duration = Duration::from_secs(10);
+pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 /// Serves a router on a socket until the handle is told to shut down.
-pub async fn serve(
+pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     tls: Option<RustlsConfig>,

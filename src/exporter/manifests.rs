@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::index::{Event, Failure};
+use super::index::{Event, WatchFailure};
 use super::object::{Object, ObjectError, ObjectKey};
 use super::selection::Selection;
 use super::source::{Feed, Source, SourceError};
@@ -25,7 +25,6 @@ use super::yaml;
 const FILE_LIMIT: u64 = 64 << 20;
 /// Most files of a folder.
 const FILES_LIMIT: usize = 20_000;
-/// Deepest folder.
 const DEPTH_LIMIT: usize = 16;
 /// How long nothing must happen before the folder is read: who saves a file touches it several times.
 const QUIET: Duration = Duration::from_millis(100);
@@ -36,16 +35,14 @@ const REREAD: Duration = Duration::from_secs(10);
 
 /// Why a folder is not a set of manifests.
 #[derive(Debug, Error)]
-pub enum FolderError {
+pub(super) enum FolderError {
     /// The file system says no.
     #[error("{path}: {cause}", path = .path.display())]
     Io {
         /// Which file or folder.
         path: PathBuf,
-        /// Why.
         cause: io::Error,
     },
-    /// Nothing there.
     #[error("{path}: there is no *.yaml, *.yml or *.json file in it", path = .0.display())]
     NoFiles(PathBuf),
     /// Too large, too many, too deep.
@@ -53,7 +50,6 @@ pub enum FolderError {
     Limit {
         /// Which file or folder.
         path: PathBuf,
-        /// Which limit.
         what: String,
     },
     /// A file of no bytes is one that is being written.
@@ -62,7 +58,6 @@ pub enum FolderError {
     /// Neither YAML nor JSON.
     #[error("{path}: {problem}", path = .path.display())]
     Syntax {
-        /// Which file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
@@ -70,21 +65,13 @@ pub enum FolderError {
     /// Not an object of its kind.
     #[error("{path}: {cause}", path = .path.display())]
     Object {
-        /// Which file.
         path: PathBuf,
         /// What is wrong with it.
         cause: ObjectError,
     },
     /// One object in two places.
     #[error("{key} is in {one} and in {other}", one = .one.display(), other = .other.display())]
-    Twice {
-        /// Which object.
-        key: ObjectKey,
-        /// First place.
-        one: PathBuf,
-        /// Second place.
-        other: PathBuf,
-    },
+    Twice { key: ObjectKey, one: PathBuf, other: PathBuf },
     /// Somebody writes into it while it is read.
     #[error("{path}: the folder is changing", path = .0.display())]
     Changing(PathBuf),
@@ -92,14 +79,14 @@ pub enum FolderError {
 
 /// A folder of manifests (YAML of several documents, JSON, `List` kinds; with its subfolders).
 #[derive(Clone, Debug)]
-pub struct Manifests {
+pub(super) struct Manifests {
     folder: PathBuf,
 }
 
 impl Manifests {
     /// The manifests of `folder`.
     #[must_use]
-    pub fn new(folder: PathBuf) -> Self {
+    pub(super) fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
 }
@@ -124,7 +111,7 @@ impl Source for Manifests {
                     }
                     Err(error) => {
                         tracing::warn!(%error, "the manifests cannot be read; what was read before stays");
-                        let failure = Failure { since: Instant::now(), problem: error.clone() };
+                        let failure = WatchFailure { since: Instant::now(), problem: error.clone() };
                         Selection::ALL.into_iter().map(|one| Event::Failing(one, failure.clone())).collect()
                     }
                 };
@@ -177,7 +164,7 @@ fn reset(selection: Selection, objects: &[Object]) -> [Event; 2] {
 }
 
 /// Reads every manifest of a folder that the exporter has a use for, in the order of their keys.
-pub fn read(folder: &Path) -> Result<Vec<Object>, FolderError> {
+pub(super) fn read(folder: &Path) -> Result<Vec<Object>, FolderError> {
     let files = files(folder)?;
     if files.is_empty() {
         return Err(FolderError::NoFiles(folder.to_owned()));

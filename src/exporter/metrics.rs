@@ -17,7 +17,7 @@ use super::selection::Selection;
 /// Prefix of every metric, as Deckhouse's exporter has it.
 const PREFIX: &str = "d8_istio_metadata_exporter";
 /// Media type of [`Metrics::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
@@ -42,7 +42,7 @@ struct WatchLabels {
 
 /// All metrics. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Metrics {
+pub(super) struct Metrics {
     registry: Arc<Registry>,
     requests: Family<RequestLabels, Counter>,
     rejected: Family<ReasonLabels, Counter>,
@@ -106,17 +106,17 @@ impl Default for Metrics {
 
 impl Metrics {
     /// A request was answered. `route` is one of a few fixed words, never the path that was asked for.
-    pub fn answered(&self, route: &'static str, code: u16) {
+    pub(super) fn answered(&self, route: &'static str, code: u16) {
         self.requests.get_or_create(&RequestLabels { route, code }).inc();
     }
 
     /// A request for the private document was refused.
-    pub fn rejected(&self, reason: &Rejection) {
+    pub(super) fn rejected(&self, reason: &Rejection) {
         self.rejected.get_or_create(&ReasonLabels { reason: reason.label() }).inc();
     }
 
     /// Documents were rendered at `now`; `before` are those that they replace.
-    pub fn rendered(&self, before: &Documents, after: &Documents, now: Timestamp) {
+    pub(super) fn rendered(&self, before: &Documents, after: &Documents, now: Timestamp) {
         self.document("public", &before.public, &after.public, now);
         self.document("spiffe", &before.spiffe, &after.spiffe, now);
         self.document("private", &before.private, &after.private, now);
@@ -146,7 +146,7 @@ impl Metrics {
 
     /// Everything as text in the `OpenMetrics` form; empty if it cannot be written.
     #[must_use]
-    pub fn encode(&self) -> String {
+    pub(super) fn encode(&self) -> String {
         let mut text = String::new();
         match encode(&mut text, &self.registry) {
             Ok(()) => text,

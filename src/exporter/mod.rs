@@ -1,27 +1,36 @@
-//! The metadata exporter: what this cluster tells its peers, and to whom.
+//! The metadata exporter: serves this cluster's metadata to its peers.
 //!
-//! A [`source`] feeds the [`index`]; [`documents`] are rendered from it on change; the [`router`] serves them, and the
-//! [`gate`] decides who may read the private one. [`run`] puts the parts together.
+//! A source (the Kubernetes API, or a folder of manifests) feeds the index. The documents are rendered from it when it
+//! changes. The router serves them, and the gate decides who may read the private one. [`run`] connects the parts.
 
-pub mod certificates;
-pub mod conditional;
-pub mod documents;
-pub mod feeder;
-pub mod gate;
-pub mod gateways;
-pub mod identity;
-pub mod index;
-pub mod kubernetes;
-pub mod listen;
-pub mod manifests;
-pub mod metrics;
-pub mod object;
-pub mod peers;
-pub mod router;
-pub mod run;
-pub mod selection;
-pub mod source;
-pub mod spiffe;
-pub mod tls;
-pub mod told;
-pub mod yaml;
+mod certificates;
+mod conditional;
+mod documents;
+mod feeder;
+mod gate;
+mod gateway_addresses;
+mod identity;
+mod index;
+mod inlet;
+mod kubernetes;
+mod listen;
+mod log_limit;
+mod manifests;
+mod metrics;
+mod object;
+mod peers;
+mod router;
+mod run;
+mod selection;
+mod source;
+mod spiffe;
+mod tls;
+mod yaml;
+
+pub use gateway_addresses::{GatewayError, advertised_list};
+pub use identity::Identity;
+pub use inlet::{Inlet, UnknownInlet};
+pub use kubernetes::{ConnectError, access};
+pub use run::{Objects, RunError, Settings, run};
+pub use source::SourceError;
+pub use tls::{TlsError, TlsFiles};

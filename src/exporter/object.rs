@@ -14,43 +14,38 @@ use thiserror::Error;
 use crate::api::kubernetes::{NAMESPACE, Node, ObjectMeta, PUBLIC_SERVICE_LABEL, Pod, Service};
 
 /// ConfigMap of the mesh's root certificates, and its member.
-pub const ROOT_CONFIG_MAP: (&str, &str) = ("istio-ca-root-cert", "root-cert.pem");
+pub(super) const ROOT_CONFIG_MAP: (&str, &str) = ("istio-ca-root-cert", "root-cert.pem");
 /// ConfigMap by which an operator names gateway addresses.
-pub const ADVERTISE_CONFIG_MAP: &str = "metadata-exporter-ingressgateway-advertise";
+pub(super) const ADVERTISE_CONFIG_MAP: &str = "metadata-exporter-ingressgateway-advertise";
 /// Members of [`ADVERTISE_CONFIG_MAP`], the preferred one first.
-pub const ADVERTISE_KEYS: [&str; 2] = ["gateways.json", "ingressgateways-array.json"];
+pub(super) const ADVERTISE_KEYS: [&str; 2] = ["gateways.json", "ingressgateways-array.json"];
 /// Secret of the peers' public documents, and its member.
-pub const PEERS_SECRET: (&str, &str) = ("d8-remote-clusters-public-metadata", "remote-public-metadata.json");
+pub(super) const PEERS_SECRET: (&str, &str) = ("d8-remote-clusters-public-metadata", "remote-public-metadata.json");
 /// Secret of our own key pair, and the member with the public half.
-pub const KEYPAIR_SECRET: (&str, &str) = ("d8-remote-authn-keypair", "pub.pem");
+pub(super) const KEYPAIR_SECRET: (&str, &str) = ("d8-remote-authn-keypair", "pub.pem");
 /// `ConfigMap` of the mesh's own intermediates, and its member. The chart makes it, so that the exporter need not read the
 /// Secret where the CA's key is.
-pub const INTERMEDIATES_CONFIG_MAP: (&str, &str) = ("metadata-exporter-intermediate-cas", "intermediate-cas.pem");
+pub(super) const INTERMEDIATES_CONFIG_MAP: (&str, &str) =
+    ("metadata-exporter-intermediate-cas", "intermediate-cas.pem");
 /// Label of the east-west gateway's Service and Pods.
-pub const GATEWAY_LABEL: (&str, &str) = ("app", "ingressgateway");
+pub(super) const GATEWAY_LABEL: (&str, &str) = ("app", "ingressgateway");
 
 /// Kinds that the exporter looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// `v1/Service`.
+pub(super) enum Kind {
     Service,
-    /// `v1/Pod`.
     Pod,
-    /// `v1/Node`.
     Node,
-    /// `v1/ConfigMap`.
     ConfigMap,
-    /// `v1/Secret`.
     Secret,
 }
 
 impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Service, Self::Pod, Self::Node, Self::ConfigMap, Self::Secret];
+    pub(super) const ALL: [Self; 5] = [Self::Service, Self::Pod, Self::Node, Self::ConfigMap, Self::Secret];
 
     /// As `kind` of a manifest.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Service => "Service",
             Self::Pod => "Pod",
@@ -71,15 +66,12 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Which object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectKey {
-    /// Kind.
-    pub kind: Kind,
+pub(super) struct ObjectKey {
+    pub(super) kind: Kind,
     /// Namespace; empty for a Node.
-    pub namespace: String,
-    /// Name.
-    pub name: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
 }
 
 impl ObjectKey {
@@ -99,11 +91,10 @@ impl fmt::Display for ObjectKey {
 
 /// A ConfigMap or Secret: text by member. Its `Debug` shows no text.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Data {
-    /// Which object.
-    pub key: ObjectKey,
+pub(super) struct Data {
+    pub(super) key: ObjectKey,
     /// The members that the exporter reads.
-    pub entries: BTreeMap<String, String>,
+    pub(super) entries: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for Data {
@@ -114,12 +105,11 @@ impl fmt::Debug for Data {
 
 /// An object that the exporter looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Object {
+pub(super) enum Object {
     /// An exported Service or the gateway's.
     Service(Service),
     /// A Pod of the gateway.
     Pod(Pod),
-    /// A Node.
     Node(Node),
     /// A ConfigMap or Secret that is read by name.
     Data(Data),
@@ -127,32 +117,24 @@ pub enum Object {
 
 /// Why a manifest is not an object of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ObjectError {
-    /// No name.
+pub(super) enum ObjectError {
     #[error("{0}: metadata.name is missing")]
     Name(Kind),
     /// A member has the wrong type.
     #[error("{key}: {problem}")]
     Shape {
-        /// Which object.
         key: ObjectKey,
         /// What is wrong with it.
         problem: String,
     },
     /// Not base64, or not text.
     #[error("{key}: member {member:?} of data is not base64 of text")]
-    Member {
-        /// Which object.
-        key: ObjectKey,
-        /// Which member.
-        member: &'static str,
-    },
+    Member { key: ObjectKey, member: &'static str },
 }
 
 impl Object {
-    /// Its kind.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> Kind {
         match self {
             Self::Service(_) => Kind::Service,
             Self::Pod(_) => Kind::Pod,
@@ -163,7 +145,7 @@ impl Object {
 
     /// Which object this is.
     #[must_use]
-    pub fn key(&self) -> ObjectKey {
+    pub(super) fn key(&self) -> ObjectKey {
         match self {
             Self::Service(service) => ObjectKey::of(Kind::Service, &service.metadata),
             Self::Pod(pod) => ObjectKey::of(Kind::Pod, &pod.metadata),
@@ -173,7 +155,7 @@ impl Object {
     }
 
     /// Reads a manifest. `None` for an object that the exporter has no use for, whatever its shape.
-    pub fn read(manifest: Value) -> Result<Option<Self>, ObjectError> {
+    pub(super) fn read(manifest: Value) -> Result<Option<Self>, ObjectError> {
         let Value::Object(mut manifest) = manifest else { return Ok(None) };
         let of_core = manifest.get("apiVersion").and_then(Value::as_str) == Some("v1");
         let kind = manifest.get("kind").and_then(Value::as_str);
@@ -193,7 +175,7 @@ impl Object {
 
 /// Whether the object belongs to the east-west gateway.
 #[must_use]
-pub fn is_gateway(meta: &ObjectMeta) -> bool {
+pub(super) fn is_gateway(meta: &ObjectMeta) -> bool {
     meta.namespace.as_deref() == Some(NAMESPACE)
         && meta.labels.get(GATEWAY_LABEL.0).is_some_and(|value| value == GATEWAY_LABEL.1)
 }

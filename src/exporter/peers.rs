@@ -6,12 +6,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::peer::keys::{KeyError, VerifyingKey};
+use crate::peer::{KeyError, VerifyingKey};
 use crate::text::printable;
 
 /// Keys by cluster UUID, and what was left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PeerKeys {
+pub(super) struct PeerKeys {
     keys: BTreeMap<String, VerifyingKey>,
     left_out: Vec<String>,
 }
@@ -41,7 +41,7 @@ impl PeerKeys {
     /// Reads the map from UUID to public document that the hooks write. An entry that cannot be read costs the others
     /// nothing; a text that is no map leaves everybody out.
     #[must_use]
-    pub fn read(text: Option<&str>, own_uuid: &str) -> Self {
+    pub(super) fn read(text: Option<&str>, own_uuid: &str) -> Self {
         let Some(text) = text else { return Self::default() };
         let Ok(entries) = serde_json::from_str::<BTreeMap<String, Value>>(text) else {
             return Self { keys: BTreeMap::new(), left_out: vec!["the list of peers is not a JSON object".to_owned()] };
@@ -60,25 +60,19 @@ impl PeerKeys {
 
     /// The key of a cluster.
     #[must_use]
-    pub fn get(&self, uuid: &str) -> Option<VerifyingKey> {
+    pub(super) fn get(&self, uuid: &str) -> Option<VerifyingKey> {
         self.keys.get(uuid).copied()
     }
 
     /// How many clusters may read the private document.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.keys.len()
-    }
-
-    /// Whether nobody may.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
     }
 
     /// Entries that could not be read, each with the reason.
     #[must_use]
-    pub fn left_out(&self) -> &[String] {
+    pub(super) fn left_out(&self) -> &[String] {
         &self.left_out
     }
 }
@@ -97,7 +91,7 @@ fn key(uuid: &str, entry: Value, own_uuid: &str) -> Result<VerifyingKey, LeftOut
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::keys::SigningKey;
+    use crate::peer::SigningKey;
     use serde_json::json;
 
     #[test]
@@ -126,7 +120,7 @@ mod tests {
         assert_eq!(PeerKeys::read(None, "own"), PeerKeys::default());
         for bad in ["", "[]", "{\"a\":"] {
             let keys = PeerKeys::read(Some(bad), "own");
-            assert!(keys.is_empty() && keys.left_out().len() == 1, "{bad}");
+            assert!(keys.len() == 0 && keys.left_out().len() == 1, "{bad}");
         }
     }
 }

@@ -19,12 +19,12 @@ use tokio::time::Instant;
 use super::conditional::already_has;
 use super::documents::{Document, Documents, Unavailable};
 use super::gate::{Gate, Rejection};
+use super::log_limit::LogLimit;
 use super::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
-use super::told::Told;
 use crate::api::metadata::{PRIVATE_PATH, PUBLIC_PATH, SPIFFE_BUNDLE_PATH};
 
 /// Where the documents are served; what a peer has as its metadata endpoint ends with it.
-pub const BASE_PATH: &str = "/metadata";
+pub(super) const BASE_PATH: &str = "/metadata";
 /// When to ask again for a document that is not there yet, in seconds.
 const RETRY_SECONDS: &str = "5";
 /// A cache may keep the document but has to ask whether it is current.
@@ -34,19 +34,18 @@ const PRIVATE_CACHING: &str = "private, no-store";
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
-pub struct Server {
+pub(super) struct Server {
     /// The documents of the moment.
-    pub documents: watch::Receiver<Arc<Documents>>,
+    pub(super) documents: watch::Receiver<Arc<Documents>>,
     /// Who may read the private one.
-    pub gate: Arc<Gate>,
-    /// What happened.
-    pub metrics: Metrics,
+    pub(super) gate: Arc<Gate>,
+    pub(super) metrics: Metrics,
     /// What was logged of it.
-    pub told: Arc<Told>,
+    pub(super) log_limit: Arc<LogLimit>,
 }
 
 /// The routes for peers.
-pub fn metadata(server: Server) -> Router {
+pub(super) fn metadata(server: Server) -> Router {
     Router::new()
         .route("/healthz", get(async || "Ok."))
         .route(&format!("{BASE_PATH}{PUBLIC_PATH}"), get(public))
@@ -57,7 +56,7 @@ pub fn metadata(server: Server) -> Router {
 }
 
 /// The routes for the cluster itself: metrics and probes.
-pub fn admin(server: Server) -> Router {
+pub(super) fn admin(server: Server) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
@@ -94,7 +93,7 @@ async fn private(State(server): State<Server>, headers: HeaderMap) -> Response {
 /// The caller learns nothing; the log knows why, and the metric always counts.
 fn refuse(server: &Server, rejection: &Rejection) -> Response {
     server.metrics.rejected(rejection);
-    if server.told.may_tell(rejection.label(), Instant::now()) {
+    if server.log_limit.allows(rejection.label(), Instant::now()) {
         tracing::warn!(reason = %rejection, "request for private metadata refused (told once a minute)");
     } else {
         tracing::debug!(reason = %rejection, "request for private metadata refused");

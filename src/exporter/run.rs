@@ -14,7 +14,9 @@ use thiserror::Error;
 use super::feeder::Feeder;
 use super::gate::Gate;
 use super::identity::Identity;
+use super::kubernetes::{ConnectError, WatchSet};
 use super::listen::{GRACE, serve};
+use super::manifests::Manifests;
 use super::metrics::Metrics;
 use super::router::{self, Server};
 use super::source::{Feed, Source, SourceError};
@@ -48,9 +50,12 @@ pub enum RunError {
         /// Why.
         cause: io::Error,
     },
-    /// No TLS.
+    /// The TLS files cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// No connection to the API server.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// The port file cannot be written.
     #[error("cannot write the port file {path}: {cause}", path = .path.display())]
     PortFile {
@@ -67,8 +72,27 @@ pub enum RunError {
     Source(SourceError),
 }
 
-/// Runs until `stop`, then lets requests under way finish. Returns early only with an error.
-pub async fn run<S: Source>(
+/// Where the Kubernetes objects come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Objects {
+    /// A folder of manifests (YAML or JSON, with subfolders), read again when something in it changes.
+    Folder(PathBuf),
+    /// The cluster of this kubeconfig file, else of `KUBECONFIG`, else the one that we run in.
+    Cluster(Option<PathBuf>),
+}
+
+/// Serves until `stop`, then lets requests under way finish. Returns early only with an error.
+pub async fn run(settings: Settings, objects: Objects, stop: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+    match objects {
+        Objects::Folder(folder) => serve_from(settings, Manifests::new(folder), stop).await,
+        Objects::Cluster(kubeconfig) => {
+            let source = WatchSet::connect(kubeconfig.as_deref(), settings.identity.inlet).await?;
+            serve_from(settings, source, stop).await
+        }
+    }
+}
+
+async fn serve_from<S: Source>(
     settings: Settings,
     source: S,
     stop: impl Future<Output = ()> + Send,
@@ -77,6 +101,9 @@ pub async fn run<S: Source>(
     let (metrics_listener, metrics_address) = bind(settings.metrics_listen)?;
     let tls = settings.tls.map(TlsFiles::load).transpose()?;
 
+    for problem in settings.identity.problems() {
+        tracing::warn!(problem, "peers may refuse this cluster");
+    }
     let metrics = Metrics::default();
     let (feed, events) = Feed::new();
     let audience = settings.identity.cluster_uuid.to_string();
@@ -86,7 +113,7 @@ pub async fn run<S: Source>(
         tracing::warn!("no public host is known: for which host a token is meant is not checked");
     }
     let gate = Arc::new(Gate { audience, hosts, now: Timestamp::now });
-    let server = Server { documents, gate, metrics, told: Arc::default() };
+    let server = Server { documents, gate, metrics, log_limit: Arc::default() };
 
     let handles = [Handle::new(), Handle::new()];
     let serving = async {

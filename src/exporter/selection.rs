@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::gateways::Inlet;
+use super::inlet::Inlet;
 use super::object::{
     ADVERTISE_CONFIG_MAP, GATEWAY_LABEL, INTERMEDIATES_CONFIG_MAP, KEYPAIR_SECRET, Kind, Object, PEERS_SECRET,
     ROOT_CONFIG_MAP, is_gateway,
@@ -11,20 +11,18 @@ use crate::api::kubernetes::{NAMESPACE, PUBLIC_SERVICE_LABEL};
 
 /// A part of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Selection {
+pub(super) enum Selection {
     /// Services that carry the label, in all namespaces.
     ExportedServices,
     /// Services of the east-west gateway.
     GatewayServices,
     /// Pods of the east-west gateway.
     GatewayPods,
-    /// Nodes.
     Nodes,
     /// The mesh's root certificates.
     Roots,
     /// Gateway addresses named by an operator.
     AdvertisedGateways,
-    /// Our key pair.
     KeyPair,
     /// The peers' public documents.
     Peers,
@@ -34,7 +32,7 @@ pub enum Selection {
 
 /// Which objects of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub(super) enum By {
     /// All of them, in the cluster.
     Kind,
     /// Those with a label, in all namespaces.
@@ -46,8 +44,7 @@ pub enum By {
 }
 
 impl Selection {
-    /// Every selection.
-    pub const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::ExportedServices,
         Self::GatewayServices,
         Self::GatewayPods,
@@ -60,14 +57,14 @@ impl Selection {
     ];
 
     /// Those that the documents follow from. Pods and Nodes are nobody's business while a load balancer is the inlet.
-    pub fn needed(inlet: Inlet) -> impl Iterator<Item = Self> {
+    pub(super) fn needed(inlet: Inlet) -> impl Iterator<Item = Self> {
         let of_nodes = |selection: &Self| matches!(selection, Self::GatewayPods | Self::Nodes);
         Self::ALL.into_iter().filter(move |selection| inlet == Inlet::NodePort || !of_nodes(selection))
     }
 
     /// One word for metrics.
     #[must_use]
-    pub fn label(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Self::ExportedServices => "exported_services",
             Self::GatewayServices => "gateway_services",
@@ -83,7 +80,7 @@ impl Selection {
 
     /// Kind of its objects.
     #[must_use]
-    pub fn kind(self) -> Kind {
+    pub(super) fn kind(self) -> Kind {
         match self {
             Self::ExportedServices | Self::GatewayServices => Kind::Service,
             Self::GatewayPods => Kind::Pod,
@@ -95,7 +92,7 @@ impl Selection {
 
     /// Which objects of the kind.
     #[must_use]
-    pub fn by(self) -> By {
+    pub(super) fn by(self) -> By {
         match self {
             Self::ExportedServices => By::Label(PUBLIC_SERVICE_LABEL),
             Self::GatewayServices | Self::GatewayPods => By::GatewayLabel,
@@ -110,7 +107,7 @@ impl Selection {
 
     /// Whether an object belongs to it.
     #[must_use]
-    pub fn holds(self, object: &Object) -> bool {
+    pub(super) fn holds(self, object: &Object) -> bool {
         let labelled = |label: &str| match object {
             Object::Service(service) => service.metadata.labels.contains_key(label),
             _ => false,

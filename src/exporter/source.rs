@@ -22,27 +22,27 @@ pub enum SourceError {
 }
 
 /// Something that sees the cluster's objects and how they change.
-pub trait Source: Send + 'static {
+pub(super) trait Source: Send + 'static {
     /// Feeds until it cannot go on. It starts with an [`Event::Reset`] for every selection, in any order.
     fn run(self, feed: Feed) -> impl Future<Output = SourceError> + Send;
 }
 
 /// The way from a source into the index.
 #[derive(Clone, Debug)]
-pub struct Feed {
+pub(super) struct Feed {
     events: mpsc::Sender<Vec<Event>>,
 }
 
 impl Feed {
     /// A feed, and the end that the index is fed from.
     #[must_use]
-    pub fn new() -> (Self, mpsc::Receiver<Vec<Event>>) {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Vec<Event>>) {
         let (events, receiver) = mpsc::channel(QUEUE);
         (Self { events }, receiver)
     }
 
     /// Hands over changes that belong together: no document shows only some of them.
-    pub async fn send(&self, events: Vec<Event>) -> Result<(), SourceError> {
+    pub(super) async fn send(&self, events: Vec<Event>) -> Result<(), SourceError> {
         self.events.send(events).await.map_err(|_| SourceError::Stopping)
     }
 }

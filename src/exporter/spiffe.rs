@@ -4,19 +4,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
 
-use super::certificates::CaCertificate;
+use super::certificates::PublishedCa;
 use crate::api::metadata::{Jwk, SpiffeBundle};
 
 /// How often a reader should look again, in seconds.
-pub const REFRESH_HINT: u64 = 300;
+pub(super) const REFRESH_HINT: u64 = 300;
 
 /// A root that a SPIFFE bundle cannot carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("root certificate {0} has a key that is neither RSA nor EC on P-256 or P-384")]
-pub struct UnsupportedKey(usize);
+pub(super) struct UnsupportedKey(usize);
 
 /// The bundle of all `roots`.
-pub fn bundle(roots: &[CaCertificate]) -> Result<SpiffeBundle, UnsupportedKey> {
+pub(super) fn bundle(roots: &[PublishedCa]) -> Result<SpiffeBundle, UnsupportedKey> {
     let keys = roots.iter().zip(1..).map(|(root, number)| {
         let key = root.key.clone().ok_or(UnsupportedKey(number))?;
         Ok(Jwk { usage: "x509-svid".to_owned(), x5c: vec![STANDARD.encode(&root.der)], ..key })
@@ -35,7 +35,7 @@ pub fn bundle(roots: &[CaCertificate]) -> Result<SpiffeBundle, UnsupportedKey> {
 /// youngest is removed. It does *not* grow when the youngest is withdrawn or an older one is added: no function of the
 /// roots alone can, since adding and removing one root leads back to the same roots. A reader then takes the change
 /// with the next rotation; readers that compare the content take it at once.
-fn sequence(roots: &[CaCertificate]) -> u64 {
+fn sequence(roots: &[PublishedCa]) -> u64 {
     let youngest = roots.iter().filter_map(|root| u64::try_from(root.not_before).ok()).max().unwrap_or_default();
     let fewer = 255 - u64::try_from(roots.len()).unwrap_or(255).min(255);
     youngest.saturating_mul(256).saturating_add(fewer)
@@ -49,7 +49,7 @@ mod tests {
     use super::super::certificates::read_cas;
     use super::*;
 
-    fn root(year: i32) -> CaCertificate {
+    fn root(year: i32) -> PublishedCa {
         read_cas(&Authority::root_from(&year.to_string(), year).pem()).unwrap().remove(0)
     }
 
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn the_sequence_grows_along_a_rotation() {
         let (a, b, c) = (root(2020), root(2021), root(2022));
-        let steps: [&[&CaCertificate]; 7] = [&[&a], &[&a, &b], &[&b], &[&b, &c], &[&c], &[&c, &a], &[&c]];
+        let steps: [&[&PublishedCa]; 7] = [&[&a], &[&a, &b], &[&b], &[&b, &c], &[&c], &[&c, &a], &[&c]];
         let sequences: Vec<_> =
             steps.iter().map(|roots| sequence(&roots.iter().map(|&root| root.clone()).collect::<Vec<_>>())).collect();
         assert!(sequences[..5].is_sorted_by(|one, next| one < next), "{sequences:?}");

@@ -56,7 +56,7 @@ struct Material {
 
 impl TlsFiles {
     /// Reads the files, and keeps reading them for as long as the returned configuration's runtime lives.
-    pub fn load(self) -> Result<RustlsConfig, TlsError> {
+    pub(super) fn load(self) -> Result<RustlsConfig, TlsError> {
         let material = self.read()?;
         let config = RustlsConfig::from_config(self.configure(&material)?);
         tokio::spawn(self.follow(config.clone(), material));

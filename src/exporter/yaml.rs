@@ -8,7 +8,7 @@ use thiserror::Error;
 /// Holds no line of the text: a manifest may be a Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("not YAML at line {line}, column {column}: {problem}")]
-pub struct Error {
+pub(super) struct Error {
     line: u64,
     column: u64,
     problem: String,
@@ -17,7 +17,7 @@ pub struct Error {
 /// Reads every document of a YAML stream; documents without content are left out.
 ///
 /// Numbers and booleans are those of YAML 1.2 (`yes` and `on` are text). Duplicate keys are an error.
-pub fn documents(text: &str) -> Result<Vec<Value>, Error> {
+pub(super) fn documents(text: &str) -> Result<Vec<Value>, Error> {
     // The limits are the library's, except those that ten thousand honest Services would reach.
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -33,11 +33,6 @@ pub fn documents(text: &str) -> Result<Vec<Value>, Error> {
         column: error.location().map_or(0, |at| at.column()),
         problem: first_line(&error.to_string()),
     })
-}
-
-/// Writes a value as one YAML document.
-pub fn to_string(value: &Value) -> Result<String, serde_saphyr::SerializeError> {
-    serde_saphyr::to_string(value)
 }
 
 fn first_line(text: &str) -> String {

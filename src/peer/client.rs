@@ -8,25 +8,25 @@ use ureq::{Agent, Body, http::Response};
 
 use super::FETCH_FAILED;
 use super::connector::{BoundedResolver, TlsConnector};
-use super::fault::{Fault, FetchError, Named};
+use super::fetch_fault::{FetchError, FetchFault, NamedLimits};
 use super::resolve;
-use super::tls::{self, Trust, TrustError};
+use super::server_trust::{self, ServerTrust, ServerTrustError};
 use super::url::Target;
 use crate::text::printable;
 
-/// The header of an answer may be so long, in bytes.
+/// Longest header of an answer, in bytes.
 const HEADER_LIMIT: usize = 16 * 1024;
 /// Longer entity tags are not kept, in bytes.
 const ETAG_LIMIT: usize = 256;
 
-/// What a fetch may take. The deadline given to [`Client::get`] applies as well.
+/// Limits of a fetch. The deadline given to [`Client::get`] applies as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// For resolving the name, and then for TCP and TLS together.
+    /// Time for DNS, and again for TCP and TLS together.
     pub connect: Duration,
-    /// For everything.
+    /// Time for the whole exchange.
     pub exchange: Duration,
-    /// Bytes of a document.
+    /// Largest document, in bytes.
     pub body: u64,
 }
 
@@ -39,33 +39,33 @@ impl Default for Limits {
 /// Why there is no client for a peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
-pub struct ClientError(#[from] pub TrustError);
+pub struct ClientError(#[from] pub ServerTrustError);
 
 impl ClientError {
-    /// Deckhouse's reason for the condition.
+    /// The condition reason of Deckhouse's federation: always `FetchFailed`.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         FETCH_FAILED
     }
 }
 
-/// What a peer answers.
+/// An answer of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The document is still the one that the entity tag names.
+    /// The document still has the entity tag that was sent.
     NotModified,
-    /// A document. Not even known to be JSON.
+    /// A document, unread: it may not even be JSON.
     Document {
         /// Its bytes, within [`Limits::body`].
         body: Vec<u8>,
-        /// Its entity tag, if it has one that is well-formed and short.
+        /// Its entity tag, if well-formed (RFC 9110, 8.8.3) and at most 256 bytes long.
         etag: Option<String>,
     },
 }
 
 /// A client for one peer.
 ///
-/// It follows no redirects, uses no proxy whatever the environment says, keeps neither cookies nor connections.
+/// It follows no redirects, ignores proxies of the environment, and keeps neither cookies nor connections.
 #[derive(Debug)]
 pub struct Client {
     agent: Agent,
@@ -73,9 +73,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that believes what `trust` says.
-    pub fn new(trust: &Trust, limits: Limits) -> Result<Self, ClientError> {
-        let tls = TlsConnector(tls::client_config(trust)?);
+    /// A client that accepts the certificates that `trust` allows.
+    pub fn new(trust: &ServerTrust, limits: Limits) -> Result<Self, ClientError> {
+        let tls = TlsConnector(server_trust::client_config(trust)?);
         Ok(Self::with_parts(tls, resolve::system, limits))
     }
 
@@ -91,7 +91,7 @@ impl Client {
             .max_response_header_size(HEADER_LIMIT)
             .input_buffer_size(2 * HEADER_LIMIT)
             .output_buffer_size(HEADER_LIMIT)
-            // A connection that the peer closes meanwhile would turn into a failed fetch now and then.
+            // A reused connection may have been closed by the peer: then the fetch would fail.
             .max_idle_connections(0)
             .timeout_resolve(Some(limits.connect))
             .timeout_connect(Some(limits.connect))
@@ -100,11 +100,10 @@ impl Client {
         Self { agent: Agent::with_parts(config, connector, BoundedResolver(resolver)), limits }
     }
 
-    /// Fetches `url` (`https://` only), with `bearer` as the token. `etag` is the entity tag of the document that is
-    /// already there.
+    /// Fetches `url` (`https://` only), with `bearer` as the token. `etag` is the entity tag of the cached document.
     ///
-    /// Ends at `deadline` at the latest, and after [`Limits::exchange`] anyway; that covers resolving, connecting, TLS
-    /// and the last byte of the document. Does not retry.
+    /// Ends at `deadline` or after [`Limits::exchange`], whichever is earlier; that covers DNS, TCP, TLS and the whole
+    /// body. Does not retry.
     pub fn get(
         &self,
         url: &str,
@@ -113,8 +112,8 @@ impl Client {
         deadline: Instant,
     ) -> Result<Answer, FetchError> {
         self.exchange(url, bearer, etag, deadline).map_err(|fault| {
-            // A URL that was refused as such may be anything; a good one is plain ASCII.
-            let url = if matches!(fault, Fault::Url(_)) { refused(url) } else { url.to_owned() };
+            // A refused URL may contain anything; an accepted one is plain ASCII.
+            let url = if matches!(fault, FetchFault::Url(_)) { redacted(url) } else { url.to_owned() };
             FetchError { url, fault }
         })
     }
@@ -125,16 +124,16 @@ impl Client {
         bearer: Option<&str>,
         etag: Option<&str>,
         deadline: Instant,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<Answer, FetchFault> {
         let target = Target::parse(url)?;
         let etag = etag.and_then(vetted_etag);
         let time = deadline.saturating_duration_since(Instant::now()).min(self.limits.exchange);
         if time.is_zero() {
-            return Err(Fault::Deadline(self.limits.exchange));
+            return Err(FetchFault::Deadline(self.limits.exchange));
         }
         let mut request = self.agent.get(target.uri).config().timeout_global(Some(time)).build();
         if let Some(bearer) = bearer {
-            let mut value = HeaderValue::try_from(format!("Bearer {bearer}")).map_err(|_| Fault::Token)?;
+            let mut value = HeaderValue::try_from(format!("Bearer {bearer}")).map_err(|_| FetchFault::Token)?;
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
@@ -145,33 +144,33 @@ impl Client {
         self.judge(answer, bearer.is_some(), etag.is_some())
     }
 
-    fn judge(&self, mut answer: Response<Body>, with_token: bool, conditional: bool) -> Result<Answer, Fault> {
+    fn judge(&self, mut answer: Response<Body>, with_token: bool, conditional: bool) -> Result<Answer, FetchFault> {
         match answer.status().as_u16() {
             200 => {}
             304 if conditional => return Ok(Answer::NotModified),
-            401 => return Err(Fault::Unauthorized { with_token }),
+            401 => return Err(FetchFault::Unauthorized { with_token }),
             status @ (300..=303 | 305..=399) => {
-                return Err(Fault::Redirect { status, to: place(answer.headers()) });
+                return Err(FetchFault::Redirect { status, to: redirect_target(answer.headers()) });
             }
-            status => return Err(Fault::Status { status }),
+            status => return Err(FetchFault::Status { status }),
         }
         judge_type(answer.headers())?;
         if answer.body().content_length().is_some_and(|length| length > self.limits.body) {
-            return Err(Fault::TooLarge(self.limits.body));
+            return Err(FetchFault::TooLarge(self.limits.body));
         }
         let etag = text(answer.headers(), header::ETAG).as_deref().and_then(vetted_etag);
         let body = answer.body_mut().with_config().limit(self.limits.body).read_to_vec();
         Ok(Answer::Document { body: body.map_err(|error| self.fault(error))?, etag })
     }
 
-    fn fault(&self, error: ureq::Error) -> Fault {
+    fn fault(&self, error: ureq::Error) -> FetchFault {
         let Limits { connect, exchange, .. } = self.limits;
-        Fault::new(error, Named { connect, exchange, header: HEADER_LIMIT })
+        FetchFault::new(error, NamedLimits { connect, exchange, header: HEADER_LIMIT })
     }
 }
 
-/// A URL that is not asked, as it may be shown: without what may be a password.
-fn refused(url: &str) -> String {
+/// A refused URL as it may be shown: without what may be a password.
+fn redacted(url: &str) -> String {
     match url.rsplit_once('@') {
         Some((_, host)) => printable(&format!("https://...@{host}")),
         None => printable(url),
@@ -182,22 +181,22 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// Deckhouse's exporter sends its JSON as plain text. What is neither, is not for us.
-fn judge_type(headers: &HeaderMap) -> Result<(), Fault> {
+/// Deckhouse's exporter sends its JSON as text/plain. Other types are refused.
+fn judge_type(headers: &HeaderMap) -> Result<(), FetchFault> {
     if let Some(encoding) = text(headers, header::CONTENT_ENCODING)
         && !encoding.eq_ignore_ascii_case("identity")
     {
-        return Err(Fault::Encoded(printable(&encoding)));
+        return Err(FetchFault::Encoded(printable(&encoding)));
     }
     let Some(full) = text(headers, header::CONTENT_TYPE) else { return Ok(()) };
     let essence = full.split(';').next().unwrap_or_default().trim();
     let known = ["", "application/json", "text/plain"].iter().any(|known| essence.eq_ignore_ascii_case(known));
-    if known { Ok(()) } else { Err(Fault::ContentType(printable(essence))) }
+    if known { Ok(()) } else { Err(FetchFault::ContentType(printable(essence))) }
 }
 
-/// Where a redirect points to; only scheme and host, the rest may be a session or a secret.
-fn place(headers: &HeaderMap) -> String {
-    let Some(location) = text(headers, header::LOCATION) else { return "an unnamed place".to_owned() };
+/// The target of a redirect: scheme and host only, because the rest may hold a session or a secret.
+fn redirect_target(headers: &HeaderMap) -> String {
+    let Some(location) = text(headers, header::LOCATION) else { return "an unnamed location".to_owned() };
     match location.split_once("://") {
         Some((scheme, rest)) => {
             let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -208,7 +207,7 @@ fn place(headers: &HeaderMap) -> String {
     }
 }
 
-/// `etag` if it is an entity tag (RFC 9110, 8.8.3) that can be kept and sent back as it is.
+/// `etag` if it is an entity tag (RFC 9110, 8.8.3) that can be cached and sent back unchanged.
 fn vetted_etag(etag: &str) -> Option<String> {
     let opaque = etag.strip_prefix("W/").unwrap_or(etag).strip_prefix('"')?.strip_suffix('"')?;
     let plain = opaque.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');

@@ -1,4 +1,4 @@
-//! How ureq gets its connections: our resolver, its TCP, our TLS. Knows no proxies.
+//! How ureq gets its connections: our resolver, its TCP, our TLS. No proxies.
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
@@ -12,14 +12,14 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
 
-use super::fault::Fault;
+use super::fetch_fault::FetchFault;
 use super::resolve;
 use super::url::Target;
 
-/// ureq keeps so many addresses of a name.
+/// The number of addresses that ureq keeps for a name.
 const ADDRESS_LIMIT: usize = 16;
 
-/// Resolves within ureq's time, with the texts of ours.
+/// Resolves within ureq's timeout, with our error texts.
 #[derive(Debug)]
 pub(super) struct BoundedResolver(pub(super) resolve::Resolver);
 
@@ -43,12 +43,12 @@ fn target(uri: &ureq::http::Uri) -> Result<Target, ureq::Error> {
     Target::parse(&uri.to_string()).map_err(own)
 }
 
-/// A fault of ours on its way through ureq.
-fn own(fault: impl Into<Fault>) -> ureq::Error {
+/// Wraps our fault so that it passes through ureq.
+fn own(fault: impl Into<FetchFault>) -> ureq::Error {
     ureq::Error::Other(Box::new(fault.into()))
 }
 
-/// Puts TLS on a connection.
+/// Starts TLS on a connection.
 pub(super) struct TlsConnector(pub(super) Arc<ClientConfig>);
 
 impl fmt::Debug for TlsConnector {
@@ -73,7 +73,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
     }
 }
 
-/// What TCP has left of the time to connect.
+/// The rest of the connect timeout after TCP.
 fn left(details: &ConnectionDetails) -> NextTimeout {
     let spent = match (details.now, (details.current_time)()) {
         (UreqInstant::Exact(start), UreqInstant::Exact(now)) => now.saturating_duration_since(start),
@@ -109,8 +109,8 @@ impl Transport for TlsTransport {
         self.stream.sock.set_timeout(timeout);
         let amount = match self.stream.read(self.buffers.input_append_buf()) {
             Ok(amount) => amount,
-            // ureq takes this for the regular end of a document without length: anybody on the path could cut it.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(own(Fault::Closed)),
+            // ureq takes this for the regular end of a body without Content-Length: anybody on the path could cut it.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(own(FetchFault::Closed)),
             Err(error) => return Err(error.into()),
         };
         self.buffers.input_appended(amount);

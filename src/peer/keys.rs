@@ -1,7 +1,7 @@
 //! Ed25519 keys that clusters authenticate with, in the PEM form that Deckhouse's federation writes and reads.
 //!
-//! Its labels are its own (`ED25519 PRIVATE KEY` around PKCS#8, `ED25519 PUBLIC KEY` around a `SubjectPublicKeyInfo`),
-//! so on reading any label is accepted and the content decides.
+//! Deckhouse uses labels of its own (`ED25519 PRIVATE KEY` around PKCS#8, `ED25519 PUBLIC KEY` around a
+//! `SubjectPublicKeyInfo`), so any label is accepted on reading, and the content decides.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use ed25519_dalek::pkcs8::spki::SubjectPublicKeyInfoRef;
 use ed25519_dalek::pkcs8::spki::der::zeroize::Zeroizing;
 use ed25519_dalek::pkcs8::{ALGORITHM_OID, DecodePrivateKey as _, DecodePublicKey as _, PrivateKeyInfoRef};
 
-use super::pem_text::{self, PemError};
+use crate::federation::pem::{self, Limits, PemError};
 
 /// Label of the private half as Deckhouse writes it.
-pub const PRIVATE_LABEL: &str = "ED25519 PRIVATE KEY";
+pub(super) const PRIVATE_LABEL: &str = "ED25519 PRIVATE KEY";
 /// Label of the public half as Deckhouse writes it.
-pub const PUBLIC_LABEL: &str = "ED25519 PUBLIC KEY";
-/// A key takes some 120 bytes of PEM; the rest is room for comments.
-const PEM_LIMIT: usize = 4096;
+pub(super) const PUBLIC_LABEL: &str = "ED25519 PUBLIC KEY";
+/// A key takes about 120 bytes of PEM; the rest is room for comments. More than one block is an error anyway.
+const LIMITS: Limits = Limits { bytes: 4096, blocks: 16 };
 /// PKCS#8 version 1 (RFC 5958) of an Ed25519 key (RFC 8410) up to its 32 bytes. dalek writes version 2 only.
 const PKCS8_V1: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
@@ -27,9 +27,9 @@ const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x
 /// Which half of a pair an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Half {
-    /// The half that signs.
+    /// Signs.
     Private,
-    /// The half that verifies.
+    /// Verifies.
     Public,
 }
 
@@ -48,38 +48,38 @@ pub enum KeyError {
     /// The text is not PEM.
     #[error("the {0} cannot be read: {1}")]
     Pem(Half, PemError),
-    /// There is more than one PEM block.
-    #[error("the {0} has to be a single PEM block; {1} were found")]
+    /// More than one PEM block.
+    #[error("the {0} must be a single PEM block; found {1}")]
     Blocks(Half, usize),
     /// The PEM holds the other half.
-    #[error("there is the other half of a pair where the {0} should be: exchange them")]
+    #[error("expected the {0}, found the other half of a key pair: swap them")]
     OtherHalf(Half),
     /// The PEM holds a key of another algorithm.
-    #[error("the {0} is not an Ed25519 key: federation uses no other kind")]
+    #[error("the {0} is not an Ed25519 key, the only kind that federation uses")]
     Algorithm(Half),
     /// The PEM holds no key.
     #[error("the {0} is damaged: its PEM holds no {expected}", expected = match .0 { Half::Private => "PKCS#8 key", Half::Public => "SubjectPublicKeyInfo" })]
     Content(Half),
-    /// A public key for which anybody can make signatures, or which is written in a way that nobody writes it.
-    #[error("the public key is weak (of small order, or not in its canonical form)")]
+    /// A public key of small order, for which anybody can forge signatures, or one in a non-canonical encoding.
+    #[error("the public key is weak (small order, or not in canonical form)")]
     Weak,
     /// The halves belong to different pairs.
-    #[error("the private and the public key are halves of different pairs")]
+    #[error("the private and the public key belong to different pairs")]
     Mismatch,
     /// The operating system gave no random numbers.
-    #[error("no random numbers to make a key from: {0}")]
+    #[error("cannot generate a key, no random numbers: {0}")]
     Random(getrandom::Error),
 }
 
-/// Why the stored pair of this cluster cannot be used, and what to do.
+/// Why the stored key pair of this cluster cannot be used, with the cure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0}. Restore both halves from a backup, or delete the Secret d8-remote-authn-keypair: then a new pair is made, \
-     which peers accept as soon as they have read it"
+    "{0}. Restore both halves from a backup, or delete the Secret d8-remote-authn-keypair: then a new pair is generated, \
+     and peers accept it as soon as they have read it"
 )]
 pub struct StoredKeyError(#[from] pub KeyError);
 
-/// A pair as PEM, as it is stored and published.
+/// A key pair as PEM, as it is stored and published.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeypairPem {
     /// The private half. Secret.
@@ -104,7 +104,7 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// Makes a new pair from the operating system's randomness.
+    /// Generates a new pair from the operating system's randomness.
     pub fn generate() -> Result<Self, KeyError> {
         let mut seed = Zeroizing::new([0; ed25519_dalek::SECRET_KEY_LENGTH]);
         getrandom::fill(seed.as_mut_slice()).map_err(KeyError::Random)?;
@@ -126,7 +126,7 @@ impl SigningKey {
         ed25519_dalek::SigningKey::from_pkcs8_der(&der).map(Self).map_err(|_| KeyError::Content(Half::Private))
     }
 
-    /// Reads both halves as they are stored and checks that they belong together.
+    /// Reads both stored halves and checks that they belong together.
     pub fn from_pem_pair(private: &str, public: &str) -> Result<Self, StoredKeyError> {
         let key = Self::from_pem(private)?;
         if VerifyingKey::from_pem(public)? == key.verifying_key() { Ok(key) } else { Err(KeyError::Mismatch.into()) }
@@ -136,8 +136,8 @@ impl SigningKey {
     /// and a `SubjectPublicKeyInfo` (44 bytes).
     #[must_use]
     pub fn to_pem(&self) -> KeypairPem {
-        let private = pem(PRIVATE_LABEL, &PKCS8_V1, self.0.as_bytes());
-        KeypairPem { private, public: pem(PUBLIC_LABEL, &SPKI, self.0.verifying_key().as_bytes()) }
+        let private = to_pem(PRIVATE_LABEL, &PKCS8_V1, self.0.as_bytes());
+        KeypairPem { private, public: to_pem(PUBLIC_LABEL, &SPKI, self.0.verifying_key().as_bytes()) }
     }
 
     /// The public half.
@@ -153,7 +153,7 @@ impl SigningKey {
     }
 }
 
-/// A public key that signatures can be trusted to.
+/// A public key that is safe to verify signatures with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct VerifyingKey(ed25519_dalek::VerifyingKey);
 
@@ -180,14 +180,14 @@ impl VerifyingKey {
         }
         let key =
             ed25519_dalek::VerifyingKey::from_public_key_der(&der).map_err(|_| KeyError::Content(Half::Public))?;
-        // A second spelling of a key would let one key pass as two.
+        // With a second encoding, one key would pass as two.
         if key.is_weak() || key.to_edwards().compress().as_bytes() != key.as_bytes() {
             return Err(KeyError::Weak);
         }
         Ok(Self(key))
     }
 
-    /// Whether `signature` is this key's for `message`, by the strict rules (no malleability, no small-order points).
+    /// Whether `signature` is valid for `message` by the strict rules (no malleability, no small-order points).
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8; ed25519_dalek::SIGNATURE_LENGTH]) -> bool {
         self.0.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
@@ -195,14 +195,14 @@ impl VerifyingKey {
 }
 
 fn single_block(text: &str, half: Half) -> Result<Vec<u8>, KeyError> {
-    let mut blocks = pem_text::blocks(text, PEM_LIMIT).map_err(|error| KeyError::Pem(half, error))?;
+    let blocks: Result<Vec<_>, _> = pem::blocks(text, LIMITS).into_iter().collect();
+    let mut blocks = blocks.map_err(|error| KeyError::Pem(half, error))?;
     match (blocks.pop(), blocks.len()) {
-        (Some(block), 0) => Ok(block.into_contents()),
+        (Some(block), 0) => Ok(block.content),
         (_, others) => Err(KeyError::Blocks(half, others + 1)),
     }
 }
 
-fn pem(label: &str, prefix: &[u8], key: &[u8; 32]) -> String {
-    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-    pem::encode_config(&pem::Pem::new(label, [prefix, key].concat()), config)
+fn to_pem(label: &str, prefix: &[u8], key: &[u8; 32]) -> String {
+    pem::encode(label, &[prefix, key].concat())
 }

@@ -1,35 +1,36 @@
 //! Talking to a peer: keys, tokens, and an HTTPS client for which every peer is an adversary.
 //!
 //! Everything here is blocking and bounded: by a deadline, by a number of bytes, or by both. Nothing is retried and
-//! nothing is remembered; when to ask, and what to do with an answer, is decided by the callers.
+//! nothing is remembered; the callers decide when to fetch and what to do with an answer.
 
-mod certificate;
-pub mod client;
+mod certificate_fault;
+mod client;
 mod connector;
-pub mod exchange;
-mod fault;
-pub mod keys;
-pub mod parallel;
-mod pem_text;
-pub mod resolve;
-pub mod tls;
-pub mod token;
-pub mod url;
+mod fetch_fault;
+mod fetcher;
+mod keys;
+mod parallel;
+mod resolve;
+mod server_trust;
+mod token;
+mod url;
 
 #[cfg(test)]
 mod tests;
 
-pub use certificate::CertificateFault;
+pub use certificate_fault::CertificateFault;
 pub use client::{Answer, Client, ClientError, Limits};
-pub use fault::{Fault, FetchError};
+pub use fetch_fault::{FetchError, FetchFault};
+pub use fetcher::PeerFetcher;
 pub use keys::{KeyError, KeypairPem, SigningKey, StoredKeyError, VerifyingKey};
 pub use parallel::{Panicked, bounded_parallel};
-pub use resolve::{ResolveError, resolve};
-pub use tls::{Trust, TrustError};
+pub use server_trust::{ServerTrust, ServerTrustError};
 pub use token::{Expectations, TokenError, VerifiedCaller, claims_for, sign, verify};
 pub use url::{UrlError, endpoint, host_of};
 
-/// Why a fetch failed, as Deckhouse's conditions call it: no usable answer.
-pub const FETCH_FAILED: &str = "FetchFailed";
-/// Why a fetch failed, as Deckhouse's conditions call it: an answer with another status than wanted.
-pub const NON_OK_RESPONSE: &str = "NonOKResponse";
+use resolve::resolve;
+
+/// Condition reason of Deckhouse's federation: no usable answer.
+const FETCH_FAILED: &str = "FetchFailed";
+/// Condition reason of Deckhouse's federation: an answer with an unexpected status.
+const NON_OK_RESPONSE: &str = "NonOKResponse";

@@ -1,17 +1,17 @@
-//! Many tasks at once, but not too many: peers are asked in parallel.
+//! A bounded number of tasks at once: peers are asked in parallel.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// The task of one item panicked; the others are not affected.
+/// The task of this item panicked; other items are not affected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("internal error: the task panicked")]
 pub struct Panicked;
 
-/// Applies `task` to all `items`, at most `limit` at a time, and gives the results in the order of the items.
+/// Applies `task` to all `items`, at most `limit` at a time, and returns the results in the order of the items.
 ///
-/// When the system gives fewer threads, it goes on with those it has; the calling thread always works, too.
+/// If the system refuses a thread, it goes on with fewer; the calling thread always works as well.
 pub fn bounded_parallel<T, R, F>(items: Vec<T>, limit: usize, task: F) -> Vec<Result<R, Panicked>>
 where
     T: Send,
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_concerns_its_own_item_alone() {
+    fn a_panic_affects_only_its_own_item() {
         let results = bounded_parallel(vec![1, 2, 3], 2, |n: u32| {
             assert_ne!(n, 2, "on purpose");
             n

@@ -1,4 +1,4 @@
-//! Names to addresses, with a deadline: the system's resolver has none.
+//! DNS lookups with a deadline: the system's resolver has none.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -8,30 +8,30 @@ use std::time::Instant;
 
 use crate::text::printable;
 
-/// A name gives at most so many addresses; what is beyond is dropped.
-pub const ADDRESS_LIMIT: usize = 32;
+/// Most addresses of a name; further ones are dropped.
+pub(super) const ADDRESS_LIMIT: usize = 32;
 
-/// Why a name has no addresses. The texts do not change from one try to the next.
+/// Why a name has no addresses. The texts are the same at every try.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
-    /// The resolver says no.
+    /// The resolver reported an error, or no address.
     #[error("{name} cannot be resolved: {reason}")]
     Failed {
-        /// The name.
+        /// The name, printable.
         name: String,
-        /// What the resolver says.
+        /// What the resolver reported, printable.
         reason: String,
     },
-    /// The resolver says nothing.
+    /// The resolver did not answer before the deadline.
     #[error("{0} cannot be resolved: the DNS server did not answer in time")]
     TimedOut(String),
 }
 
 /// The addresses of the DNS name `name`, sorted and without duplicates, at most [`ADDRESS_LIMIT`].
 ///
-/// The name is taken as it is, as a fully qualified one: the search domains of the Pod would let a peer name things
-/// inside our cluster. An IP address is its own answer.
-pub fn resolve(name: &str, deadline: Instant) -> Result<Vec<IpAddr>, ResolveError> {
+/// The name is looked up as fully qualified: with the Pod's search domains, a peer could name hosts inside our cluster.
+/// An IP address resolves to itself.
+pub(super) fn resolve(name: &str, deadline: Instant) -> Result<Vec<IpAddr>, ResolveError> {
     resolve_with(name, deadline, system)
 }
 
@@ -47,8 +47,8 @@ fn resolve_with(name: &str, deadline: Instant, resolver: Resolver) -> Result<Vec
     Ok(addresses)
 }
 
-/// The socket addresses of `host` (a name or an IP address without brackets), in the system's order of preference.
-/// At least one.
+/// The socket addresses of `host` (a name or an IP address without brackets), at least one, in the system's order of
+/// preference.
 pub(super) fn lookup(
     host: &str,
     port: u16,
@@ -61,7 +61,7 @@ pub(super) fn lookup(
     }
 }
 
-/// Something that knows the addresses of names and may take as long as it likes.
+/// A blocking resolver without a deadline.
 pub(super) type Resolver = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 
 /// The resolver of the system.
@@ -74,10 +74,10 @@ fn ask(host: &str, port: u16, deadline: Instant, resolver: Resolver) -> Result<V
     let failed = |reason: String| ResolveError::Failed { name: name.clone(), reason: printable(&reason) };
     let (sender, receiver) = mpsc::sync_channel(1);
     let asked = host.to_owned();
-    // When the deadline passes, the thread is left to itself: it ends when the system's resolver gives up.
+    // After the deadline the thread goes on alone: it ends when the system's resolver gives up.
     thread::Builder::new()
         .spawn(move || sender.send(resolver(&asked, port)).ok())
-        .map_err(|_| failed("no thread to ask the DNS server with".to_owned()))?;
+        .map_err(|_| failed("cannot start a thread for the DNS lookup".to_owned()))?;
     match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
         Ok(Ok(addresses)) if addresses.is_empty() => Err(failed("it has no addresses".to_owned())),
         Ok(Ok(addresses)) => Ok(addresses),
@@ -86,7 +86,7 @@ fn ask(host: &str, port: u16, deadline: Instant, resolver: Resolver) -> Result<V
             Err(failed(text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_owned()))
         }
         Err(RecvTimeoutError::Timeout) => Err(ResolveError::TimedOut(name)),
-        Err(RecvTimeoutError::Disconnected) => Err(failed("the resolver broke down".to_owned())),
+        Err(RecvTimeoutError::Disconnected) => Err(failed("the resolver crashed".to_owned())),
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_come_sorted_once_and_not_too_many() {
+    fn addresses_are_sorted_deduplicated_and_limited() {
         let ips = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
         let few: Resolver = |_, port| {
             let all = ["10.0.0.2", "2001:db8::1", "10.0.0.10", "10.0.0.2"];
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mute_resolver_is_left_at_the_deadline() {
+    fn a_resolver_that_never_answers_is_abandoned_at_the_deadline() {
         let mute: Resolver = |_, _| {
             thread::park_timeout(Duration::from_mins(1));
             Ok(Vec::new())
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_resolver_says_is_shown_short_and_printable() {
+    fn resolver_errors_are_shown_short_and_printable() {
         let none: Resolver = |_, _| Ok(Vec::new());
         let no: Resolver =
             |_, _| Err(io::Error::other("failed to lookup address information: Name or service not known"));
@@ -151,6 +151,6 @@ mod tests {
         assert_eq!(show("a.example", none), "a.example cannot be resolved: it has no addresses");
         assert_eq!(show("a\nb", no), "a?b cannot be resolved: Name or service not known");
         let broken: Resolver = |_, _| panic!("on purpose");
-        assert_eq!(show("a.example", broken), "a.example cannot be resolved: the resolver broke down");
+        assert_eq!(show("a.example", broken), "a.example cannot be resolved: the resolver crashed");
     }
 }

@@ -1,8 +1,8 @@
 //! Tests of the room: vectors, and real servers on loopback.
 
 mod client;
-mod exchange;
+mod fetcher;
 mod keys;
+mod server_trust;
 mod time;
-mod tls;
 mod token;

@@ -10,17 +10,17 @@ use super::keys::{SigningKey, VerifyingKey};
 use crate::api::metadata::{TOKEN_ISSUER, TOKEN_SCOPE, TokenClaims};
 use crate::text::printable;
 
-/// How long our tokens are valid, in seconds. As Deckhouse's.
-pub const LIFETIME: i64 = 60;
-/// How long the token of a peer may be valid at most, in seconds.
-pub const LIFETIME_LIMIT: i64 = 600;
-/// How far the clocks of two clusters may differ, in seconds.
-pub const LEEWAY: i64 = 30;
+/// Lifetime of our tokens, in seconds; the same as in Deckhouse's federation.
+pub(super) const LIFETIME: i64 = 60;
+/// Longest lifetime of a peer's token, in seconds.
+pub(super) const LIFETIME_LIMIT: i64 = 600;
+/// Largest accepted clock skew, in seconds.
+pub(super) const LEEWAY: i64 = 30;
 /// Longer tokens are not even decoded, in bytes.
-pub const LENGTH_LIMIT: usize = 4096;
+pub(super) const LENGTH_LIMIT: usize = 4096;
 
-/// Why a token was refused. For the log only: a caller is told one and the same `401` whatever the reason, because who
-/// learns the reason learns who our peers are.
+/// Why a token was refused. For the log only: every caller gets the same `401`, because the reason would reveal who our
+/// peers are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Longer than [`LENGTH_LIMIT`].
@@ -35,65 +35,65 @@ pub enum TokenError {
     /// Another algorithm than `EdDSA`.
     #[error("the token is signed with \"{0}\"; only EdDSA is accepted")]
     Algorithm(String),
-    /// The header asks for extensions.
-    #[error("the token demands extensions (\"crit\"), of which none is known")]
+    /// The header demands extensions.
+    #[error("the token demands extensions (\"crit\"); none is supported")]
     Critical,
-    /// The payload has no subject to choose a key by.
+    /// The payload has no subject, which selects the key.
     #[error("the token's payload is not a JSON object with a \"sub\"")]
     Payload,
-    /// There is no key for the subject.
-    #[error("no peer is known by the UUID \"{0}\": its public metadata was not read yet, or it is not federated with")]
+    /// No key for the subject.
+    #[error("no peer has the UUID \"{0}\": its public metadata was not read yet, or we do not federate with it")]
     UnknownCaller(String),
-    /// Not signed by the key of its subject.
-    #[error("the signature is not by the key of \"{0}\"")]
+    /// Not signed with the key of its subject.
+    #[error("the signature was not made with the key of \"{0}\"")]
     Signature(String),
     /// A claim is missing or of a wrong type.
     #[error("\"{0}\" sent a token with missing or malformed claims")]
     Claims(String),
-    /// Not from an exporter.
+    /// Another issuer.
     #[error("the token's issuer is \"{0}\", not \"{TOKEN_ISSUER}\"")]
     Issuer(String),
-    /// For another cluster.
+    /// Another audience.
     #[error("the token is for the cluster \"{0}\", not for this one")]
     Audience(String),
-    /// For something else.
+    /// Another scope.
     #[error("the token's scope is \"{0}\", not \"{TOKEN_SCOPE}\"")]
     Scope(String),
-    /// Begins in the future.
-    #[error("the token begins {0} s in the future: the clocks of the clusters differ")]
+    /// Not valid yet; in how many seconds.
+    #[error("the token becomes valid in {0} s: the clocks of the clusters differ")]
     NotYetValid(i64),
-    /// Is over.
-    #[error("the token expired {0} s ago: the clocks of the clusters differ, or the token is used again")]
+    /// Expired; how many seconds ago.
+    #[error("the token expired {0} s ago: the clocks of the clusters differ, or the token is replayed")]
     Expired(i64),
-    /// Is valid for too long, or ends before it begins.
-    #[error("the token is valid for {0} s; from 0 to {LIFETIME_LIMIT} s are accepted")]
+    /// A lifetime, in seconds, that is negative or too long.
+    #[error("the token is valid for {0} s; 0 to {LIFETIME_LIMIT} s are accepted")]
     Lifetime(i64),
-    /// For another host.
+    /// Another host.
     #[error("the token is for the host \"{0}\", which is not ours: somebody may be relaying it")]
     Host(String),
 }
 
-/// What the token of a caller is held against.
+/// The values that a caller's token must have.
 #[derive(Clone, Copy, Debug)]
 pub struct Expectations<'a> {
     /// Our own UUID.
     pub audience: &'a str,
-    /// The hosts that our exporter is reached by, as [`super::url::host_of`] writes them. If empty, the host claim is
-    /// not judged; a token without one (Deckhouse's) passes in any case.
+    /// The hosts of our exporter, as [`host_of`](super::host_of) writes them. If empty, the host claim is not checked; a
+    /// token without one (Deckhouse's) passes in any case.
     pub hosts: &'a [String],
     /// The time.
     pub now: Timestamp,
 }
 
-/// A caller that has proved who it is.
+/// A caller whose token has been verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedCaller {
     /// UUID of its cluster.
     pub uuid: String,
 }
 
-/// The claims of a token with which `own_uuid` asks `peer_uuid` for its private metadata. `host` is who it is meant
-/// for, as [`super::url::host_of`] writes it.
+/// The claims of a token with which `own_uuid` asks `peer_uuid` for its private metadata. `host` is the peer's host, as
+/// [`host_of`](super::host_of) writes it; a token for another host is refused, so a peer cannot relay it.
 #[must_use]
 pub fn claims_for(own_uuid: &str, peer_uuid: &str, host: Option<String>, now: Timestamp) -> TokenClaims {
     let nbf = now.as_second();
@@ -108,10 +108,10 @@ pub fn claims_for(own_uuid: &str, peer_uuid: &str, host: Option<String>, now: Ti
     }
 }
 
-/// The token that says `claims`, signed with `key`.
+/// A token with these claims, signed with `key`: a compact JWS (RFC 7515) with `EdDSA` (RFC 8037).
 #[must_use]
 pub fn sign(key: &SigningKey, claims: &impl Serialize) -> String {
-    // Claims are strings and integers, which always serialise; an empty payload would be refused by everybody.
+    // Claims are strings and integers, which always serialise; every peer would refuse an empty payload.
     compact(key, &serde_json::to_vec(claims).unwrap_or_default())
 }
 
@@ -126,8 +126,8 @@ pub(super) fn compact(key: &SigningKey, payload: &[u8]) -> String {
     token
 }
 
-/// Judges `token`. `lookup` gives the key of a cluster by its UUID, which at that time is only claimed: the signature
-/// is checked next, and no other claim is looked at before it has been.
+/// Verifies `token`. `lookup` finds the key of a cluster by its UUID, which is only claimed at that moment: the signature
+/// is verified next, before any other claim is read.
 pub fn verify(
     token: &str,
     lookup: impl FnOnce(&str) -> Option<VerifyingKey>,
@@ -159,7 +159,7 @@ struct Subject {
     sub: String,
 }
 
-/// Members that are not here (`typ`, `kid`, ...) change nothing: the key is chosen by the subject alone.
+/// Other members (`typ`, `kid`, ...) are ignored: the subject alone selects the key.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
@@ -167,7 +167,7 @@ struct Header {
     crit: bool,
 }
 
-/// True for whatever value, `null` too.
+/// True for any value, `null` included.
 fn present<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(value).map(|_| true)
 }

@@ -1,4 +1,4 @@
-//! Addresses of metadata: which URLs are asked, and how their hosts are written.
+//! Metadata URLs: which are accepted, and how their hosts are written.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -6,10 +6,10 @@ use rustls::pki_types::ServerName;
 
 use crate::text::printable;
 
-/// Longer URLs are refused, in bytes.
-pub const LENGTH_LIMIT: usize = 2048;
+/// Longest accepted URL, in bytes.
+pub(super) const LENGTH_LIMIT: usize = 2048;
 
-/// Why a URL is not asked. `spec.metadataEndpoint` is where to fix it.
+/// Why a URL is refused. The cure is in `spec.metadataEndpoint`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     /// Longer than [`LENGTH_LIMIT`].
@@ -27,18 +27,18 @@ pub enum UrlError {
     /// Not a port.
     #[error("\"{0}\" is not a port (1 to 65535): fix spec.metadataEndpoint")]
     Port(String),
-    /// Something that is not a plain path.
+    /// A query, a fragment, or characters that a plain path does not have.
     #[error("\"{0}\" is not a plain path (letters, digits, \".\", \"_\", \"-\", \"/\"): fix spec.metadataEndpoint")]
     Path(String),
 }
 
-/// A URL that may be asked.
+/// An accepted URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     /// Without brackets, in lower case.
     pub(super) host: String,
     pub(super) port: u16,
-    /// The host as TLS verifies it.
+    /// The name that TLS verifies.
     pub(super) server_name: ServerName<'static>,
     pub(super) uri: ureq::http::Uri,
 }
@@ -49,7 +49,7 @@ impl Target {
         if url.len() > LENGTH_LIMIT {
             return Err(UrlError::TooLong);
         }
-        // First, so that no other error quotes a password. No good URL has this character anywhere.
+        // First, so that no other error quotes a password. No accepted URL contains this character.
         if url.contains('@') {
             return Err(UrlError::UserInfo);
         }
@@ -61,7 +61,7 @@ impl Target {
         let (host, port) = split_authority(authority)?;
         let no_host = || UrlError::Host(printable(host));
         let server_name = ServerName::try_from(host).map_err(|_| no_host())?.to_owned();
-        // From parts, so that what is asked is what was judged.
+        // Built from the parts, so that the URL that is fetched is the one that was checked.
         let uri = ureq::http::Uri::builder()
             .scheme("https")
             .authority(authority)
@@ -91,14 +91,14 @@ fn split_authority(authority: &str) -> Result<(&str, u16), UrlError> {
     }
 }
 
-/// The address of a document: `path` (which begins with `/`) below a metadata endpoint, of which one trailing slash is
-/// dropped.
+/// The URL of a document: `path` (which begins with `/`) appended to a metadata endpoint without its trailing slash, if
+/// it has one.
 #[must_use]
 pub fn endpoint(metadata_endpoint: &str, path: &str) -> String {
     format!("{}{path}", metadata_endpoint.strip_suffix('/').unwrap_or(metadata_endpoint))
 }
 
-/// The host of `url` as the token's host claim names it: lower case, with its port where that is not 443.
+/// The host of `url` as the token's host claim has it: lower case, with the port if it is not 443.
 pub fn host_of(url: &str) -> Result<String, UrlError> {
     let Target { host, port, .. } = Target::parse(url)?;
     let host = match host.parse() {
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_lie_below_the_endpoint() {
+    fn document_paths_are_appended_to_the_endpoint() {
         for (base, joined) in [
             ("https://a.example/metadata/", "https://a.example/metadata/public/public.json"),
             ("https://a.example/metadata", "https://a.example/metadata/public/public.json"),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_https_urls_are_asked() {
+    fn only_plain_https_urls_are_accepted() {
         use UrlError::{Host, Path, Port, Scheme, TooLong, UserInfo};
         let long = format!("https://a.example/{}", "x".repeat(LENGTH_LIMIT));
         for (url, error) in [

@@ -1,14 +1,9 @@
 //! Bad settings are refused with a message that names the field, and the code can use every accepted setting.
 
-use istio_federation::api::kubernetes::NAMESPACE;
-use istio_federation::exporter::gateways::{Inlet, discover};
-use istio_federation::exporter::identity::ClusterUuid;
-use istio_federation::exporter::index::Index;
-use istio_federation::exporter::object::{ADVERTISE_CONFIG_MAP, ADVERTISE_KEYS, Object};
-use istio_federation::exporter::selection::Selection;
-use istio_federation::federation::names::DnsName;
+use istio_federation::exporter::advertised_list;
+use istio_federation::federation::names::{ClusterUuid, DnsName};
 use istio_federation::federation::ourselves::Ourselves;
-use istio_federation::peer::url::host_of;
+use istio_federation::peer::host_of;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -137,11 +132,7 @@ fn bad_settings_are_refused_with_the_name_of_the_field() {
 /// Whether the exporter accepts the advertised address in its ConfigMap.
 fn is_advertised(address: &str) -> bool {
     let list = json!([{"address": address, "port": 443}]).to_string();
-    let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {ADVERTISE_KEYS[0]: list},
-        "metadata": {"name": ADVERTISE_CONFIG_MAP, "namespace": NAMESPACE}});
-    let mut index = Index::default();
-    index.apply(Selection::AdvertisedGateways, Object::read(config_map).unwrap().unwrap());
-    discover(&index, Inlet::LoadBalancer).is_ok()
+    advertised_list("gateways.json", &list).is_ok()
 }
 
 fn is_range(range: &str) -> bool {
@@ -185,7 +176,7 @@ proptest! {
 
     #[test]
     fn an_accepted_uuid_is_accepted_by_the_exporter(uuid in prop_oneof!["[!-~]{1,130}", "\\PC{0,3}", near_a_name()]) {
-        let taken = uuid.parse::<ClusterUuid>().is_ok();
+        let taken = ClusterUuid::in_use(&uuid).is_ok();
         prop_assert_eq!(is_let_through(&json!({"federation": {"clusterUUID": uuid}})), taken);
     }
 

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::super::index::Event;
 use super::super::object::{INTERMEDIATES_CONFIG_MAP, Object};
 use super::*;
-use crate::federation::names::DnsName;
-use crate::peer::keys::SigningKey;
+use crate::federation::names::OwnTrustDomain;
+use crate::peer::SigningKey;
 
 fn identity() -> Identity {
     Identity {
         cluster_uuid: "uuid-b".parse().unwrap(),
-        cluster_domain: DnsName::parse("cluster-b.local").unwrap(),
-        inlet: super::super::gateways::Inlet::LoadBalancer,
+        cluster_domain: OwnTrustDomain::parse("cluster-b.local").unwrap(),
+        inlet: super::super::inlet::Inlet::LoadBalancer,
     }
 }
 
@@ -194,7 +194,7 @@ fn a_stale_document_says_all_it_knows_but_not_that_it_is_complete() {
     let since = Instant::now();
     let at = |index: &Index, seconds| Documents::render(index, &identity(), since + Duration::from_secs(seconds));
     let fresh = at(&index, 0);
-    let failure = Failure { since, problem: "forbidden".to_owned() };
+    let failure = WatchFailure { since, problem: "forbidden".to_owned() };
     index.handle(Event::Failing(Selection::GatewayServices, failure.clone()));
     let failing = at(&index, 9);
     assert_eq!((&failing.private, failing.stale), (&fresh.private, false));

@@ -1,6 +1,6 @@
 //! What the exporter asks of the API server, for requests and for RBAC: `list` and `watch`, nothing else.
 
-use super::super::gateways::Inlet;
+use super::super::inlet::Inlet;
 use super::super::object::{GATEWAY_LABEL, Kind};
 use super::super::selection::{By, Selection};
 use crate::api::kubernetes::NAMESPACE;
@@ -33,7 +33,7 @@ pub fn permissions(inlet: Inlet) -> Vec<Permission> {
 
 /// What reading a selection needs.
 #[must_use]
-pub fn permission(selection: Selection) -> Permission {
+pub(super) fn permission(selection: Selection) -> Permission {
     let (namespace, name) = match selection.by() {
         By::Kind | By::Label(_) => (None, None),
         By::GatewayLabel => (Some(NAMESPACE), None),

@@ -5,18 +5,18 @@ use std::time::Duration;
 use kube::Client;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::index::{Event, Failure, STALE_AFTER};
+use super::super::index::{Event, STALE_AFTER, WatchFailure};
 use super::super::selection::Selection;
 use super::super::source::{Feed, SourceError};
 use super::backoff::Backoff;
 use super::decode::{self, Line};
-use super::fault::{Cause, Fault, Verb};
-use super::lines::{End, LINE_LIMIT};
 use super::requests;
+use super::watch_fault::{Cause, Verb, WatchFault};
+use super::watch_stream::{End, LINE_LIMIT};
 
 /// Times of a reflector.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct WatchTimes {
     /// How long a watch is asked for; between this and 4/3 of it, so that not all end at once.
     pub(super) watch: Duration,
     /// How long a watch may be silent. API servers send a bookmark each minute.
@@ -33,7 +33,7 @@ pub(super) struct Pace {
     pub(super) most: Duration,
 }
 
-impl Default for Pace {
+impl Default for WatchTimes {
     fn default() -> Self {
         Self {
             watch: Duration::from_secs(210),
@@ -51,7 +51,7 @@ impl Default for Pace {
 pub(super) struct Reflector {
     client: Client,
     selection: Selection,
-    pace: Pace,
+    times: WatchTimes,
     feed: Feed,
     backoff: Backoff,
     /// Where the next watch begins; none before the first list, and when a list is needed.
@@ -59,12 +59,12 @@ pub(super) struct Reflector {
     /// When we last knew all that had happened.
     good: Instant,
     /// What was last told to fail.
-    failing: Option<Fault>,
+    failing: Option<WatchFault>,
 }
 
 /// Why a list or watch did not go on.
 enum Stop {
-    Fault(Fault),
+    Watch(WatchFault),
     Feed(SourceError),
 }
 
@@ -75,9 +75,9 @@ impl From<SourceError> for Stop {
 }
 
 impl Reflector {
-    pub(super) fn new(client: Client, selection: Selection, pace: Pace, feed: Feed) -> Self {
-        let backoff = Backoff::new(pace.first, pace.most);
-        Self { client, selection, pace, feed, backoff, version: None, good: Instant::now(), failing: None }
+    pub(super) fn new(client: Client, selection: Selection, times: WatchTimes, feed: Feed) -> Self {
+        let backoff = Backoff::new(times.first, times.most);
+        Self { client, selection, times, feed, backoff, version: None, good: Instant::now(), failing: None }
     }
 
     /// Goes on until nobody takes the events any more.
@@ -89,7 +89,7 @@ impl Reflector {
             };
             let ended = match done {
                 Ok(()) => continue,
-                Err(Stop::Fault(fault)) => self.recover(fault).await,
+                Err(Stop::Watch(fault)) => self.recover(fault).await,
                 Err(Stop::Feed(ended)) => Err(ended),
             };
             if let Err(ended) = ended {
@@ -99,13 +99,13 @@ impl Reflector {
     }
 
     fn stop(&self, verb: Verb, cause: Cause) -> Stop {
-        Stop::Fault(Fault { selection: self.selection, verb, cause })
+        Stop::Watch(WatchFault { selection: self.selection, verb, cause })
     }
 
     /// Reads everything. A failure goes on until a watch goes on from there: a list alone is old at once.
     async fn list(&mut self) -> Result<(), Stop> {
         let begin = Instant::now();
-        let listed = requests::list(&self.client, self.selection, self.pace.answer).await;
+        let listed = requests::list(&self.client, self.selection, self.times.answer).await;
         let (objects, version) = listed.map_err(|cause| self.stop(Verb::List, cause))?;
         tracing::debug!(selection = %self.selection, objects = objects.len(), version, "listed");
         self.version = Some(version);
@@ -116,26 +116,26 @@ impl Reflector {
     /// Follows the changes until the watch ends as it should.
     async fn watch(&mut self, version: &str) -> Result<(), Stop> {
         let failed = |this: &Self, cause| this.stop(Verb::Watch, cause);
-        let time = self.pace.watch + self.pace.watch.mul_f64(f64::from(random()) / f64::from(u32::MAX) / 3.0);
-        let opened = requests::watch(&self.client, self.selection, version, time, self.pace.answer).await;
+        let time = self.times.watch + self.times.watch.mul_f64(f64::from(random()) / f64::from(u32::MAX) / 3.0);
+        let opened = requests::watch(&self.client, self.selection, version, time, self.times.answer).await;
         let mut lines = opened.map_err(|cause| failed(self, cause))?;
         let begin = Instant::now();
         self.good = begin;
         self.recovered().await?;
         let mut heard = false;
         loop {
-            let arrived = timeout(self.pace.quiet, lines.next()).await;
+            let arrived = timeout(self.times.quiet, lines.next()).await;
             if arrived.is_ok() {
                 // Whatever it was: until it arrived, nothing else had been said.
                 self.good = Instant::now();
             }
             let arrived = match arrived {
                 Ok(Ok(arrived)) => arrived,
-                Ok(Err(End::Orderly)) if heard || begin.elapsed() >= self.pace.short => return Ok(()),
+                Ok(Err(End::Orderly)) if heard || begin.elapsed() >= self.times.short => return Ok(()),
                 Ok(Err(End::Orderly)) => return Err(failed(self, Cause::Short)),
                 Ok(Err(End::Broken(why))) => return Err(failed(self, Cause::Broken(why))),
                 Ok(Err(End::TooLong)) => return Err(failed(self, Cause::TooLong(LINE_LIMIT))),
-                Err(_) => return Err(failed(self, Cause::Quiet(self.pace.quiet))),
+                Err(_) => return Err(failed(self, Cause::Quiet(self.times.quiet))),
             };
             let (events, cause) = self.read(&arrived);
             if !events.is_empty() {
@@ -175,22 +175,22 @@ impl Reflector {
     }
 
     /// Tells what is wrong, waits, and decides whether the next attempt resumes or lists.
-    async fn recover(&mut self, fault: Fault) -> Result<(), SourceError> {
+    async fn recover(&mut self, fault: WatchFault) -> Result<(), SourceError> {
         let problem = fault.to_string();
         if fault.cause == Cause::Expired {
             tracing::info!(%problem, "a watch cannot be resumed");
         } else if self.failing.as_ref() != Some(&fault) {
             tracing::warn!(%problem, "the cluster cannot be watched; what is known stays");
         }
-        let failure = Failure { since: self.good, problem };
+        let failure = WatchFailure { since: self.good, problem };
         self.feed.send(vec![Event::Failing(self.selection, failure)]).await?;
         let mut wait = self.backoff.next(random());
         if let Cause::Refused { retry_after: Some(asked), .. } = fault.cause {
-            wait = wait.max(asked.min(self.pace.most));
+            wait = wait.max(asked.min(self.times.most));
         }
         // After a longer time, what the documents say is stale. A list makes sure that they are not any more; a watch
         // that is resumed catches up in its own time.
-        if fault.cause == Cause::Expired || self.good.elapsed() + wait >= self.pace.stale {
+        if fault.cause == Cause::Expired || self.good.elapsed() + wait >= self.times.stale {
             self.version = None;
         }
         self.failing = Some(fault);

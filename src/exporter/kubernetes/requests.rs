@@ -13,8 +13,8 @@ use super::super::object::Object;
 use super::super::selection::Selection;
 use super::access::{permission, selectors};
 use super::decode;
-use super::fault::Cause;
-use super::lines::Lines;
+use super::watch_fault::Cause;
+use super::watch_stream::WatchStream;
 
 /// Objects of a page: what a large list costs in memory at a time.
 const PAGE: u32 = 500;
@@ -74,7 +74,7 @@ pub(super) async fn watch(
     version: &str,
     time: Duration,
     patience: Duration,
-) -> Result<Lines, Cause> {
+) -> Result<WatchStream, Cause> {
     let (label_selector, field_selector) = selectors(selection);
     let timeout = u32::try_from(time.as_secs()).ok();
     let params = WatchParams { label_selector, field_selector, timeout, ..WatchParams::default() };
@@ -82,7 +82,7 @@ pub(super) async fn watch(
     let request = request.map_err(|why| Cause::Unreadable(why.to_string()))?;
     within(patience, async {
         let body = client.request_stream(request).await.map_err(|error| Cause::of(&error))?;
-        Ok(Lines::new(body))
+        Ok(WatchStream::new(body))
     })
     .await
 }

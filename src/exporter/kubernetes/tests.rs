@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::fake::{Answer, Play, bookmark, brisk, error, line, page, service};
-use super::lines::LINE_LIMIT;
-use super::reflector::Pace;
+use super::reflector::WatchTimes;
+use super::watch_stream::LINE_LIMIT;
 use crate::exporter::selection::Selection;
 
 const SERVICES: Selection = Selection::ExportedServices;
@@ -137,7 +137,7 @@ async fn what_cannot_be_read_changes_nothing_and_is_not_shown() {
         Answer::Open("s".repeat(LINE_LIMIT + 1)),
         Answer::Json(serde_json::json!({"s3cr3t": "no list"})),
     ];
-    let mut play = Play::of(SERVICES, Pace { stale: Duration::from_millis(100), ..brisk() }, script).await;
+    let mut play = Play::of(SERVICES, WatchTimes { stale: Duration::from_millis(100), ..brisk() }, script).await;
     play.expect(&["reset ", "apply foo:1"]).await;
     let unreadable = |problem: &str| cannot("watch", &format!("the API server sends what cannot be read ({problem})"));
     play.expect(&[&unreadable("syntax error at column 1"), "current"]).await;
@@ -175,7 +175,7 @@ async fn a_permission_that_is_taken_away_is_told_until_it_is_back() {
 #[tokio::test]
 async fn after_a_long_failure_everything_is_read_anew() {
     let script = [page(&[], "20", ""), Answer::Refusal(500, "x"), page(&[], "30", ""), Answer::Open(bookmark("31"))];
-    let mut play = Play::of(SERVICES, Pace { stale: Duration::ZERO, ..brisk() }, script).await;
+    let mut play = Play::of(SERVICES, WatchTimes { stale: Duration::ZERO, ..brisk() }, script).await;
     play.expect(&["reset ", &cannot("watch", "the API server answers 500: x"), "reset ", "current"]).await;
     assert_eq!(play.requests(4).await, [LIST, "watch 20", LIST, "watch 30"]);
 }
@@ -185,7 +185,7 @@ async fn silence_is_a_failure_since_the_last_word() {
     let (quiet, answer) = (Duration::from_millis(300), Duration::from_millis(100));
     let script =
         [Answer::Mute, page(&[], "20", ""), Answer::Open(bookmark("21")), Answer::Mute, Answer::Open(bookmark("22"))];
-    let mut play = Play::of(SERVICES, Pace { quiet, answer, ..brisk() }, script).await;
+    let mut play = Play::of(SERVICES, WatchTimes { quiet, answer, ..brisk() }, script).await;
     play.expect(&[&cannot("list", "the API server did not answer within 0 s"), "reset ", "current"]).await;
     play.expect(&[&cannot("watch", "the API server has been silent for 0 s")]).await;
     assert!(play.failures[1].since + quiet <= Instant::now(), "since it was last heard");
@@ -196,7 +196,7 @@ async fn silence_is_a_failure_since_the_last_word() {
 #[tokio::test]
 async fn a_watch_that_ends_at_once_has_failed() {
     let script = [page(&[], "20", ""), Answer::Ended(String::new()), Answer::Open(bookmark("21"))];
-    let mut play = Play::of(SERVICES, Pace { short: Duration::from_mins(1), ..brisk() }, script).await;
+    let mut play = Play::of(SERVICES, WatchTimes { short: Duration::from_mins(1), ..brisk() }, script).await;
     play.expect(&["reset ", &cannot("watch", "the API server ends the watch at once"), "current"]).await;
     assert_eq!(play.requests(3).await[1..], ["watch 20", "watch 20"]);
 }

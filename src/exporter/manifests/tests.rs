@@ -24,7 +24,7 @@ fn keys(files: &[(&str, &str)]) -> Result<Vec<String>, String> {
 }
 
 fn yaml_service(name: &str) -> String {
-    yaml::to_string(&exported("xyz", name, "http", 80)).unwrap()
+    serde_saphyr::to_string(&exported("xyz", name, "http", 80)).unwrap()
 }
 
 #[test]

@@ -14,17 +14,17 @@ use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use super::super::feeder::Feeder;
-use super::super::gateways::Inlet;
 use super::super::identity::Identity;
-use super::super::index::{Event, Failure};
+use super::super::index::{Event, WatchFailure};
+use super::super::inlet::Inlet;
 use super::super::object::Object;
 use super::super::selection::Selection;
 use super::super::source::Feed;
 use super::*;
 use crate::api::metadata::TokenClaims;
-use crate::federation::names::DnsName;
-use crate::peer::keys::SigningKey;
-use crate::peer::token::{claims_for, sign};
+use crate::federation::names::OwnTrustDomain;
+use crate::peer::SigningKey;
+use crate::peer::{claims_for, sign};
 
 const PUBLIC: &str = "/metadata/public/public.json";
 const SPIFFE: &str = "/metadata/public/spiffe-bundle-endpoint";
@@ -72,7 +72,7 @@ async fn fed(synced: &[Selection], more: impl IntoIterator<Item = Event>) -> Wor
     let objects: Vec<_> = manifests.into_iter().filter_map(|manifest| Object::read(manifest).unwrap()).collect();
     let identity = Identity {
         cluster_uuid: "uuid-b".parse().unwrap(),
-        cluster_domain: DnsName::parse("cluster-b.local").unwrap(),
+        cluster_domain: OwnTrustDomain::parse("cluster-b.local").unwrap(),
         inlet: Inlet::LoadBalancer,
     };
     let metrics = Metrics::default();
@@ -83,7 +83,7 @@ async fn fed(synced: &[Selection], more: impl IntoIterator<Item = Event>) -> Wor
     drop(feed);
     feeder.follow(events).await;
     let gate = Gate { audience: "uuid-b".to_owned(), hosts: vec!["b.example".to_owned()], now };
-    World { server: Server { documents, gate: Arc::new(gate), metrics, told: Arc::default() }, peer, unknown: own }
+    World { server: Server { documents, gate: Arc::new(gate), metrics, log_limit: Arc::default() }, peer, unknown: own }
 }
 
 impl World {
@@ -241,7 +241,7 @@ async fn ready(world: &World) -> (u16, String) {
 async fn what_fails_is_told_while_the_last_good_documents_are_served() {
     let failing = |selection, problem: &str, age: u64| {
         let since = Instant::now().checked_sub(Duration::from_secs(age)).unwrap();
-        Event::Failing(selection, Failure { since, problem: problem.to_owned() })
+        Event::Failing(selection, WatchFailure { since, problem: problem.to_owned() })
     };
     let events = [
         failing(Selection::Roots, "forbidden", 0),

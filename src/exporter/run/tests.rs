@@ -12,13 +12,11 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::super::gateways::Inlet;
-use super::super::manifests::Manifests;
-use super::super::yaml;
+use super::super::inlet::Inlet;
 use super::*;
-use crate::federation::names::DnsName;
-use crate::peer::keys::SigningKey;
-use crate::peer::token::{claims_for, sign};
+use crate::federation::names::OwnTrustDomain;
+use crate::peer::SigningKey;
+use crate::peer::{claims_for, sign};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -32,14 +30,14 @@ struct Running {
 }
 
 fn write(folder: &Path, name: &str, manifest: &Value) {
-    std::fs::write(folder.join(name), yaml::to_string(manifest).unwrap()).unwrap();
+    std::fs::write(folder.join(name), manifest.to_string()).unwrap();
 }
 
 fn settings(folder: &Path, tls: Option<TlsFiles>) -> Settings {
     Settings {
         identity: Identity {
             cluster_uuid: "uuid-b".parse().unwrap(),
-            cluster_domain: DnsName::parse("cluster-b.local").unwrap(),
+            cluster_domain: OwnTrustDomain::parse("cluster-b.local").unwrap(),
             inlet: Inlet::LoadBalancer,
         },
         listen: LOOPBACK,
@@ -68,7 +66,7 @@ async fn start(tls: Option<TlsFiles>) -> Running {
     let (stop, stopped) = oneshot::channel();
     let settings = settings(folder.path(), tls);
     let stopped = async move { stopped.await.unwrap_or_default() };
-    let ended = tokio::spawn(run(settings, Manifests::new(manifests), stopped));
+    let ended = tokio::spawn(run(settings, Objects::Folder(manifests), stopped));
     let ports = folder.path().join("ports");
     until(|| ports.exists()).await;
     let ports: Value = serde_json::from_slice(&std::fs::read(ports).unwrap()).unwrap();
@@ -236,7 +234,7 @@ async fn an_address_that_is_taken_is_one_clear_error() {
     let taken = TcpListener::bind(LOOPBACK).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { listen: taken.local_addr().unwrap(), ..settings(folder.path(), None) };
-    let source = Manifests::new(folder.path().to_owned());
+    let source = Objects::Folder(folder.path().to_owned());
     let error = run(settings, source, std::future::pending()).await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot listen on {}: ", taken.local_addr().unwrap())), "{error}");
 }

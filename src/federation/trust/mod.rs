@@ -25,6 +25,6 @@ pub use admit::{Admission, CERTIFICATE_LIMIT, admit_document, subject_of};
 pub use anchor_list::{AnchorList, PeerCertificates, SUBJECTS_LIMIT, build_anchors};
 pub use info::{CertificateInfo, KeyNumbers, NotACertificate};
 pub use key::KeyIdentity;
-pub use own::{OwnCertificates, OwnChain, OwnChainError};
+pub use own::{OwnCertificates, OwnChain, OwnChainError, intermediates_of};
 pub use peers::{AnchorReport, anchors_of_peers};
 pub use refusal::RefusalReason;

@@ -117,7 +117,7 @@ impl OwnChain {
 
 /// The certificates of a plug-in CA's files that another CA issued: each once, PEM, in their order. Roots are published
 /// elsewhere; blocks of other types, such as a key, are left out.
-pub(super) fn intermediates_of(text: &str) -> Result<String, OwnChainError> {
+pub fn intermediates_of(text: &str) -> Result<String, OwnChainError> {
     let mut found: Vec<Vec<u8>> = Vec::new();
     for (block, der) in blocks_of(text)? {
         let read = Certificate::from_der(&der).and_then(|certificate| {

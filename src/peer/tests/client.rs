@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 
 use istio_federation_testkit::{CertifiedKey, HttpsServer, server_for};
 
-use super::super::certificate::CertificateFault;
+use super::super::certificate_fault::CertificateFault;
 use super::super::client::{Answer, Client, Limits};
-use super::super::fault::{Fault, FetchError};
-use super::super::tls::Trust;
+use super::super::fetch_fault::{FetchError, FetchFault};
+use super::super::server_trust::ServerTrust;
 use super::super::url::UrlError;
 use super::super::{FETCH_FAILED, NON_OK_RESPONSE};
-use super::tls::patient;
+use super::server_trust::patient;
 
 pub(super) static LOCALHOST: LazyLock<CertifiedKey> =
     LazyLock::new(|| CertifiedKey::self_signed(&server_for(&["localhost"])));
 
 pub(super) fn client(limits: Limits) -> Client {
-    Client::new(&Trust::only(&LOCALHOST.pem).unwrap(), limits).unwrap()
+    Client::new(&ServerTrust::only(&LOCALHOST.pem).unwrap(), limits).unwrap()
 }
 
 pub(super) fn soon() -> Instant {
@@ -33,7 +33,7 @@ fn get(server: &HttpsServer) -> Result<Answer, FetchError> {
 }
 
 /// What becomes of this response.
-fn fetch(response: impl Into<Vec<u8>>) -> Result<Answer, Fault> {
+fn fetch(response: impl Into<Vec<u8>>) -> Result<Answer, FetchFault> {
     get(&HttpsServer::fixed(&LOCALHOST, response)).map_err(|error| error.fault)
 }
 
@@ -118,7 +118,7 @@ fn not_modified_is_an_answer_only_to_a_condition() {
     assert_eq!(get(Some("\"v1\"")), Ok(Answer::NotModified));
     for etag in [None, Some("no entity tag")] {
         let error = get(etag).unwrap_err();
-        assert_eq!((error.reason(), error.fault), (NON_OK_RESPONSE, Fault::Status { status: 304 }));
+        assert_eq!((error.reason(), error.fault), (NON_OK_RESPONSE, FetchFault::Status { status: 304 }));
     }
 }
 
@@ -129,10 +129,13 @@ fn every_other_status_is_an_error_with_a_hint() {
         (204, "HTTP status 204"),
         (206, "HTTP status 206"),
         (400, "HTTP status 400"),
-        (403, "HTTP status 403: forbidden; is there a proxy or firewall before the peer's metadata exporter?"),
+        (403, "HTTP status 403: forbidden; is there a proxy or firewall in front of the peer's metadata exporter?"),
         (404, "HTTP status 404: not found; is the path in spec.metadataEndpoint right?"),
         (500, "HTTP status 500: the peer's metadata exporter failed; see its log"),
-        (503, "HTTP status 503: the peer's metadata exporter is not ready, or not reachable for the proxy before it"),
+        (
+            503,
+            "HTTP status 503: the peer's metadata exporter is not ready, or the proxy in front of it cannot reach it",
+        ),
     ] {
         let length = if status == 204 { "" } else { "Content-Length: 2\r\n" };
         let server = HttpsServer::fixed(&LOCALHOST, format!("HTTP/1.1 {status} Whatever\r\n{length}\r\n{{}}"));
@@ -170,14 +173,14 @@ fn redirects_are_not_followed_and_the_other_host_hears_nothing() {
             (format!("Location: https://user:secret@{}\r\n", host(&other)), format!("https://{}", host(&other))),
             ("Location: /elsewhere\r\n".into(), "another path".into()),
             ("Location: http://\u{1b}[31m\u{e9}\r\n".into(), String::new()),
-            (String::new(), "an unnamed place".into()),
+            (String::new(), "an unnamed location".into()),
         ] {
             let response = format!("HTTP/1.1 {status} Elsewhere\r\n{location}Content-Length: 2\r\n\r\n{{}}");
             let server = HttpsServer::fixed(&LOCALHOST, response);
             let error = client(patient()).get(&server.url("/x"), Some("token"), None, soon()).unwrap_err();
             if to.is_empty() {
                 // A control character in a header is not even HTTP.
-                assert_eq!(error.fault, Fault::NotHttp);
+                assert_eq!(error.fault, FetchFault::NotHttp);
                 continue;
             }
             assert_eq!(error.reason(), NON_OK_RESPONSE);
@@ -212,7 +215,7 @@ fn documents_are_json_or_plain_text_or_unnamed() {
         let shown = kind.replace('\u{202e}', "?");
         assert_eq!(
             fetch(&format!("Content-Type: {kind}; charset=utf-8\r\n")),
-            Err(Fault::ContentType(shown)),
+            Err(FetchFault::ContentType(shown)),
             "{kind}"
         );
     }
@@ -220,7 +223,7 @@ fn documents_are_json_or_plain_text_or_unnamed() {
         fetch("Content-Type: text/html\r\n").unwrap_err().to_string(),
         "the answer is not JSON but \"text/html\": a login or error page of a proxy? Check spec.metadataEndpoint"
     );
-    assert_eq!(fetch("Content-Encoding: gzip\r\n"), Err(Fault::Encoded("gzip".into())));
+    assert_eq!(fetch("Content-Encoding: gzip\r\n"), Err(FetchFault::Encoded("gzip".into())));
 }
 
 #[test]
@@ -237,7 +240,7 @@ fn a_document_may_be_as_long_as_the_limit() {
             client(limits).get(&server.url("/x"), None, None, soon()).map_err(|error| error.fault)
         };
         assert_eq!(fetch(1000), Ok(document(&"x".repeat(1000))));
-        assert_eq!(fetch(1001), Err(Fault::TooLarge(1000)));
+        assert_eq!(fetch(1001), Err(FetchFault::TooLarge(1000)));
     }
 }
 
@@ -250,9 +253,9 @@ fn a_document_that_says_it_is_too_long_is_not_even_read() {
         thread::park_timeout(Duration::from_mins(1));
         Ok(())
     });
-    assert_eq!(get(&server).unwrap_err().fault, Fault::TooLarge(4 * 1024 * 1024));
+    assert_eq!(get(&server).unwrap_err().fault, FetchFault::TooLarge(4 * 1024 * 1024));
     let absurd = "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999999\r\n\r\n";
-    assert_eq!(fetch(absurd), Err(Fault::NotHttp));
+    assert_eq!(fetch(absurd), Err(FetchFault::NotHttp));
 }
 
 #[test]
@@ -275,7 +278,7 @@ fn of_a_gigabyte_only_the_first_megabytes_are_taken() {
             }
             Ok(())
         });
-        assert_eq!(get(&server).unwrap_err().fault, Fault::TooLarge(4 * 1024 * 1024));
+        assert_eq!(get(&server).unwrap_err().fault, FetchFault::TooLarge(4 * 1024 * 1024));
         // What the sockets buffer comes on top.
         assert!(sent.load(Ordering::SeqCst) < 64, "{} MiB were taken", sent.load(Ordering::SeqCst));
     }
@@ -283,14 +286,14 @@ fn of_a_gigabyte_only_the_first_megabytes_are_taken() {
 
 #[test]
 fn headers_are_bounded() {
-    let large = Fault::HeaderTooLarge(16 * 1024);
+    let large = FetchFault::HeaderTooLarge(16 * 1024);
     let response = |header: String| format!("HTTP/1.1 200 OK\r\n{header}Content-Length: 0\r\n\r\n");
     assert_eq!(fetch(response(format!("X: {}\r\n", "x".repeat(15_000)))), Ok(document("")));
     assert_eq!(fetch(response(format!("X: {}\r\n", "x".repeat(17_000)))), Err(large.clone()));
     assert_eq!(fetch(response(format!("X: {}\r\n", "x".repeat(10_000_000)))), Err(large.clone()));
     assert_eq!(fetch("HTTP/1.1 200 ".to_owned() + &"x".repeat(100_000)), Err(large));
     assert_eq!(fetch(response("X: y\r\n".repeat(120))), Ok(document("")));
-    assert_eq!(fetch(response("X: y\r\n".repeat(200))), Err(Fault::NotHttp));
+    assert_eq!(fetch(response("X: y\r\n".repeat(200))), Err(FetchFault::NotHttp));
 }
 
 #[test]
@@ -304,7 +307,7 @@ fn what_is_not_http_is_said_to_be_so() {
         "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
     ] {
-        assert_eq!(fetch(response), Err(Fault::NotHttp), "{response}");
+        assert_eq!(fetch(response), Err(FetchFault::NotHttp), "{response}");
     }
 }
 
@@ -317,7 +320,7 @@ fn an_answer_that_ends_early_is_no_answer() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
     ] {
-        assert_eq!(fetch(response), Err(Fault::Closed), "{response}");
+        assert_eq!(fetch(response), Err(FetchFault::Closed), "{response}");
     }
 }
 
@@ -330,7 +333,7 @@ fn a_connection_that_is_cut_does_not_end_a_document() {
             stream.flush()?;
             Err(io::ErrorKind::Other.into())
         });
-        assert_eq!(get(&server).unwrap_err().fault, Fault::Closed, "{header}");
+        assert_eq!(get(&server).unwrap_err().fault, FetchFault::Closed, "{header}");
     }
 }
 
@@ -343,24 +346,24 @@ fn what_is_not_tls_is_said_to_be_so() {
             io::copy(&mut socket, &mut io::sink()).map(|_| ())
         });
         let error = get(&server).unwrap_err();
-        assert_eq!((error.reason(), error.fault), (FETCH_FAILED, Fault::NotTls), "{answer}");
+        assert_eq!((error.reason(), error.fault), (FETCH_FAILED, FetchFault::NotTls), "{answer}");
     }
     let closing = HttpsServer::tcp(|mut socket| socket.read(&mut [0; 1024]).map(|_| ()));
-    assert_eq!(get(&closing).unwrap_err().fault, Fault::Closed);
+    assert_eq!(get(&closing).unwrap_err().fault, FetchFault::Closed);
 }
 
 #[test]
 fn a_port_where_nobody_listens_is_refused() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let error = client(patient()).get(&format!("https://localhost:{port}/"), None, None, soon()).unwrap_err();
-    assert_eq!((error.reason(), &error.fault), (FETCH_FAILED, &Fault::Refused));
+    assert_eq!((error.reason(), &error.fault), (FETCH_FAILED, &FetchFault::Refused));
 }
 
 #[test]
 fn bad_urls_and_tokens_are_refused_without_being_shown() {
     let get = |url: &str, token| client(patient()).get(url, token, None, soon()).unwrap_err();
     let error = get("https://user:secret@b.example/", None);
-    assert_eq!(error.fault, Fault::Url(UrlError::UserInfo));
+    assert_eq!(error.fault, FetchFault::Url(UrlError::UserInfo));
     assert_eq!(error.reason(), FETCH_FAILED);
     assert!(!error.to_string().contains("secret"), "{error}");
     assert!(!get("ftp://user:secret@b.example/", None).to_string().contains("secret"));
@@ -370,7 +373,7 @@ fn bad_urls_and_tokens_are_refused_without_being_shown() {
          only; fix spec.metadataEndpoint"
     );
     let error = get("https://localhost:1/", Some("secret\r\nX: y"));
-    assert_eq!(error.fault, Fault::Token);
+    assert_eq!(error.fault, FetchFault::Token);
     assert!(!error.to_string().contains("secret"), "{error}");
 }
 
@@ -380,7 +383,7 @@ fn the_same_fault_has_the_same_text_every_time() {
     (old.not_before, old.not_after) = (rcgen::date_time_ymd(2025, 1, 1), rcgen::date_time_ymd(2026, 1, 3));
     let old = CertifiedKey::self_signed(&old);
     let expired = HttpsServer::fixed(&old, "");
-    let trust = Trust::only(&old.pem).unwrap();
+    let trust = ServerTrust::only(&old.pem).unwrap();
     let cut = HttpsServer::tcp(|_| Ok(()));
     let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let refused = format!("https://localhost:{refused}/");
@@ -405,7 +408,7 @@ fn proxies_of_the_environment_are_not_used() {
     // The environment is the process's: so this test runs itself in a new one.
     const URL: &str = "ISTIO_FEDERATION_TEST_URL";
     if let Ok(url) = std::env::var(URL) {
-        let answer = Client::new(&Trust::Insecure, patient()).unwrap().get(&url, None, None, soon());
+        let answer = Client::new(&ServerTrust::Insecure, patient()).unwrap().get(&url, None, None, soon());
         assert_eq!(answer, Ok(document("{}")));
         return;
     }

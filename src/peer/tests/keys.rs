@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::super::keys::{Half, KeyError, KeypairPem, SigningKey, StoredKeyError, VerifyingKey};
-use super::super::pem_text::PemError;
+use crate::federation::pem::{self, PemError};
 
 /// The key of RFC 8037, appendix A.1, written by Go's `crypto/x509` and `encoding/pem`.
 pub(super) const PRIVATE: &str = "-----BEGIN ED25519 PRIVATE KEY-----
@@ -34,21 +34,26 @@ pub(super) fn rfc_key() -> SigningKey {
 }
 
 fn block(label: &str, der: &[u8]) -> String {
-    pem::encode(&pem::Pem::new(label, der))
+    pem::encode(label, der)
+}
+
+fn content(text: &str) -> Vec<u8> {
+    let limits = pem::Limits { bytes: 4096, blocks: 1 };
+    pem::blocks(text, limits).remove(0).unwrap().content
 }
 
 #[test]
 fn a_pair_is_written_as_go_writes_it() {
     let KeypairPem { private, public } = rfc_key().to_pem();
     assert_eq!((private.as_str(), public.as_str()), (PRIVATE, PUBLIC));
-    assert_eq!(pem::parse(&private).unwrap().contents().len(), 48);
-    assert_eq!(pem::parse(&public).unwrap().contents().len(), 44);
+    assert_eq!(content(&private).len(), 48);
+    assert_eq!(content(&public).len(), 44);
 }
 
 #[test]
 fn the_key_of_the_rfc_is_that_key() {
     let public = URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
-    assert!(pem::parse(rfc_key().to_pem().public).unwrap().contents().ends_with(&public));
+    assert!(content(&rfc_key().to_pem().public).ends_with(&public));
 }
 
 #[test]
@@ -88,9 +93,9 @@ fn what_is_wrong_with_a_stored_key_is_said() {
     let private = |text: &str| SigningKey::from_pem(text).unwrap_err();
     let public = |text: &str| VerifyingKey::from_pem(text).unwrap_err();
     // What the Secret of Deckhouse's own test holds.
-    assert_eq!(private("bbb"), Pem(Half::Private, PemError::NotPem));
-    assert_eq!(public("aaa"), Pem(Half::Public, PemError::NotPem));
-    assert_eq!(private(&PRIVATE[..90]), Pem(Half::Private, PemError::Damaged));
+    assert_eq!(private("bbb"), Pem(Half::Private, PemError::NoBlock));
+    assert_eq!(public("aaa"), Pem(Half::Public, PemError::NoBlock));
+    assert_eq!(private(&PRIVATE[..90]), Pem(Half::Private, PemError::Unterminated));
     assert_eq!(private(&format!("{PRIVATE}{PRIVATE}")), Blocks(Half::Private, 2));
     assert_eq!(public(&format!("{PUBLIC}{PRIVATE}")), Blocks(Half::Public, 2));
     assert_eq!(private(PUBLIC), OtherHalf(Half::Private));
@@ -105,15 +110,15 @@ fn what_is_wrong_with_a_stored_key_is_said() {
     assert_eq!(error, StoredKeyError(KeyError::Mismatch));
     assert_eq!(
         error.to_string(),
-        "the private and the public key are halves of different pairs. Restore both halves from a backup, or delete \
-         the Secret d8-remote-authn-keypair: then a new pair is made, which peers accept as soon as they have read it"
+        "the private and the public key belong to different pairs. Restore both halves from a backup, or delete the Secret \
+         d8-remote-authn-keypair: then a new pair is generated, and peers accept it as soon as they have read it"
     );
 }
 
 #[test]
 fn keys_that_anybody_can_sign_for_are_refused() {
     let spki = |key: [u8; 32]| {
-        let mut der = pem::parse(PUBLIC).unwrap().into_contents();
+        let mut der = content(PUBLIC);
         der[12..].copy_from_slice(&key);
         block("PUBLIC KEY", &der)
     };

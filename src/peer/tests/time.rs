@@ -11,19 +11,19 @@ use istio_federation_testkit::HttpsServer;
 
 use super::super::client::{Answer, Client, Limits};
 use super::super::connector::TlsConnector;
-use super::super::fault::Fault;
+use super::super::fetch_fault::FetchFault;
 use super::super::parallel::bounded_parallel;
 use super::super::resolve::{ResolveError, Resolver};
-use super::super::tls::{self, Trust};
+use super::super::server_trust::{self, ServerTrust};
 use super::client::{LOCALHOST, client, document, soon};
-use super::tls::patient;
+use super::server_trust::patient;
 
 /// Limits for tests about time. What is asserted about it is that an end comes at all, long before the test's own.
 fn short() -> Limits {
     Limits { connect: Duration::from_millis(400), exchange: Duration::from_millis(800), ..Limits::default() }
 }
 
-fn timed(url: &str, limits: Limits) -> Fault {
+fn timed(url: &str, limits: Limits) -> FetchFault {
     let start = Instant::now();
     let fault = client(limits).get(url, None, None, soon()).unwrap_err().fault;
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
@@ -42,7 +42,7 @@ fn drip(stream: &mut (impl Write + ?Sized), data: &[u8]) -> io::Result<()> {
 
 #[test]
 fn a_server_that_drips_ends_at_the_deadline() {
-    let deadline = Fault::Deadline(short().exchange);
+    let deadline = FetchFault::Deadline(short().exchange);
     let body = HttpsServer::tls(&LOCALHOST, |_, stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n")?;
         drip(stream, b" ")
@@ -65,7 +65,7 @@ fn a_server_that_drips_ends_at_the_deadline() {
         socket.write_all(&[22, 3, 3, 0x3f, 0xff, 2, 0, 0xff, 0xff])?;
         drip(&mut socket, &[0])
     });
-    assert_eq!(timed(&handshake.url("/"), short()), Fault::ConnectTimeout(short().connect));
+    assert_eq!(timed(&handshake.url("/"), short()), FetchFault::ConnectTimeout(short().connect));
     // Nothing at all after the handshake.
     let mute = HttpsServer::tls(&LOCALHOST, |_, stream| {
         stream.flush()?;
@@ -81,7 +81,7 @@ fn a_server_that_accepts_nothing_ends_at_the_connect_limit() {
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = |listener: &TcpListener| format!("https://localhost:{}/", listener.local_addr().unwrap().port());
     let fault = timed(&url(&mute), short());
-    assert_eq!(fault, Fault::ConnectTimeout(short().connect));
+    assert_eq!(fault, FetchFault::ConnectTimeout(short().connect));
     assert_eq!(
         fault.to_string(),
         "no connection within 0.4 s: no route, a firewall, or a server that does not speak TLS"
@@ -93,7 +93,7 @@ fn a_server_that_accepts_nothing_ends_at_the_connect_limit() {
     let queue: Vec<TcpStream> =
         (0..20_000).map_while(|_| TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok()).collect();
     assert!(queue.len() < 20_000, "the queue has no end here");
-    assert_eq!(timed(&url(&full), short()), Fault::ConnectTimeout(short().connect));
+    assert_eq!(timed(&url(&full), short()), FetchFault::ConnectTimeout(short().connect));
 }
 
 #[test]
@@ -107,9 +107,9 @@ fn the_callers_deadline_counts_as_well() {
     });
     let get = |deadline| client(patient()).get(&mute.url("/"), None, None, deadline).unwrap_err().fault;
     let start = Instant::now();
-    assert_eq!(get(start), Fault::Deadline(patient().exchange));
+    assert_eq!(get(start), FetchFault::Deadline(patient().exchange));
     assert_eq!(touched.load(Ordering::SeqCst), 0, "what is over is not begun");
-    assert_eq!(get(Instant::now() + Duration::from_millis(300)), Fault::Deadline(patient().exchange));
+    assert_eq!(get(Instant::now() + Duration::from_millis(300)), FetchFault::Deadline(patient().exchange));
     assert_eq!(touched.load(Ordering::SeqCst), 1);
     assert!(start.elapsed() < Duration::from_secs(15));
 }
@@ -123,14 +123,14 @@ fn thirty_two_dead_peers_cost_the_time_of_one() {
     let start = Instant::now();
     let faults = bounded_parallel(vec![url; 32], 32, |url| timed(&url, limits));
     assert!(
-        faults.iter().all(|fault| matches!(fault, Ok(Fault::ConnectTimeout(_) | Fault::Deadline(_)))),
+        faults.iter().all(|fault| matches!(fault, Ok(FetchFault::ConnectTimeout(_) | FetchFault::Deadline(_)))),
         "{faults:?}"
     );
     assert!(start.elapsed() < Duration::from_secs(16), "{:?}", start.elapsed());
 }
 
-fn resolved_by(resolver: Resolver, url: &str) -> Result<Answer, Fault> {
-    let tls = TlsConnector(tls::client_config(&Trust::only(&LOCALHOST.pem).unwrap()).unwrap());
+fn resolved_by(resolver: Resolver, url: &str) -> Result<Answer, FetchFault> {
+    let tls = TlsConnector(server_trust::client_config(&ServerTrust::only(&LOCALHOST.pem).unwrap()).unwrap());
     let limits = Limits { connect: Duration::from_secs(2), ..patient() };
     Client::with_parts(tls, resolver, limits).get(url, None, None, soon()).map_err(|error| error.fault)
 }
@@ -139,7 +139,7 @@ fn resolved_by(resolver: Resolver, url: &str) -> Result<Answer, Fault> {
 fn names_without_addresses_and_mute_resolvers_are_named() {
     let no: Resolver = |_, _| Err(io::Error::other("Name or service not known"));
     let reason = "Name or service not known".to_owned();
-    let fault = Fault::Resolve(ResolveError::Failed { name: "b.example".into(), reason });
+    let fault = FetchFault::Resolve(ResolveError::Failed { name: "b.example".into(), reason });
     assert_eq!(resolved_by(no, "https://b.example/"), Err(fault));
     let mute: Resolver = |_, _| {
         thread::park_timeout(Duration::from_mins(1));
@@ -148,7 +148,7 @@ fn names_without_addresses_and_mute_resolvers_are_named() {
     let start = Instant::now();
     assert_eq!(
         resolved_by(mute, "https://b.example/"),
-        Err(Fault::Resolve(ResolveError::TimedOut("b.example".into())))
+        Err(FetchFault::Resolve(ResolveError::TimedOut("b.example".into())))
     );
     assert!(start.elapsed() < Duration::from_secs(20));
 }

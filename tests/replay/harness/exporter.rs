@@ -18,6 +18,7 @@ use super::expected::{self, Found};
 use super::fill::Fill;
 use super::fixtures::Defaults;
 use super::peers::Peers;
+use super::pem_content;
 use crate::common;
 
 const RESPONSES: &str = "responses";
@@ -226,7 +227,7 @@ impl Token {
         }
         claims.as_object_mut().ok_or("claims")?.retain(|_, value| !value.is_null());
         let pem = fill.fixture(&format!("{}.key", self.key))?;
-        let der = pem::parse(pem).map_err(|error| error.to_string())?.into_contents();
+        let der = pem_content(&pem)?;
         let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).map_err(|error| error.to_string())?;
         let part = |value: &Value| BASE64URL.encode(value.to_string());
         let header = part(&self.header);

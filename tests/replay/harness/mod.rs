@@ -18,6 +18,7 @@ use case::{Case, EXPORTER, File};
 use expected::Found;
 use fill::Fill;
 use fixtures::Defaults;
+use istio_federation::federation::pem::{self, Limits};
 use operator::{Operator, Outcome};
 use world::World;
 
@@ -108,4 +109,10 @@ fn twice_is_once(
         }
     }
     Ok(())
+}
+
+/// The content of the only block of a PEM text.
+fn pem_content(text: &str) -> Result<Vec<u8>, String> {
+    let limits = Limits { bytes: 4096, blocks: 1 };
+    pem::blocks(text, limits).remove(0).map(|block| block.content).map_err(|error| error.to_string())
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::case::{self, Case};
 use super::fill::Fill;
+use super::pem_content;
 
 /// How a peer answers.
 #[derive(Deserialize)]
@@ -298,7 +299,7 @@ fn token(authorization: &str, fill: &Fill) -> Option<Value> {
     let (header, payload) = signed.split_once('.')?;
     let decode = |part: &str| serde_json::from_slice::<Value>(&BASE64URL.decode(part).ok()?).ok();
     let pem = case::read(&case::root().join("fixtures/own.pub.pem")).ok()??;
-    let der = pem::parse(pem).ok()?.into_contents();
+    let der = pem_content(&pem).ok()?;
     let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, &der[der.len() - 32..]);
     let is_ours = key.verify(signed.as_bytes(), &BASE64URL.decode(signature).ok()?).is_ok();
 

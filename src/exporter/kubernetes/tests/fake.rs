@@ -17,8 +17,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::super::reflector::{Pace, Reflector};
-use crate::exporter::index::{Event, Failure};
+use super::super::reflector::{Reflector, WatchTimes};
+use crate::exporter::index::{Event, WatchFailure};
 use crate::exporter::object::Object;
 use crate::exporter::selection::Selection;
 use crate::exporter::source::Feed;
@@ -80,17 +80,25 @@ pub(super) struct Play {
     events: mpsc::Receiver<Vec<Event>>,
     told: VecDeque<String>,
     /// Failures as they were told.
-    pub(super) failures: Vec<Failure>,
+    pub(super) failures: Vec<WatchFailure>,
 }
 
 /// Waits that a test does not notice, and patience that it does not lose.
-pub(super) fn brisk() -> Pace {
+pub(super) fn brisk() -> WatchTimes {
     let (long, little) = (Duration::from_mins(1), Duration::from_millis(2));
-    Pace { watch: long, quiet: long, answer: long, short: Duration::ZERO, stale: long, first: little, most: little }
+    WatchTimes {
+        watch: long,
+        quiet: long,
+        answer: long,
+        short: Duration::ZERO,
+        stale: long,
+        first: little,
+        most: little,
+    }
 }
 
 impl Play {
-    pub(super) async fn of(selection: Selection, pace: Pace, answers: impl IntoIterator<Item = Answer>) -> Self {
+    pub(super) async fn of(selection: Selection, times: WatchTimes, answers: impl IntoIterator<Item = Answer>) -> Self {
         let script = Script { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Script::default() };
         let requests = Arc::clone(&script.requests);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -99,7 +107,7 @@ impl Play {
         tokio::spawn(async { axum::serve(listener, server).await.unwrap() });
         let client = Client::try_from(Config::new(format!("http://{address}").parse().unwrap())).unwrap();
         let (feed, events) = Feed::new();
-        tokio::spawn(Reflector::new(client, selection, pace, feed).run());
+        tokio::spawn(Reflector::new(client, selection, times, feed).run());
         Self { requests, events, told: VecDeque::new(), failures: Vec::new() }
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use istio_federation::peer::keys::SigningKey;
+use istio_federation::peer::SigningKey;
 use istio_federation_e2e::ApiServer;
 use k8s_openapi::api::core::v1::Service;
 use kube::Client;

@@ -5,7 +5,7 @@ use istio_federation::api::kubernetes::Service;
 use istio_federation::api::metadata::PRIVATE_PATH;
 use istio_federation::federation::export::ExportedService;
 use istio_federation::federation::names::{DnsName, TrustDomain};
-use istio_federation::peer::url::{endpoint, host_of};
+use istio_federation::peer::{endpoint, host_of};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use istio_federation::api::kubernetes::NAMESPACE;
-use istio_federation::exporter::gateways::Inlet;
-use istio_federation::exporter::selection::{By, Selection};
+use istio_federation::exporter::Inlet;
+use istio_federation::exporter::access::permissions;
 use istio_federation_demo::chart::ModuleChart;
 use istio_federation_e2e::{Helm, parse_yaml};
 use istio_federation_sim::operator::Chart as _;
@@ -103,18 +102,8 @@ async fn pods_have_no_rights_that_they_do_not_need() -> Result<()> {
 type Permission = (String, &'static str, Option<&'static str>);
 
 fn needed(inlet: Inlet) -> BTreeSet<Permission> {
-    let permission = |selection: Selection| {
-        let resource = format!("{}s", selection.kind().as_str().to_lowercase());
-        match selection.by() {
-            // A role cannot select by label.
-            By::Kind | By::Label(_) => (resource, "", None),
-            // The right to read all Services includes the gateway's.
-            By::GatewayLabel if resource == "services" => (resource, "", None),
-            By::GatewayLabel => (resource, NAMESPACE, None),
-            By::Name(name) => (resource, NAMESPACE, Some(name)),
-        }
-    };
-    Selection::needed(inlet).map(permission).collect()
+    let needed = permissions(inlet).into_iter();
+    needed.map(|one| (one.resource.to_owned(), one.namespace.unwrap_or_default(), one.name)).collect()
 }
 
 fn granted(objects: &[Value]) -> BTreeSet<Permission> {

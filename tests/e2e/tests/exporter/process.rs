@@ -6,8 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use istio_federation::peer::keys::SigningKey;
-use istio_federation::peer::token::{claims_for, sign};
+use istio_federation::peer::{SigningKey, claims_for, sign};
 use istio_federation_e2e::{Component, Scratch, until};
 use jiff::Timestamp;
 use serde_json::Value;

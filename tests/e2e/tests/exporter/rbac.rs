@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Error, Result, ensure};
-use istio_federation::exporter::gateways::Inlet;
-use istio_federation::exporter::kubernetes::access::{VERBS, permissions};
+use istio_federation::exporter::Inlet;
+use istio_federation::exporter::access::{VERBS, permissions};
 use istio_federation_e2e::Helm;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use istio_federation::peer::keys::SigningKey;
+use istio_federation::peer::SigningKey;
 use istio_federation_testkit::Authority;
 use serde_json::{Value, json};
 

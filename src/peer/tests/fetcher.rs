@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::client::Limits;
-use super::super::exchange::Caller;
+use super::super::fetcher::PeerFetcher;
 use super::super::keys::SigningKey;
 use super::super::token::{Expectations, TokenError, VerifiedCaller, verify};
-use super::tls::patient;
+use super::server_trust::patient;
 use crate::api::istio_federation::IstioFederation;
 use crate::api::metadata::TokenClaims;
 use crate::federation::discovery::{Exchange, Fetch};
@@ -92,8 +92,8 @@ fn run(federations: &[IstioFederation], limits: Limits, run_end: Instant) -> Opt
     let values = json!({"istio": {"federation": {"clusterDomain": "a.local", "clusterUUID": "uuid-a"}}});
     let ours = Ourselves::from_values(&serde_json::from_value(values).unwrap(), None).unwrap();
     let roster = Mutex::new(Roster::new(federations, &ours));
-    let caller = Caller { key: &OUR_KEY, uuid: &ours.uuid, roster: &roster, now: now(), limits };
-    caller.exchange(&federations[0], run_end)
+    let fetcher = PeerFetcher { key: &OUR_KEY, uuid: &ours.uuid, roster: &roster, now: now(), limits };
+    fetcher.fetch(&federations[0], run_end)
 }
 
 /// An exchange with the first of these, with all the time in the world.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::inlet::UnknownInlet;
 use super::super::object::Object;
 use super::*;
 

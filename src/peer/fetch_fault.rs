@@ -1,44 +1,46 @@
-//! What can go wrong with a fetch, told to people.
+//! Why a fetch failed, in words that name the cure.
 //!
-//! The texts end up in conditions, so the same fault always gives the same text: no ports of ours, no measured times,
-//! and whatever a peer sent made printable and short.
+//! The texts end up in conditions, so the same fault always has the same text: no ports of ours, no measured times, and
+//! whatever a peer sent is made printable and short.
 
 use std::io;
 use std::time::Duration;
 
 use rustls::CertificateError;
 
-use super::certificate::CertificateFault;
+use super::certificate_fault::CertificateFault;
 use super::resolve::ResolveError;
 use super::url::UrlError;
 use super::{FETCH_FAILED, NON_OK_RESPONSE};
 use crate::text::printable;
 
-/// A fetch that gave no document.
+/// A fetch that returned no document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("GET {url}: {fault}")]
 pub struct FetchError {
-    /// What was asked; printable.
+    /// The URL, printable.
     pub url: String,
-    /// What went wrong.
-    pub fault: Fault,
+    /// The reason.
+    pub fault: FetchFault,
 }
 
 impl FetchError {
-    /// Deckhouse's reason for the condition: [`FETCH_FAILED`] or [`NON_OK_RESPONSE`].
+    /// The condition reason of Deckhouse's federation: `NonOKResponse` for an unexpected status, else `FetchFailed`.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self.fault {
-            Fault::Status { .. } | Fault::Unauthorized { .. } | Fault::Redirect { .. } => NON_OK_RESPONSE,
+            FetchFault::Status { .. } | FetchFault::Unauthorized { .. } | FetchFault::Redirect { .. } => {
+                NON_OK_RESPONSE
+            }
             _ => FETCH_FAILED,
         }
     }
 }
 
-/// What went wrong with a fetch.
+/// Why a fetch failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// This URL is not asked.
+pub enum FetchFault {
+    /// The URL is refused.
     #[error(transparent)]
     Url(#[from] UrlError),
     /// The host has no address.
@@ -47,14 +49,14 @@ pub enum Fault {
     /// The token cannot be sent.
     #[error("the token has characters that no HTTP header may have")]
     Token,
-    /// Nobody listens.
+    /// Connection refused.
     #[error("connection refused: nothing listens on that address and port; is the peer's metadata exporter published?")]
     Refused,
-    /// No connection in time, TLS handshake included.
+    /// No connection within this time, TLS handshake included.
     #[error("no connection within {}: no route, a firewall, or a server that does not speak TLS", seconds(*.0))]
     ConnectTimeout(Duration),
-    /// No whole answer in time.
-    #[error("no complete answer in time; at most {} are allowed for the whole exchange", seconds(*.0))]
+    /// No complete answer in time; the limit for a whole exchange.
+    #[error("no complete answer in time (limit: {} for the whole exchange)", seconds(*.0))]
     Deadline(Duration),
     /// The connection ended before the answer did.
     #[error("the server closed the connection before its answer was complete")]
@@ -62,7 +64,7 @@ pub enum Fault {
     /// Another failure of the network.
     #[error("network error: {0}")]
     Network(String),
-    /// The server's certificate is not believed.
+    /// The server's certificate is not accepted.
     #[error(transparent)]
     Certificate(#[from] CertificateFault),
     /// The server does not speak TLS.
@@ -74,33 +76,33 @@ pub enum Fault {
     /// The server does not speak HTTP/1.1.
     #[error("the server does not answer with valid HTTP")]
     NotHttp,
-    /// The header of the answer is too long.
+    /// The header of the answer is longer than this many bytes.
     #[error("the header of the answer is longer than {0} bytes")]
     HeaderTooLarge(usize),
-    /// The document is too long.
+    /// The document is larger than this many bytes.
     #[error("the document is larger than {0} bytes")]
     TooLarge(u64),
-    /// The document is of another type.
+    /// The document has this media type.
     #[error("the answer is not JSON but \"{0}\": a login or error page of a proxy? Check spec.metadataEndpoint")]
     ContentType(String),
-    /// The document is compressed although that was not asked for.
-    #[error("the answer is encoded as \"{0}\", which was not asked for")]
+    /// The document has this content encoding, although none was requested.
+    #[error("the answer is encoded as \"{0}\", which was not requested")]
     Encoded(String),
-    /// The server points elsewhere.
+    /// The server redirects.
     #[error("HTTP status {status}: redirected to {to}, which is not followed; fix spec.metadataEndpoint")]
     Redirect {
         /// Status of the answer.
         status: u16,
-        /// Where to: scheme and host as the server wrote them, printable.
+        /// Target: scheme and host as the server wrote them, printable.
         to: String,
     },
-    /// The server refuses us.
+    /// The server answers 401.
     #[error("HTTP status 401: {}", unauthorized(*with_token))]
     Unauthorized {
         /// Whether we sent a token.
         with_token: bool,
     },
-    /// The server answers with another status than 200 (or 304 where that was asked for).
+    /// Any other status than 200 (or 304 to a conditional request).
     #[error("HTTP status {status}{}", hint(*status))]
     Status {
         /// Status of the answer.
@@ -115,35 +117,35 @@ fn seconds(limit: Duration) -> String {
 fn unauthorized(with_token: bool) -> &'static str {
     if with_token {
         "the peer does not accept our token; usually it has no IstioFederation for this cluster yet, or has not read \
-         our public metadata yet (otherwise: the clocks differ, or it knows another key or UUID of ours)"
+         our public metadata yet (less likely: clock skew, or the peer has an old key or UUID of ours)"
     } else {
-        "the public metadata must be readable without authentication; is there a proxy before it that asks for it?"
+        "the public metadata must be readable without authentication; does a proxy in front of it ask for it?"
     }
 }
 
 fn hint(status: u16) -> &'static str {
     match status {
-        304 => ": \"not modified\", although no version was named",
-        403 => ": forbidden; is there a proxy or firewall before the peer's metadata exporter?",
+        304 => ": \"not modified\", although the request was not conditional",
+        403 => ": forbidden; is there a proxy or firewall in front of the peer's metadata exporter?",
         404 => ": not found; is the path in spec.metadataEndpoint right?",
-        429 => ": the peer asks for fewer requests",
-        502..=504 => ": the peer's metadata exporter is not ready, or not reachable for the proxy before it",
+        429 => ": too many requests, says the peer",
+        502..=504 => ": the peer's metadata exporter is not ready, or the proxy in front of it cannot reach it",
         500..=599 => ": the peer's metadata exporter failed; see its log",
         _ => "",
     }
 }
 
-/// The limits that some texts name.
+/// The limits that some texts mention.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Named {
+pub(super) struct NamedLimits {
     pub(super) connect: Duration,
     pub(super) exchange: Duration,
     pub(super) header: usize,
 }
 
-impl Fault {
-    /// What ureq says, or what our own connector and resolver say through it.
-    pub(super) fn new(error: ureq::Error, limits: Named) -> Self {
+impl FetchFault {
+    /// From an error of ureq, which may wrap one of our own connector and resolver.
+    pub(super) fn new(error: ureq::Error, limits: NamedLimits) -> Self {
         match error {
             ureq::Error::Timeout(ureq::Timeout::Connect) => Self::ConnectTimeout(limits.connect),
             ureq::Error::Timeout(_) => Self::Deadline(limits.exchange),
@@ -166,12 +168,12 @@ impl Fault {
         }
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused,
-            // Which of these it is depends on who was faster.
+            // Which of these occurs depends on timing.
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe => Self::Closed,
-            // The kind alone: the system's texts differ between machines.
+            // Only the kind: the system's texts differ between machines.
             kind => Self::Network(kind.to_string()),
         }
     }

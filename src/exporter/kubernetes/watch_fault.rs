@@ -1,16 +1,16 @@
 //! What goes wrong between us and the API server, in words that tell what to do.
 
-use std::error::Error;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
 use kube::core::Status;
 
 use super::super::selection::Selection;
 use super::access::permission;
+use crate::text::{error_chain, printable_within};
 
-/// Most characters of what the API server or the system says.
-const TOLD_LIMIT: usize = 400;
+/// Most characters of a message of the API server or the system.
+const LENGTH_LIMIT: usize = 400;
 
 /// What was being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) enum Cause {
 
 /// Something that went wrong with a selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct WatchFault {
     pub(super) selection: Selection,
     pub(super) verb: Verb,
     pub(super) cause: Cause,
@@ -57,39 +57,18 @@ impl Cause {
         }
         let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
         let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
-        Self::Refused { code: status.code, message: told(&status.message), retry_after }
+        Self::Refused { code: status.code, message: printable_within(&status.message, LENGTH_LIMIT), retry_after }
     }
 
     pub(super) fn of(error: &kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::of_status(status),
-            other => Self::Unreachable(told(&chain(other))),
+            other => Self::Unreachable(printable_within(&error_chain(other), LENGTH_LIMIT)),
         }
     }
 }
 
-/// An error with all its sources, each once: wrappers repeat what they wrap.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            // Writing to a String does not fail.
-            let _ = write!(text, ": {more}");
-        }
-        source = error.source();
-    }
-    text
-}
-
-/// Text of others as it may be shown.
-fn told(text: &str) -> String {
-    let shown = text.chars().take(TOLD_LIMIT).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' });
-    shown.collect()
-}
-
-impl fmt::Display for Fault {
+impl fmt::Display for WatchFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match self.verb {
             Verb::List => "list",
@@ -128,7 +107,7 @@ mod tests {
     use super::*;
 
     fn fault(selection: Selection, verb: Verb, cause: Cause) -> String {
-        Fault { selection, verb, cause }.to_string()
+        WatchFault { selection, verb, cause }.to_string()
     }
 
     #[test]
@@ -157,7 +136,7 @@ mod tests {
             serde_json::from_value(serde_json::json!({"code": 500, "message": format!("a\nb{}", "x".repeat(1000))}))
                 .unwrap();
         let Cause::Refused { message, .. } = Cause::of_status(&status) else { panic!() };
-        assert!(message.starts_with("a?bx") && message.len() == TOLD_LIMIT, "{message}");
+        assert!(message.starts_with("a?bx") && message.len() == LENGTH_LIMIT, "{message}");
         let gone: Status = serde_json::from_value(serde_json::json!({"code": 410, "reason": "Expired"})).unwrap();
         assert_eq!(Cause::of_status(&gone), Cause::Expired);
     }

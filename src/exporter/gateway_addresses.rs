@@ -1,14 +1,13 @@
 //! Which addresses lead into this mesh: named by the operator, else found out.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use serde::Deserialize;
 use thiserror::Error;
 
 use super::index::Index;
+use super::inlet::Inlet;
 use super::object::{ADVERTISE_CONFIG_MAP, ADVERTISE_KEYS};
 use super::selection::Selection;
 use crate::api::kubernetes::{Condition, Node, Pod, Service};
@@ -20,42 +19,6 @@ use crate::text::printable;
 const GATEWAY_PORT: &str = "tls";
 /// Taint of a Node that gets no new Pods.
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
-
-/// How traffic from outside reaches the gateway.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Inlet {
-    /// By a load balancer of the cloud.
-    #[default]
-    LoadBalancer,
-    /// By a port on every Node that runs a gateway.
-    NodePort,
-}
-
-/// Not an inlet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("an inlet is LoadBalancer or NodePort")]
-pub struct UnknownInlet;
-
-impl FromStr for Inlet {
-    type Err = UnknownInlet;
-
-    fn from_str(text: &str) -> Result<Self, UnknownInlet> {
-        match text {
-            "LoadBalancer" => Ok(Self::LoadBalancer),
-            "NodePort" => Ok(Self::NodePort),
-            _ => Err(UnknownInlet),
-        }
-    }
-}
-
-impl fmt::Display for Inlet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LoadBalancer => "LoadBalancer",
-            Self::NodePort => "NodePort",
-        })
-    }
-}
 
 /// Why the gateways cannot be told. Then nothing is told: an empty list would be a statement.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -96,7 +59,7 @@ pub enum GatewayError {
 }
 
 /// The addresses of the east-west gateway: sorted by address, then port; each once.
-pub fn discover(index: &Index, inlet: Inlet) -> Result<Vec<IngressGateway>, GatewayError> {
+pub(super) fn discover(index: &Index, inlet: Inlet) -> Result<Vec<IngressGateway>, GatewayError> {
     let mut gateways = match advertised(index)? {
         gateways if !gateways.is_empty() => gateways,
         // As Deckhouse does: an empty list names nothing, so it overrides nothing.
@@ -120,18 +83,18 @@ fn advertised(index: &Index) -> Result<Vec<IngressGateway>, GatewayError> {
     let Some(config_map) = index.data(Selection::AdvertisedGateways) else { return Ok(Vec::new()) };
     let member = |key: &'static str| config_map.entries.get(key).map(|text| (key, text));
     let (key, text) = ADVERTISE_KEYS.into_iter().find_map(member).ok_or(GatewayError::NoAdvertiseKey)?;
+    advertised_list(key, text)
+}
+
+/// Reads the addresses that an operator publishes: member `key` of ConfigMap `metadata-exporter-ingressgateway-advertise`,
+/// a JSON array of `{"address": "<IP or DNS name>", "port": 1..65535}`. One bad item refuses the whole list.
+pub fn advertised_list(key: &'static str, text: &str) -> Result<Vec<IngressGateway>, GatewayError> {
     let items: Vec<Advertised> = serde_json::from_str(text)
         .map_err(|error| GatewayError::BadAdvertise { key, problem: printable(&error.to_string()) })?;
-    items
-        .into_iter()
-        .map(|Advertised { address, port }| {
-            gateway(&address, port).ok_or_else(|| GatewayError::BadAdvertised {
-                key,
-                address: printable(&address),
-                port,
-            })
-        })
-        .collect()
+    let items = items.into_iter().map(|Advertised { address, port }| {
+        gateway(&address, port).ok_or_else(|| GatewayError::BadAdvertised { key, address: printable(&address), port })
+    });
+    items.collect()
 }
 
 fn load_balanced(service: &Service) -> Vec<IngressGateway> {

@@ -8,7 +8,7 @@ use futures_util::io::{AsyncBufRead, AsyncBufReadExt as _};
 pub(super) const LINE_LIMIT: usize = 8 << 20;
 
 /// A body that is read line by line.
-pub(super) struct Lines {
+pub(super) struct WatchStream {
     body: Pin<Box<dyn AsyncBufRead + Send>>,
     /// The beginning of a line whose end has not arrived yet.
     begun: Vec<u8>,
@@ -25,7 +25,7 @@ pub(super) enum End {
     TooLong,
 }
 
-impl Lines {
+impl WatchStream {
     pub(super) fn new(body: impl AsyncBufRead + Send + 'static) -> Self {
         Self { body: Box::pin(body), begun: Vec::new() }
     }

@@ -1,7 +1,7 @@
-//! Which server certificates are believed, per peer.
+//! Which server certificates are accepted, per peer.
 //!
-//! rustls does the work with the *ring* provider. What is added: roots that replace the system's, a server certificate
-//! that is trusted as itself, and refusals that people can act on.
+//! rustls does the work with the *ring* provider. We add: roots that replace the system's, a pinned server certificate,
+//! and refusals that people can act on.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,63 +10,62 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::certificate::CertificateFault;
-use super::pem_text::{self, PemError};
+use super::certificate_fault::CertificateFault;
 use crate::api::istio_federation::MetadataTls;
+use crate::federation::pem::{self, Limits, PemError};
+use crate::federation::trust::CertificateInfo;
 
-/// `spec.metadata.ca` may be so long, in bytes.
-const PEM_LIMIT: usize = 256 * 1024;
-/// And hold so many certificates.
-const CERTIFICATE_LIMIT: usize = 64;
+/// Limits of `spec.metadata.ca`.
+const LIMITS: Limits = Limits { bytes: 256 * 1024, blocks: 64 };
 
-/// Which certificates of a peer's server are believed.
+/// Which certificates of a peer's server are accepted.
 #[derive(Clone, Debug)]
-pub enum Trust {
-    /// Those that the system's root certificates vouch for.
+pub enum ServerTrust {
+    /// Those that chain to the system's root certificates.
     System,
-    /// Only those that these vouch for, or that are among these. The system's roots are not used.
+    /// Those that chain to one of these, or are one of these. The system's roots are not used.
     Only(Certificates),
-    /// All: whoever is on the path can pose as the peer.
+    /// All: anybody on the path can impersonate the peer.
     Insecure,
 }
 
 /// Configured certificates, at least one.
 #[derive(Clone, Debug)]
 pub struct Certificates {
-    /// All of them: a server may present one of these.
+    /// All of them: a server may present any of these.
     pinned: Vec<CertificateDer<'static>>,
-    /// Those that may sign others. A certificate that is no CA never becomes one by being configured.
+    /// The CAs among them. Configuring a certificate does not make it a CA.
     authorities: RootCertStore,
 }
 
-/// Why it cannot be said which certificates are believed.
+/// Why `spec.metadata` does not say which certificates to accept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TrustError {
-    /// The text is not PEM.
+pub enum ServerTrustError {
+    /// Not PEM.
     #[error("spec.metadata.ca cannot be used: {0}")]
     Pem(PemError),
-    /// A block is something else than a certificate.
+    /// Too many PEM blocks.
+    #[error("spec.metadata.ca cannot be used: it has more than {} certificates", LIMITS.blocks)]
+    TooMany,
+    /// This PEM block (counted from 1) is not a certificate.
     #[error("spec.metadata.ca cannot be used: PEM block {0} is not a certificate")]
     NotACertificate(usize),
-    /// A block is a private key.
+    /// This PEM block (counted from 1) is a private key.
     #[error("spec.metadata.ca cannot be used: PEM block {0} is a PRIVATE KEY; remove it, and treat it as disclosed")]
     PrivateKey(usize),
-    /// Too many certificates.
-    #[error("spec.metadata.ca cannot be used: it holds more than {CERTIFICATE_LIMIT} certificates")]
-    TooMany,
-    /// There are no system roots.
+    /// The system has no root certificates.
     #[error("this system has no root certificates to verify the peer's server with: set spec.metadata.ca")]
     NoSystemRoots,
-    /// rustls does not work here.
+    /// rustls cannot be configured.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
 }
 
-impl Trust {
-    /// What the user wants: `ca` wins over `insecureSkipVerify`, as with Deckhouse; an empty `ca` is none.
-    pub fn from_spec(tls: Option<&MetadataTls>) -> Result<Self, TrustError> {
+impl ServerTrust {
+    /// From `spec.metadata`: `ca` wins over `insecureSkipVerify`, as in Deckhouse's federation; an empty `ca` counts as
+    /// absent.
+    pub fn from_spec(tls: Option<&MetadataTls>) -> Result<Self, ServerTrustError> {
         let ca = tls.and_then(|tls| tls.ca.as_deref()).map(str::trim).unwrap_or_default();
         if !ca.is_empty() {
             return Self::only(ca);
@@ -75,24 +74,21 @@ impl Trust {
         Ok(if insecure { Self::Insecure } else { Self::System })
     }
 
-    /// The certificates in `pem`, and nothing else.
-    pub fn only(pem: &str) -> Result<Self, TrustError> {
-        let blocks = pem_text::blocks(pem, PEM_LIMIT).map_err(TrustError::Pem)?;
-        if blocks.len() > CERTIFICATE_LIMIT {
-            return Err(TrustError::TooMany);
-        }
+    /// Accepts the certificates in `pem` and those that chain to them.
+    pub fn only(pem: &str) -> Result<Self, ServerTrustError> {
         let mut certificates = Certificates { pinned: Vec::new(), authorities: RootCertStore::empty() };
-        for (index, block) in blocks.into_iter().enumerate() {
-            let position = index + 1;
-            if block.tag().ends_with("PRIVATE KEY") {
-                return Err(TrustError::PrivateKey(position));
+        for (position, block) in (1..).zip(pem::blocks(pem, LIMITS)) {
+            let block = block.map_err(|error| match error {
+                PemError::TooManyBlocks(_) => ServerTrustError::TooMany,
+                error => ServerTrustError::Pem(error),
+            })?;
+            if block.label.ends_with("PRIVATE KEY") {
+                return Err(ServerTrustError::PrivateKey(position));
             }
-            let der = CertificateDer::from(block.into_contents());
-            let Ok((_, certificate)) = X509Certificate::from_der(&der) else {
-                return Err(TrustError::NotACertificate(position));
-            };
-            if is_authority(&certificate) {
-                certificates.authorities.add(der.clone()).map_err(|_| TrustError::NotACertificate(position))?;
+            let der = CertificateDer::from(block.content);
+            let info = CertificateInfo::read(&der).map_err(|_| ServerTrustError::NotACertificate(position))?;
+            if info.is_ca && info.may_sign {
+                certificates.authorities.add(der.clone()).map_err(|_| ServerTrustError::NotACertificate(position))?;
             }
             certificates.pinned.push(der);
         }
@@ -100,13 +96,8 @@ impl Trust {
     }
 }
 
-fn is_authority(certificate: &X509Certificate<'_>) -> bool {
-    let may_sign = certificate.key_usage().ok().flatten().is_none_or(|usage| usage.value.key_cert_sign());
-    certificate.is_ca() && may_sign
-}
-
-/// The TLS configuration for a peer. The first that needs the system's roots loads them for the whole process.
-pub(super) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, TrustError> {
+/// The TLS configuration for a peer. The system's roots are loaded once per process, when first needed.
+pub(super) fn client_config(trust: &ServerTrust) -> Result<Arc<ClientConfig>, ServerTrustError> {
     config_with(trust, || {
         static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
         Arc::clone(SYSTEM.get_or_init(|| {
@@ -118,42 +109,45 @@ pub(super) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, TrustErr
 }
 
 pub(super) fn config_with(
-    trust: &Trust,
+    trust: &ServerTrust,
     system: impl FnOnce() -> Arc<RootCertStore>,
-) -> Result<Arc<ClientConfig>, TrustError> {
+) -> Result<Arc<ClientConfig>, ServerTrustError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let belief = match trust {
-        Trust::Insecure => Belief::All,
-        Trust::System => {
+    let accepted = match trust {
+        ServerTrust::Insecure => Accepted::All,
+        ServerTrust::System => {
             let roots = system();
             if roots.is_empty() {
-                return Err(TrustError::NoSystemRoots);
+                return Err(ServerTrustError::NoSystemRoots);
             }
-            Belief::Chains(chains(roots, &provider)?)
+            Accepted::Chains(chains(roots, &provider)?)
         }
-        Trust::Only(Certificates { pinned, authorities }) => Belief::Only {
+        ServerTrust::Only(Certificates { pinned, authorities }) => Accepted::Only {
             pinned: pinned.clone(),
             chains: if authorities.is_empty() { None } else { Some(chains(Arc::new(authorities.clone()), &provider)?) },
         },
     };
-    let verifier = Verifier { belief, provider: Arc::clone(&provider) };
+    let verifier = Verifier { accepted, provider: Arc::clone(&provider) };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| TrustError::Tls(error.to_string()))?
+        .map_err(|error| ServerTrustError::Tls(error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok(Arc::new(config))
 }
 
-fn chains(roots: Arc<RootCertStore>, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, TrustError> {
+fn chains(
+    roots: Arc<RootCertStore>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, ServerTrustError> {
     WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
         .build()
-        .map_err(|error| TrustError::Tls(error.to_string()))
+        .map_err(|error| ServerTrustError::Tls(error.to_string()))
 }
 
 #[derive(Debug)]
-enum Belief {
+enum Accepted {
     All,
     Chains(Arc<WebPkiServerVerifier>),
     Only { pinned: Vec<CertificateDer<'static>>, chains: Option<Arc<WebPkiServerVerifier>> },
@@ -161,7 +155,7 @@ enum Belief {
 
 #[derive(Debug)]
 struct Verifier {
-    belief: Belief,
+    accepted: Accepted,
     provider: Arc<CryptoProvider>,
 }
 
@@ -173,13 +167,13 @@ impl Verifier {
         name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), CertificateFault> {
-        let (chains, configured) = match &self.belief {
-            Belief::All => return Ok(()),
-            Belief::Only { pinned, .. } if pinned.iter().any(|one| one == server) => {
+        let (chains, configured) = match &self.accepted {
+            Accepted::All => return Ok(()),
+            Accepted::Only { pinned, .. } if pinned.iter().any(|one| one == server) => {
                 return judge_pinned(server, name, now);
             }
-            Belief::Only { chains, .. } => (chains.as_ref(), true),
-            Belief::Chains(chains) => (Some(chains), false),
+            Accepted::Only { chains, .. } => (chains.as_ref(), true),
+            Accepted::Chains(chains) => (Some(chains), false),
         };
         let Some(chains) = chains else {
             return Err(CertificateFault::unknown_issuer(server, configured));
@@ -191,17 +185,16 @@ impl Verifier {
     }
 }
 
-/// A server certificate that is byte for byte a configured one: who issued it does not matter, nor whether it is a CA.
+/// Checks a pinned certificate: only dates and host name matter, not the issuer, nor whether it is a CA.
 fn judge_pinned(server: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), CertificateFault> {
     let malformed = |_| CertificateFault::Malformed;
-    let (_, certificate) = X509Certificate::from_der(server).map_err(|_| CertificateFault::Malformed)?;
+    let info = CertificateInfo::read(server).map_err(|_| CertificateFault::Malformed)?;
     let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    let (begin, end) = (certificate.validity().not_before, certificate.validity().not_after);
-    if seconds < begin.timestamp() {
-        return Err(CertificateFault::not_yet_valid(begin.timestamp()));
+    if seconds < info.not_before {
+        return Err(CertificateFault::not_yet_valid(info.not_before));
     }
-    if seconds > end.timestamp() {
-        return Err(CertificateFault::expired(end.timestamp()));
+    if seconds > info.not_after {
+        return Err(CertificateFault::expired(info.not_after));
     }
     let parsed = rustls::server::ParsedCertificate::try_from(server).map_err(malformed)?;
     rustls::client::verify_server_name(&parsed, name).map_err(|error| CertificateFault::new(&error, server, true))

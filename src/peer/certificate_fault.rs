@@ -1,34 +1,32 @@
-//! What can be wrong with a server's certificate, told to people.
-
-use std::net::{Ipv4Addr, Ipv6Addr};
+//! Why a server's certificate is not accepted, in words that name the cure.
 
 use jiff::Timestamp;
 use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
+use crate::federation::trust::CertificateInfo;
 use crate::text::printable;
 
-/// Why a server's certificate is not believed.
+/// Why a server's certificate is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateFault {
-    /// Its time is over.
+    /// Its validity has ended: the date, as `YYYY-MM-DD`.
     #[error("certificate has expired ({0}): the peer's owner has to renew it")]
     Expired(String),
-    /// Its time has not come.
-    #[error("certificate is not valid before {0}: wrong clock here or there?")]
+    /// Its validity has not begun: the date, as `YYYY-MM-DD`.
+    #[error("certificate is not valid before {0}: is a clock wrong, here or there?")]
     NotYetValid(String),
-    /// It is for other hosts.
+    /// It is for other hosts: the first five of them, or why there are none.
     #[error("certificate is not for this host but for {0}: fix spec.metadataEndpoint or have it issued for the host")]
     Name(String),
-    /// It signs itself.
+    /// It is self-signed.
     #[error("certificate is self-signed: if it is the peer's, put it into spec.metadata.ca{}", instead(*configured))]
     SelfSigned {
         /// Whether `spec.metadata.ca` is set.
         configured: bool,
     },
-    /// Nobody we know signed it.
-    #[error("{}", stranger(*configured))]
+    /// Its issuer is unknown.
+    #[error("{}", unknown_issuer(*configured))]
     UnknownIssuer {
         /// Whether `spec.metadata.ca` is set.
         configured: bool,
@@ -36,16 +34,16 @@ pub enum CertificateFault {
     /// It, or its chain, cannot be read.
     #[error("certificate is malformed")]
     Malformed,
-    /// It is wrong in another way.
+    /// Another reason.
     #[error("certificate is not acceptable: {0}")]
     Other(String),
 }
 
 fn instead(configured: bool) -> &'static str {
-    if configured { " (what is there now is another one)" } else { "" }
+    if configured { " (a different certificate is there now)" } else { "" }
 }
 
-fn stranger(configured: bool) -> &'static str {
+fn unknown_issuer(configured: bool) -> &'static str {
     if configured {
         "certificate is not signed by the CA in spec.metadata.ca: put the CA of the peer's server there"
     } else {
@@ -54,7 +52,7 @@ fn stranger(configured: bool) -> &'static str {
 }
 
 impl CertificateFault {
-    /// What rustls found wrong with `server`; `configured` is whether `spec.metadata.ca` is set.
+    /// Why rustls refused `server`; `configured` says whether `spec.metadata.ca` is set.
     pub(super) fn new(error: &rustls::Error, server: &CertificateDer<'_>, configured: bool) -> Self {
         let rustls::Error::InvalidCertificate(error) = error else {
             return Self::Other(printable(&error.to_string()));
@@ -67,7 +65,7 @@ impl CertificateFault {
             }
             CertificateError::BadEncoding => Self::Malformed,
             CertificateError::UnknownIssuer => Self::unknown_issuer(server, configured),
-            // A self-signed certificate is often a CA, too, and is refused as such before anybody asks for its issuer.
+            // A self-signed certificate is often a CA as well; then rustls refuses it before looking for its issuer.
             _ if is_self_issued(server) => Self::SelfSigned { configured },
             other => Self::Other(printable(&other.to_string())),
         }
@@ -91,32 +89,19 @@ fn unix_seconds(time: UnixTime) -> i64 {
 }
 
 fn date(seconds: i64) -> String {
-    // Certificates can name years that jiff does not have.
-    Timestamp::from_second(seconds).map_or_else(|_| "a distant time".to_owned(), |time| time.strftime("%F").to_string())
+    // Certificates can have years that jiff does not support.
+    Timestamp::from_second(seconds).map_or_else(|_| "a distant date".to_owned(), |time| time.strftime("%F").to_string())
 }
 
 fn is_self_issued(server: &CertificateDer<'_>) -> bool {
-    X509Certificate::from_der(server).is_ok_and(|(_, server)| server.subject() == server.issuer())
+    CertificateInfo::read(server).is_ok_and(|info| info.is_self_issued)
 }
 
-/// The hosts that a certificate is for, as far as they are worth showing.
+/// The first five hosts that a certificate is for.
 fn names(server: &CertificateDer<'_>) -> String {
-    let parsed = X509Certificate::from_der(server);
-    let alternatives = parsed.as_ref().ok().and_then(|(_, server)| server.subject_alternative_name().ok().flatten());
-    let all: Vec<String> = alternatives
-        .iter()
-        .flat_map(|extension| &extension.value.general_names)
-        .filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some((*name).to_owned()),
-            GeneralName::IPAddress(bytes) => ip(bytes),
-            _ => None,
-        })
-        .take(5)
-        .collect();
-    if all.is_empty() { "none (it has no subject alternative names)".to_owned() } else { printable(&all.join(", ")) }
-}
-
-fn ip(bytes: &[u8]) -> Option<String> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(|bytes| Ipv4Addr::from(bytes).to_string());
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| Ipv6Addr::from(bytes).to_string())).ok()
+    let hosts = CertificateInfo::read(server).map(|info| info.hosts).unwrap_or_default();
+    if hosts.is_empty() {
+        return "none (it has no subject alternative names)".to_owned();
+    }
+    printable(&hosts.into_iter().take(5).collect::<Vec<_>>().join(", "))
 }

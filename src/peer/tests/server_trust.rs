@@ -7,15 +7,15 @@ use istio_federation_testkit::{Authority, CertifiedKey, HttpsServer, server_for}
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
 use rustls::RootCertStore;
 
-use super::super::certificate::CertificateFault;
+use super::super::certificate_fault::CertificateFault;
 use super::super::client::{Answer, Client, Limits};
 use super::super::connector::TlsConnector;
-use super::super::fault::{Fault, FetchError};
-use super::super::pem_text::PemError;
+use super::super::fetch_fault::{FetchError, FetchFault};
 use super::super::resolve;
-use super::super::tls::{self, Trust, TrustError};
+use super::super::server_trust::{self, ServerTrust, ServerTrustError};
 use super::keys::PRIVATE;
 use crate::api::istio_federation::MetadataTls;
+use crate::federation::pem::PemError;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
 
@@ -28,23 +28,23 @@ pub(super) fn patient() -> Limits {
     Limits { connect: Duration::from_secs(20), exchange: Duration::from_secs(30), ..Limits::default() }
 }
 
-fn fetch(identity: &CertifiedKey, trust: &Trust) -> Result<Answer, FetchError> {
+fn fetch(identity: &CertifiedKey, trust: &ServerTrust) -> Result<Answer, FetchError> {
     let server = HttpsServer::fixed(identity, OK);
     let answer = Client::new(trust, patient()).unwrap().get(&server.url("/x"), None, None, soon());
     assert_eq!(server.requests().is_empty(), answer.is_err(), "a server that is not believed hears nothing");
     answer
 }
 
-fn verdict(identity: &CertifiedKey, trust: &Trust) -> Result<(), CertificateFault> {
+fn verdict(identity: &CertifiedKey, trust: &ServerTrust) -> Result<(), CertificateFault> {
     match fetch(identity, trust) {
         Ok(Answer::Document { body, etag: None }) if body == b"{}" => Ok(()),
-        Err(FetchError { fault: Fault::Certificate(fault), .. }) => Err(fault),
+        Err(FetchError { fault: FetchFault::Certificate(fault), .. }) => Err(fault),
         other => panic!("{other:?}"),
     }
 }
 
-fn only(pem: &str) -> Trust {
-    Trust::only(pem).unwrap()
+fn only(pem: &str) -> ServerTrust {
+    ServerTrust::only(pem).unwrap()
 }
 
 fn localhost() -> CertificateParams {
@@ -124,7 +124,7 @@ fn dates_are_judged_for_every_kind_of_trust_but_none() {
     for server in [CertifiedKey::self_signed(&old), CertifiedKey::self_signed(&as_ca(old.clone()))] {
         assert_eq!(verdict(&server, &only(&server.pem)), Err(CertificateFault::Expired("2026-01-03".into())));
         assert_eq!(verdict(&server, &only(&ca.pem())), Err(CertificateFault::Expired("2026-01-03".into())));
-        assert_eq!(verdict(&server, &Trust::Insecure), Ok(()));
+        assert_eq!(verdict(&server, &ServerTrust::Insecure), Ok(()));
     }
     assert_eq!(verdict(&ca.issue(&old), &only(&ca.pem())), Err(CertificateFault::Expired("2026-01-03".into())));
     assert_eq!(verdict(&ca.issue(&new), &only(&ca.pem())), Err(CertificateFault::NotYetValid("2990-01-02".into())));
@@ -140,7 +140,7 @@ fn names_are_judged_for_every_kind_of_trust_but_none() {
     let pinned = CertifiedKey::self_signed(&elsewhere);
     assert_eq!(verdict(&pinned, &only(&pinned.pem)), Err(shown.clone()));
     assert_eq!(verdict(&ca.issue(&elsewhere), &only(&ca.pem())), Err(shown));
-    assert_eq!(verdict(&pinned, &Trust::Insecure), Ok(()));
+    assert_eq!(verdict(&pinned, &ServerTrust::Insecure), Ok(()));
     let mut nameless = server_for(&[]);
     nameless.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
     let nameless = CertifiedKey::self_signed(&nameless);
@@ -162,11 +162,11 @@ fn addresses_can_be_names() {
 /// Fetches with these roots as the system's.
 fn with_system(
     identity: &CertifiedKey,
-    trust: &Trust,
+    trust: &ServerTrust,
     roots: impl FnOnce() -> Arc<RootCertStore>,
-) -> Result<(), Fault> {
+) -> Result<(), FetchFault> {
     let server = HttpsServer::fixed(identity, OK);
-    let tls = TlsConnector(tls::config_with(trust, roots).unwrap());
+    let tls = TlsConnector(server_trust::config_with(trust, roots).unwrap());
     let answer = Client::with_parts(tls, resolve::system, patient()).get(&server.url("/"), None, None, soon());
     answer.map(|_| ()).map_err(|error| error.fault)
 }
@@ -180,12 +180,12 @@ fn a_configured_ca_replaces_the_systems() {
         Arc::new(roots)
     };
     let unknown = |configured| Err(CertificateFault::UnknownIssuer { configured }.into());
-    assert_eq!(with_system(&system.issue(&localhost()), &Trust::System, roots), Ok(()));
-    assert_eq!(with_system(&configured.issue(&localhost()), &Trust::System, roots), unknown(false));
+    assert_eq!(with_system(&system.issue(&localhost()), &ServerTrust::System, roots), Ok(()));
+    assert_eq!(with_system(&configured.issue(&localhost()), &ServerTrust::System, roots), unknown(false));
     assert_eq!(with_system(&system.issue(&localhost()), &only(&configured.pem()), roots), unknown(true));
     let self_signed = CertifiedKey::self_signed(&localhost());
     assert_eq!(
-        with_system(&self_signed, &Trust::System, roots),
+        with_system(&self_signed, &ServerTrust::System, roots),
         Err(CertificateFault::SelfSigned { configured: false }.into())
     );
 }
@@ -193,11 +193,11 @@ fn a_configured_ca_replaces_the_systems() {
 #[test]
 fn the_systems_roots_are_loaded_only_when_needed() {
     let server = CertifiedKey::self_signed(&localhost());
-    for trust in [only(&server.pem), Trust::Insecure] {
+    for trust in [only(&server.pem), ServerTrust::Insecure] {
         assert_eq!(with_system(&server, &trust, || panic!("{trust:?} does not need them")), Ok(()));
     }
-    let empty = tls::config_with(&Trust::System, || Arc::new(RootCertStore::empty()));
-    assert_eq!(empty.err(), Some(TrustError::NoSystemRoots));
+    let empty = server_trust::config_with(&ServerTrust::System, || Arc::new(RootCertStore::empty()));
+    assert_eq!(empty.err(), Some(ServerTrustError::NoSystemRoots));
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn the_systems_roots_come_from_the_system() {
     // The system's place is named by the environment, which is the process's: so this test runs itself in a new one.
     const URL: &str = "ISTIO_FEDERATION_TEST_URL";
     if let Ok(url) = std::env::var(URL) {
-        let client = Client::new(&Trust::System, patient()).unwrap();
+        let client = Client::new(&ServerTrust::System, patient()).unwrap();
         assert!(client.get(&url, None, None, soon()).is_ok());
         return;
     }
@@ -215,7 +215,7 @@ fn the_systems_roots_come_from_the_system() {
     std::fs::write(file.path(), ca.pem()).unwrap();
     let run = |roots: &std::path::Path| {
         std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "peer::tests::tls::the_systems_roots_come_from_the_system"])
+            .args(["--exact", "peer::tests::server_trust::the_systems_roots_come_from_the_system"])
             .env(URL, server.url("/"))
             .env("SSL_CERT_FILE", roots)
             .env_remove("SSL_CERT_DIR")
@@ -274,10 +274,10 @@ fn the_handshakes_signature_is_checked_for_every_kind_of_trust() {
             *count.lock().unwrap() += 1;
             Ok(())
         });
-        for trust in [Trust::Insecure, only(&identity.pem)] {
+        for trust in [ServerTrust::Insecure, only(&identity.pem)] {
             let answer = Client::new(&trust, patient()).unwrap().get(&server.url("/"), None, None, soon());
             assert!(
-                matches!(answer, Err(FetchError { fault: Fault::Certificate(_) | Fault::Tls(_), .. })),
+                matches!(answer, Err(FetchError { fault: FetchFault::Certificate(_) | FetchFault::Tls(_), .. })),
                 "{answer:?}"
             );
         }
@@ -303,17 +303,17 @@ fn old_but_good_tls_is_spoken() {
 #[test]
 fn what_is_configured_has_to_be_certificates() {
     let certificate = CertifiedKey::self_signed(&localhost()).pem;
-    let fault = |pem: &str| Trust::only(pem).map(|_| ()).unwrap_err();
-    assert_eq!(fault("garbage"), TrustError::Pem(PemError::NotPem));
-    assert_eq!(fault(&certificate[..200]), TrustError::Pem(PemError::Damaged));
-    assert_eq!(fault(&format!("{certificate}{}", &certificate[..200])), TrustError::Pem(PemError::Damaged));
-    assert_eq!(fault(&format!("{certificate}{PRIVATE}")), TrustError::PrivateKey(2));
+    let fault = |pem: &str| ServerTrust::only(pem).map(|_| ()).unwrap_err();
+    assert_eq!(fault("garbage"), ServerTrustError::Pem(PemError::NoBlock));
+    assert_eq!(fault(&certificate[..200]), ServerTrustError::Pem(PemError::Unterminated));
+    assert_eq!(fault(&format!("{certificate}{}", &certificate[..200])), ServerTrustError::Pem(PemError::Unterminated));
+    assert_eq!(fault(&format!("{certificate}{PRIVATE}")), ServerTrustError::PrivateKey(2));
     let other = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    assert_eq!(fault(&format!("{certificate}{other}")), TrustError::NotACertificate(2));
-    assert_eq!(fault(&certificate.repeat(65)), TrustError::TooMany);
-    assert_eq!(fault(&"x".repeat(300_000)), TrustError::Pem(PemError::TooLong(256 * 1024)));
+    assert_eq!(fault(&format!("{certificate}{other}")), ServerTrustError::NotACertificate(2));
+    assert_eq!(fault(&certificate.repeat(65)), ServerTrustError::TooMany);
+    assert_eq!(fault(&"x".repeat(300_000)), ServerTrustError::Pem(PemError::TooLong(256 * 1024)));
     for (pem, text) in [
-        ("garbage", "spec.metadata.ca cannot be used: it is not PEM (no \"-----BEGIN\" line)"),
+        ("garbage", "spec.metadata.ca cannot be used: there is no PEM block (no \"-----BEGIN\" line)"),
         (other, "spec.metadata.ca cannot be used: PEM block 1 is not a certificate"),
     ] {
         assert_eq!(fault(pem).to_string(), text);
@@ -324,12 +324,12 @@ fn what_is_configured_has_to_be_certificates() {
 fn a_ca_wins_over_insecure_and_an_empty_one_is_none() {
     let pem = CertifiedKey::self_signed(&localhost()).pem;
     let spec = |ca: Option<&str>, insecure: Option<bool>| {
-        Trust::from_spec(Some(&MetadataTls { ca: ca.map(str::to_owned), insecure_skip_verify: insecure }))
+        ServerTrust::from_spec(Some(&MetadataTls { ca: ca.map(str::to_owned), insecure_skip_verify: insecure }))
     };
-    assert!(matches!(Trust::from_spec(None), Ok(Trust::System)));
-    assert!(matches!(spec(None, None), Ok(Trust::System)));
-    assert!(matches!(spec(Some(" \n"), Some(false)), Ok(Trust::System)));
-    assert!(matches!(spec(Some(""), Some(true)), Ok(Trust::Insecure)));
-    assert!(matches!(spec(Some(&pem), Some(true)), Ok(Trust::Only(_))));
+    assert!(matches!(ServerTrust::from_spec(None), Ok(ServerTrust::System)));
+    assert!(matches!(spec(None, None), Ok(ServerTrust::System)));
+    assert!(matches!(spec(Some(" \n"), Some(false)), Ok(ServerTrust::System)));
+    assert!(matches!(spec(Some(""), Some(true)), Ok(ServerTrust::Insecure)));
+    assert!(matches!(spec(Some(&pem), Some(true)), Ok(ServerTrust::Only(_))));
     assert!(spec(Some("garbage"), Some(true)).is_err(), "a broken CA never means: believe everybody");
 }

@@ -1,4 +1,4 @@
-//! One exchange with a peer: public document, token, private document, names of gateways; all before one deadline.
+//! One exchange with a peer: public document, token, private document, gateway names; all before one deadline.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::{Answer, Client, FetchError, Limits, SigningKey, Trust, VerifyingKey, claims_for, endpoint, host_of, sign};
+use super::{
+    Answer, Client, FetchError, Limits, ServerTrust, SigningKey, VerifyingKey, claims_for, endpoint, host_of, sign,
+};
 use crate::api::istio_federation::{IstioFederation, MetadataCache};
 use crate::api::metadata::{PRIVATE_PATH, PUBLIC_PATH, PublicMetadata};
 use crate::federation::discovery::{Exchange, Fetch, PrivateAnswer};
@@ -16,29 +18,29 @@ use crate::federation::offer::{GATEWAY_LIMIT, gateway_name};
 use crate::federation::reasons;
 use crate::federation::roster::{ClaimError, Roster, current_cache_of};
 
-/// Who asks.
+/// This cluster as a client of its peers, for one run of discovery.
 #[derive(Debug)]
-pub struct Caller<'a> {
-    /// What our tokens are signed with.
+pub struct PeerFetcher<'a> {
+    /// Signs our tokens.
     pub key: &'a SigningKey,
     /// Our cluster UUID.
     pub uuid: &'a str,
-    /// Which UUIDs the peers may claim; shared by all exchanges of a run.
+    /// The UUIDs that peers may claim; shared by all exchanges of a run.
     pub roster: &'a Mutex<Roster>,
-    /// The time, for tokens.
+    /// The issue time of tokens.
     pub now: Timestamp,
     /// Limits of each exchange.
     pub limits: Limits,
 }
 
-impl Caller<'_> {
-    /// Asks the peer. Ends at `run_end` whatever the peer does; `None` where that left it much less time than every peer
-    /// has and the time did not do: such an exchange says nothing about the peer.
+impl PeerFetcher<'_> {
+    /// Fetches both documents of a peer. Ends at `run_end` at the latest, whatever the peer does. `None` if the exchange
+    /// failed because the run ended early; that says nothing about the peer.
     #[must_use]
-    pub fn exchange(&self, federation: &IstioFederation, run_end: Instant) -> Option<Exchange> {
+    pub fn fetch(&self, federation: &IstioFederation, run_end: Instant) -> Option<Exchange> {
         let start = Instant::now();
         let deadline = run_end.min(start + self.limits.exchange);
-        let exchange = self.ask(federation, deadline);
+        let exchange = self.exchange(federation, deadline);
         // Even the first peer starts a moment after the run.
         let enough = self.limits.exchange / 5 * 4;
         let cut_short = deadline.saturating_duration_since(start) < enough && Instant::now() >= deadline;
@@ -47,13 +49,14 @@ impl Caller<'_> {
         (!(cut_short && failed)).then_some(exchange)
     }
 
-    fn ask(&self, federation: &IstioFederation, deadline: Instant) -> Exchange {
+    fn exchange(&self, federation: &IstioFederation, deadline: Instant) -> Exchange {
         let spec = &federation.spec;
         let name = federation.metadata.name.as_str();
         let cache = current_cache_of(federation);
-        let client = Trust::from_spec(spec.metadata.as_ref()).map_err(super::ClientError::from).and_then(|trust| {
-            Client::new(&trust, self.limits).map(|client| (matches!(trust, Trust::Insecure), client))
-        });
+        let client =
+            ServerTrust::from_spec(spec.metadata.as_ref()).map_err(super::ClientError::from).and_then(|trust| {
+                Client::new(&trust, self.limits).map(|client| (matches!(trust, ServerTrust::Insecure), client))
+            });
         let (unverified, client) = match client {
             Ok(client) => client,
             Err(error) => {
@@ -68,7 +71,7 @@ impl Caller<'_> {
 
         let etag = cache.filter(|cache| cache.public.is_some()).and_then(|cache| cache.public_etag.as_deref());
         let url = endpoint(&spec.metadata_endpoint, PUBLIC_PATH);
-        let public = fetch(client.get(&url, None, etag, deadline), &url, read_public);
+        let public = read_answer(client.get(&url, None, etag, deadline), &url, read_public);
         let identity = match &public {
             Fetch::Fresh { document, .. } => self.claim(name, &document.cluster_uuid).map(Some),
             _ => self.roster.lock().unwrap_or_else(PoisonError::into_inner).identity(name),
@@ -102,11 +105,12 @@ impl Caller<'_> {
     ) -> Fetch<PrivateAnswer> {
         let url = endpoint(&federation.spec.metadata_endpoint, PRIVATE_PATH);
         let token = sign(self.key, &claims_for(self.uuid, peer, host_of(&url).ok(), self.now));
-        // What is missing is withdrawn after a second fresh document: as long as something is, an unchanged one counts too.
+        // An item is withdrawn when a second fresh document lacks it. While one is missing, an unchanged document has to
+        // count as fresh, so no entity tag is sent.
         let etag = cache
             .filter(|cache| cache.private.is_some() && cache.absent.is_empty())
             .and_then(|cache| cache.private_etag.as_deref());
-        fetch(client.get(&url, Some(&token), etag, deadline), &url, |body| {
+        read_answer(client.get(&url, Some(&token), etag, deadline), &url, |body| {
             let document = documents::read_private(body).map_err(|error| (error.reason(), error.to_string()))?;
             let complete = document.complete == Some(true);
             Ok(PrivateAnswer { document: documents::normalize(&document), complete })
@@ -122,7 +126,7 @@ fn read_public(body: &[u8]) -> Result<PublicMetadata, (&'static str, String)> {
     Ok(document)
 }
 
-fn fetch<T>(
+fn read_answer<T>(
     answer: Result<Answer, FetchError>,
     url: &str,
     read: impl FnOnce(&[u8]) -> Result<T, (&'static str, String)>,
@@ -137,7 +141,7 @@ fn fetch<T>(
     }
 }
 
-/// Addresses of the names among the gateways: of the new document, or of the cached one that still holds.
+/// Resolves the gateways that are DNS names, from the new document or from the cached one if it is unchanged.
 fn resolve_names(
     private: &Fetch<PrivateAnswer>,
     cache: Option<&MetadataCache>,
