@@ -59,6 +59,6 @@ fn every_case_replays() {
     }
     assert!(failures.is_empty(), "{} of {} cases fail:\n{}", failures.len(), names.len(), failures.join("\n"));
     // Past the capture of the test runner: the number of cases is worth a line even when all is well.
-    let done = if update { "written anew" } else { "as expected" };
+    let done = if update { "updated" } else { "as expected" };
     writeln!(std::io::stderr(), "replay: {} of {} cases ran, all {done}", names.len(), all.len()).unwrap();
 }

@@ -1,6 +1,6 @@
-//! What a hook reports to the operator about itself: its bindings.
+//! The bindings that a hook reports to the operator.
 
-/// The bindings of one hook. What is `None` or empty is not bound.
+/// The bindings of one hook. `None` or an empty list is not bound.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookConfig {
     /// Order among the hooks that run before Helm; addon-operator only.
@@ -37,7 +37,7 @@ pub struct KubernetesBinding {
     pub namespaces: Vec<String>,
     /// Only objects with these labels.
     pub labels: Vec<(String, String)>,
-    /// What the snapshot keeps of each object. With it the operator drops the full objects.
+    /// The part of each object that the snapshot keeps. With a filter the operator drops the full objects.
     pub jq_filter: Option<String>,
     /// Which events start the hook.
     pub events: Events,

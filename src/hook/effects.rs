@@ -41,7 +41,7 @@ pub(super) enum EffectsError {
     Metric {
         /// Its name and group.
         metric: String,
-        /// What is wrong.
+        /// The mistake.
         problem: &'static str,
     },
     /// Not JSON.

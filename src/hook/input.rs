@@ -54,18 +54,18 @@ pub enum InputError {
         /// Why.
         source: io::Error,
     },
-    /// A file that is not what it should be.
+    /// A file with the wrong content.
     #[error("{document}: {reason}")]
     Malformed {
         /// Variable and path.
         document: String,
-        /// What is wrong, and where.
+        /// The mistake and its place.
         reason: String,
     },
     /// No context has the snapshot: not the same as an empty one.
     #[error("no binding context carries a snapshot of binding {0}: what exists is unknown")]
     NoSnapshot(String),
-    /// An object in a snapshot is not what the hook expects.
+    /// An object in a snapshot has an unexpected shape.
     #[error("snapshot of binding {binding}: {source}")]
     Snapshot {
         /// Name of the binding.
@@ -146,7 +146,7 @@ impl Input {
         snapshots.find_map(|snapshots| snapshots.get(binding)).ok_or_else(|| InputError::NoSnapshot(binding.into()))
     }
 
-    /// The effective values: `global` and the module's section. What is absent or null, up to the whole file, is the default.
+    /// The effective values: `global` and the module's section. An absent or null section, or file, is the default.
     pub fn values<T: DeserializeOwned + Default>(&self) -> Result<T, InputError> {
         self.values.sections()
     }
@@ -173,7 +173,7 @@ impl fmt::Debug for Input {
 
 /// A file, or nothing where no variable names one.
 struct Document {
-    /// What an error calls it.
+    /// Its name in errors.
     name: String,
     text: Option<String>,
 }
@@ -214,7 +214,7 @@ impl Document {
             return Ok(T::default());
         };
         if sections.values().all(Option::is_some) {
-            // Straight from the text: an error tells its place in the file.
+            // Straight from the text: an error has its place in the file.
             return self.parse();
         }
         let mut document: Value = self.parse()?;

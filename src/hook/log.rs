@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-/// What the operator reads in one piece, with the line's end.
+/// The operator reads so many bytes in one piece, with the line's end.
 const LINE_LIMIT: usize = 4096;
 
 /// A place for bytes that threads share.
@@ -93,7 +93,7 @@ impl Logger {
     }
 }
 
-/// One line within the limit. What does not fit is cut, attributes before the message, and the line says so.
+/// One line within the limit. The rest is cut, attributes before the message, and the line is marked as truncated.
 fn line(level: Level, logger: &str, msg: &str, attributes: &[(&str, Value)], time: &str) -> String {
     let (mut shown, mut end) = (attributes.len(), msg.len());
     loop {
@@ -104,7 +104,7 @@ fn line(level: Level, logger: &str, msg: &str, attributes: &[(&str, Value)], tim
         if shown < attributes.len() || end < msg.len() {
             line.insert("truncated".into(), true.into());
         }
-        // After the attributes: theirs must not hide what the operator looks for.
+        // After the attributes: theirs must not hide the members that the operator looks for.
         for (key, value) in [("level", level.as_str()), ("logger", logger), ("msg", &msg[..end]), ("time", time)] {
             line.insert(key.into(), value.into());
         }

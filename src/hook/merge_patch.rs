@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// The smallest merge patch that makes `to` of `from`; `None` when they are equal.
 ///
-/// Objects are compared member by member, with an explicit null for what is gone; everything else, lists included, is
+/// Objects are compared member by member, with an explicit null for a removed member; everything else, lists included, is
 /// replaced whole. A member of `to` that is null has no form in a merge patch: it would be removed.
 #[must_use]
 pub fn diff(from: &Value, to: &Value) -> Option<Value> {

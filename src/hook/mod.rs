@@ -2,7 +2,7 @@
 //!
 //! A hook is a [`Hook`]: a name, its bindings and a function from [`Input`] to [`Effects`]. [`main`] does the rest: it answers
 //! the operator's questions, reads the files, runs the hook, and writes the effects only after the hook succeeded.
-//! This module knows nothing about the purpose of the hooks, and has of the protocol what they use.
+//! This module knows nothing about the purpose of the hooks, and has only the parts of the protocol that they use.
 
 mod config;
 mod config_form;

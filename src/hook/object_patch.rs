@@ -52,7 +52,7 @@ pub enum ObjectPatchError {
     Target {
         /// Which object.
         target: ObjectRef,
-        /// What is wrong with it.
+        /// The mistake.
         problem: &'static str,
     },
     /// The patch is not valid.
@@ -60,7 +60,7 @@ pub enum ObjectPatchError {
     Patch {
         /// Which object.
         target: ObjectRef,
-        /// What is wrong with the patch.
+        /// The mistake.
         problem: &'static str,
     },
     /// Not JSON.

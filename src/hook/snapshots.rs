@@ -47,7 +47,7 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// An item of a list that is not what the hook expects. Shows no value, as the object may be a Secret.
+/// An item of an unexpected shape. Shows no value, as the object may be a Secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("item {index}{}: {reason}", object.as_ref().map(|object| format!(" ({object})")).unwrap_or_default())]
 pub struct ItemError {
@@ -55,7 +55,7 @@ pub struct ItemError {
     pub index: usize,
     /// Which object it is, if it has a name.
     pub object: Option<ObjectName>,
-    /// What is wrong with it.
+    /// The mistake.
     pub reason: String,
 }
 

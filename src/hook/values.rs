@@ -1,4 +1,4 @@
-//! Values patches: what a hook changes in the module's values.
+//! Values patches: changes of the module's values.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +27,7 @@ pub enum ValuesPatchError {
     Value {
         /// Where it was to be set.
         path: Vec<String>,
-        /// What is wrong.
+        /// The reason.
         source: serde_json::Error,
     },
 }

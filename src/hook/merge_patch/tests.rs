@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 
-/// Any JSON without null members: those a merge patch cannot tell.
+/// Any JSON without null members, which have no form in a merge patch.
 fn world() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         any::<bool>().prop_map(Value::from),
@@ -35,7 +35,7 @@ proptest! {
 }
 
 #[test]
-fn only_what_changed_is_told() {
+fn the_patch_has_only_the_difference() {
     for (from, to, patch) in [
         (json!({"a": 1, "b": {"c": 2, "d": 3}}), json!({"a": 1, "b": {"c": 4, "d": 3}}), json!({"b": {"c": 4}})),
         (json!({"a": 1, "b": 2}), json!({"b": 2}), json!({"a": null})),

@@ -61,7 +61,7 @@ fn panics_in_a_thread(input: &Input, log: &Logger) -> HookResult {
     writes_all(input, log)
 }
 
-/// The files of one run and what came out.
+/// The files of one run and its output.
 struct Bed {
     dir: TempDir,
     env: BTreeMap<String, String>,
@@ -372,7 +372,7 @@ fn a_panic_leaves_one_line_on_a_real_stderr() {
     let bed = Bed::addon_operator();
     let child = |args: &str| {
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-        // --nocapture: the test harness must not catch what a hook executable would print.
+        // --nocapture: the test harness must not catch the output of a hook executable.
         command.args(["hook::run::tests::child", "--exact", "--ignored", "--nocapture"]);
         command.env_clear().envs(&bed.env).env("CHILD_ARGS", args).output().unwrap()
     };

@@ -34,7 +34,7 @@ pub(crate) struct Case {
     pub(crate) expect: Value,
 }
 
-/// What the operator hands over.
+/// The input from the operator.
 pub(crate) struct Given {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) context: Context,
@@ -162,7 +162,7 @@ impl File {
         let path = root().join(format!("{name}.yaml"));
         let text = read(&path)?.ok_or("no such case")?;
         if text.matches(EXPECT).count() != 1 {
-            return Err("a case ends with what it expects: one member `expect`".to_owned());
+            return Err("a case ends with one member `expect`".to_owned());
         }
         Ok(Self { path, text })
     }
@@ -171,7 +171,7 @@ impl File {
         serde_saphyr::from_str(&self.text).map_err(|error| error.to_string())
     }
 
-    /// All of the text before what is expected.
+    /// The text before `expect`.
     pub(crate) fn before_expect(&self) -> &str {
         self.text.split_once(EXPECT).map_or(self.text.as_str(), |(before, _)| before)
     }
@@ -211,7 +211,7 @@ impl Given {
     fn read(given: Map<String, Value>, defaults: &Defaults) -> Result<Self, String> {
         let files: Files = serde_json::from_value(Value::Object(given)).map_err(|error| format!("given: {error}"))?;
         let values = files.whole_values.unwrap_or(files.values);
-        // What the user configured is of no interest to most hooks.
+        // Most hooks do not read the user's settings.
         let config_values = files.config_values.unwrap_or_else(|| json!({"global": null, "istio": null}));
         let input = |name: &str, document: Value| match (files.missing.contains(name), files.unset.contains(name)) {
             (true, false) => Ok(Input::Missing),

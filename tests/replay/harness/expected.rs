@@ -1,4 +1,4 @@
-//! What came out against what the case expects.
+//! The output of a run against the expectation of its case.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use super::fill::Fill;
 use super::operator::Outcome;
 use super::{normal, short, yaml};
 
-/// What came out, in the form of `expect`. What would be empty is not there.
+/// The output, in the form of `expect`. Empty members are absent.
 pub(crate) struct Found(Map<String, Value>);
 
 /// In this order they are written.
@@ -25,7 +25,7 @@ impl Found {
     ) -> Result<Self, String> {
         let output = |name: &str| outcome.outputs.get(name).map(String::as_str).unwrap_or_default();
         if !output("config_values").is_empty() {
-            return Err("what the user configured is not a hook's to change".to_owned());
+            return Err("a hook changes the user's settings".to_owned());
         }
         let mut members = Map::new();
         let mut insert = |name: &str, found: Vec<Value>, short: &dyn Fn(&Value) -> Value| {
@@ -86,7 +86,7 @@ pub(crate) fn compare(file: &File, expect: &Value, found: &Found, update: bool) 
     };
     let differences: String = MEMBERS.iter().filter_map(difference_in).collect();
     Err(format!(
-        "what is expected (-) is not what came out (+):\n{differences}\nIf this is right: UPDATE=1 cargo test --test replay"
+        "the expectation (-) differs from the output (+):\n{differences}\nIf this is right: UPDATE=1 cargo test --test replay"
     ))
 }
 

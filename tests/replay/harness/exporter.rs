@@ -1,4 +1,4 @@
-//! Cases of the exporter: the program that ships serves the manifests of the case, and is asked what the case says.
+//! Cases of the exporter: the program that ships serves the manifests of the case, and answers its requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -51,7 +51,7 @@ struct Given {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
-    /// What is special about it; stands in the answer too.
+    /// Its point; repeated in the answer.
     #[serde(default)]
     about: String,
     #[serde(default = "get")]

@@ -1,6 +1,6 @@
-//! Placeholders: `{{...}}` in a case stands for what differs from run to run, and for what is too long to read.
+//! Placeholders: `{{...}}` in a case stands for a text that differs from run to run, or is too long to read.
 //!
-//! What comes out has the same placeholders again, so that it can be compared to the letter.
+//! The output gets the same placeholders again, so that it can be compared to the letter.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use super::peers::{self, Peers};
 /// How far a written time may lie behind the end of a run: hooks round to seconds.
 const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
 
-/// What the placeholders of one replay stand for.
+/// The texts of the placeholders in one replay.
 pub(crate) struct Fill {
     /// `{{now}}`.
     pub(crate) start: Timestamp,

@@ -1,4 +1,4 @@
-//! What cases have in common: `defaults.yaml` of all cases and of a folder, and the named fixtures in them.
+//! The common parts of cases: `defaults.yaml` of all cases and of a folder, and the named fixtures in them.
 //!
 //! `{from: NAME, ...}` is the fixture NAME with the other members laid over it as a JSON Merge Patch, so null takes a member away.
 
@@ -79,7 +79,7 @@ impl Defaults {
         self.document.run.as_deref()
     }
 
-    /// What is given, over what is given to every case.
+    /// `given` of a case over the defaults.
     pub(crate) fn given(&self, given: Map<String, Value>) -> Result<Map<String, Value>, String> {
         match self.resolve(&Value::Object(laid_over(self.document.given.clone(), given)), 0)? {
             Value::Object(members) => Ok(members),
@@ -99,7 +99,7 @@ impl Defaults {
         self.resolve(&Value::Object(members), 0)
     }
 
-    /// An object of a list: one that is written out, or the name of a fixture.
+    /// An object of a list: written out, or the name of a fixture.
     pub(crate) fn object(&self, object: Value) -> Result<Value, String> {
         match object {
             Value::String(name) => self.resolve(&json!({"from": name}), 0),

@@ -22,7 +22,7 @@ use istio_federation::federation::pem::{self, Limits};
 use operator::{Operator, Outcome};
 use world::World;
 
-/// What a case was made of: fixtures of `defaults.yaml` and files of `fixtures`.
+/// The parts of a case: fixtures of `defaults.yaml` and files of `fixtures`.
 #[derive(Default)]
 pub(crate) struct Used {
     pub(crate) named: BTreeSet<String>,
@@ -92,7 +92,7 @@ fn in_any_order(
     Ok(())
 }
 
-/// Once everything is done that was asked for, there is nothing left to do.
+/// A second run, after the effects of the first were applied, has nothing left to do.
 fn twice_is_once(
     operator: &Operator<'_>,
     case: &Case,

@@ -1,4 +1,4 @@
-//! What came out, in the form in which it is compared and read.
+//! The output, in the form for comparison and reading.
 
 use base64::Engine as _;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -46,7 +46,7 @@ fn is_new(pair: &Value) -> bool {
     pair["priv"].as_str().is_some_and(|text| text.contains("-----BEGIN"))
 }
 
-/// Whether the text is a pair as Deckhouse reads it, judged by another library than the one that made it.
+/// Whether the text is a pair as Deckhouse reads it, judged by another library than the maker's.
 fn is_a_pair(pair: &Value) -> Result<(), String> {
     let half = |name: &str, label: &str| {
         let text = pair[name].as_str().unwrap_or_default();

@@ -14,7 +14,7 @@ use super::fill::Fill;
 use super::world::World;
 use crate::common;
 
-/// What the hook may write, with the variable that tells where.
+/// The output files of a hook, with the variables of their paths.
 const OUTPUTS: [(&str, &str); 4] = [
     ("values", "VALUES_JSON_PATCH_PATH"),
     ("config_values", "CONFIG_VALUES_JSON_PATCH_PATH"),
@@ -40,7 +40,7 @@ pub(crate) struct Operator<'a> {
     pub(crate) hook: &'static Hook,
 }
 
-/// What a run gave.
+/// The output of a run.
 #[derive(Default)]
 pub(crate) struct Outcome {
     /// The message of a run that failed.

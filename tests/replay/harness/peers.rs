@@ -207,7 +207,7 @@ impl Peers {
         Ok(())
     }
 
-    /// What the peers were asked since the last time.
+    /// The requests to the peers since the last call.
     pub(crate) fn take_requests(&self, fill: &Fill) -> BTreeMap<String, Vec<Value>> {
         let requests = |peer: &Peer| {
             let heads = std::mem::take(&mut *peer.heads.lock().unwrap());

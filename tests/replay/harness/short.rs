@@ -1,11 +1,11 @@
-//! Short forms of what comes back in every case. Each is undone by itself: what does not fit its form exactly stays long.
+//! Short forms of frequent operations. Each stands for exactly one long form; an operation without a short form stays long.
 
 use serde_json::{Map, Value, json};
 
 const METADATA_METRIC: &str = "d8_istio_federation_metadata_";
 const DOCUMENTS: [(&str, &str); 2] =
     [("public", "/metadata/public/public.json"), ("private", "/metadata/private/federation.json")];
-/// What a patch of conditions leaves alone.
+/// The conditions that a patch leaves alone.
 const OTHER_CONDITIONS: &str = " + [.status.conditions[]? | select(.type != \"TrustDomainAccepted\" and .type != \"MetadataEndpointVerified\" and .type != \"PublicMetadataExchangeReady\" and .type != \"PrivateMetadataExchangeReady\" and .type != \"TrustAnchorsReady\" and .type != \"IngressGatewaysReady\")])}";
 const FEDERATIONS: &str = "deckhouse.io/v1alpha1";
 const ISTIO: &str = "networking.istio.io/v1";
@@ -127,8 +127,8 @@ fn condition(condition: &Value) -> Value {
     let word = |name: &str| condition[name].as_str().unwrap_or_default();
     let words = ["type", "status", "reason", "lastTransitionTime"].map(word).join(" ");
     let text = format!("{words} g{}: {}", condition["observedGeneration"], word("message"));
-    let is_undone = long_condition(&text).is_ok_and(|long| long == *condition);
-    if is_undone { text.into() } else { condition.clone() }
+    let has_long_form = long_condition(&text).is_ok_and(|long| long == *condition);
+    if has_long_form { text.into() } else { condition.clone() }
 }
 
 /// A condition of its short form.
@@ -167,13 +167,13 @@ fn with(mut object: Value, more: &Value) -> Value {
     object
 }
 
-/// The short form, where it says all that there is.
+/// The short form, where it stands for all of the operation.
 fn either(short: Value, long: &Value, all: &Value) -> Value {
     if long == all { short } else { all.clone() }
 }
 
 #[test]
-fn what_has_no_short_form_stays_long() {
+fn an_operation_without_a_short_form_stays_long() {
     let line = json!({"level": "warn", "logger": "a", "msg": "m", "x": 1});
     assert_eq!(log("a", &line), json!({"warn": "m", "x": 1}));
     for odd in [

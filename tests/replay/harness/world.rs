@@ -1,5 +1,5 @@
-//! What the hook is given, and how it changes by what the hook asks for: a cluster in memory, and the snapshots that an
-//! operator makes of it for the hook's own bindings.
+//! The input of a run, and its changes by the effects of the hook: a cluster in memory, and the snapshots that an operator
+//! makes of it for the hook's own bindings.
 
 use istio_federation_sim::cluster::Cluster;
 use istio_federation_sim::operator::config::{Binding, Hook};
@@ -139,7 +139,7 @@ impl<'a> World<'a> {
         !matches!(self.case.given.context, Context::Input(_))
     }
 
-    /// Does what the hook wants done, as the operator and the API server do.
+    /// Applies the effects of a run, as the operator and the API server do.
     pub(crate) fn apply(&mut self, outcome: &Outcome) -> Result<(), String> {
         let output = |name: &str| outcome.outputs.get(name).map(String::as_str).unwrap_or_default();
         if !output("values").is_empty() {

@@ -1,9 +1,9 @@
-//! YAML as the cases have it: what fits on a line is on one.
+//! YAML in the style of the cases: a value that fits on a line is on one line.
 
 use serde_json::Value;
 
 const WIDTH: usize = 120;
-/// What YAML, or an older one, takes for something else than a string.
+/// Words that YAML, or an older version of it, does not read as a string.
 const WORDS: [&str; 12] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "~", ".inf", ".nan"];
 
 /// A document.
@@ -82,7 +82,7 @@ fn is_plain(text: &str) -> bool {
         && !WORDS.contains(&text.to_ascii_lowercase().as_str())
 }
 
-/// As JSON has it, with what cannot be seen spelled out.
+/// A JSON string, with invisible characters escaped.
 fn quoted(text: &str) -> String {
     let is_unseen = |c: char| {
         matches!(c, '\u{7f}'..='\u{a0}' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202f}')

@@ -1,4 +1,4 @@
-//! What the module's chart renders from values, as far as hooks and exporter read it back.
+//! The objects that the module's chart renders from values, as far as hooks and exporter read them back.
 //!
 //! The demo has no Helm: it writes these objects itself, and says so.
 
@@ -17,7 +17,7 @@ pub(crate) const MESH_CONFIG: &str = "istio-federation-mesh";
 pub(crate) const KEYPAIR_SECRET: &str = "d8-remote-authn-keypair";
 /// Secret with the public documents of the peers that may read our private one.
 const PEERS_SECRET: &str = "d8-remote-clusters-public-metadata";
-/// Owners of what hooks write. Two: one that is deleted by accident must not take everything along.
+/// Owners of the objects that hooks write. Two: an owner that is deleted by accident must not take everything along.
 const OWNERS: [&str; 2] = ["istio-federation-owner-a", "istio-federation-owner-b"];
 
 /// The stand-in for the chart.
@@ -41,7 +41,7 @@ impl Chart for ModuleChart {
             objects.push(secret(KEYPAIR_SECRET, &data, &keep));
         }
         if let Some(peers) = internal.remote_public_metadata {
-            // What the exporter reads of them.
+            // The members that the exporter reads.
             let keys = peers.into_iter().map(|(uuid, document)| {
                 let key = json!({"clusterUUID": document.cluster_uuid, "authnKeyPub": document.authn_key_pub});
                 (uuid, key)

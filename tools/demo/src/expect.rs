@@ -1,11 +1,11 @@
-//! What has to be true when two clusters have federated.
+//! The conditions that hold when two clusters have federated.
 
 use std::collections::BTreeSet;
 
 use crate::facts::Facts;
 use istio_federation::federation::conditions::{PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY};
 
-/// What is missing so that `importer` can call what `exporter` offers; empty if nothing is.
+/// The reasons why `importer` cannot call the services of `exporter` yet; empty when it can.
 #[must_use]
 pub fn missing(importer: &Facts, exporter: &Facts) -> Vec<String> {
     let mut missing = Vec::new();
@@ -115,11 +115,11 @@ mod tests {
         assert_eq!(missing(&a, &b), [""; 0]);
     }
 
-    /// A way to break what is federated.
+    /// A way to break a federation.
     type Break = fn(&mut Facts, &mut Facts);
 
     #[test]
-    fn everything_that_can_be_missing_is_told() {
+    fn everything_that_can_be_missing_is_named() {
         let breaks: [(Break, &str); 11] = [
             (|a, _| a.anchors.clear(), "no trust anchor for b.local"),
             (|a, _| a.mesh_config.clear(), "mesh configuration of a.local"),
@@ -136,11 +136,11 @@ mod tests {
             ),
             (|a, _| federation(a).status = None, "no condition PublicMetadataExchangeReady"),
         ];
-        for (number, (spoil, told)) in breaks.into_iter().enumerate() {
+        for (number, (spoil, named)) in breaks.into_iter().enumerate() {
             let (mut a, mut b) = federated();
             spoil(&mut a, &mut b);
             let found = missing(&a, &b).join("\n");
-            assert!(found.contains(told), "{number}: {found}");
+            assert!(found.contains(named), "{number}: {found}");
         }
     }
 

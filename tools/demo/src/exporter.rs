@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Pause between two looks at it.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Who an exporter speaks for.
+/// The cluster of an exporter.
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) cluster_domain: String,
@@ -37,7 +37,7 @@ pub(crate) struct Exporter {
     pub(crate) ca: String,
 }
 
-/// What the exporter writes into its port file.
+/// The port file of the exporter.
 #[derive(Deserialize)]
 struct Ports {
     metadata: SocketAddr,
@@ -108,7 +108,7 @@ impl Exporter {
         let Ports { metadata, metrics } = serde_json::from_str(&text).context("cannot read the port file")?;
         self.endpoint = format!("https://{metadata}/metadata");
         let probe = format!("http://{metrics}/readyz");
-        // What the environment says of proxies is not about this machine.
+        // Proxies of the environment are not for this machine.
         let agent = ureq::Agent::config_builder().proxy(None).timeout_global(Some(PATIENCE)).build().new_agent();
         let answer = tokio::task::spawn_blocking(move || agent.get(&probe).call().is_ok());
         Ok(answer.await.unwrap_or(false))

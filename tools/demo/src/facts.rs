@@ -1,4 +1,4 @@
-//! What can be seen of a cluster: read from its objects and values, never from what we expect them to be.
+//! The state of a cluster, read from its objects and values, never from our expectations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,7 +85,7 @@ fn all<T: DeserializeOwned>(cluster: &Cluster, kind: &str) -> anyhow::Result<Vec
         .collect()
 }
 
-/// What a labelled Service offers to peers. A rule of its own, short of corner cases: it judges the hooks' work.
+/// The host and ports that a labelled Service offers to peers. A rule of its own, short of corner cases: it judges the hooks' work.
 fn offered(service: &Service, domain: &str) -> Option<(String, BTreeSet<u32>)> {
     let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
     let labelled = service.metadata.labels.get(PUBLIC_SERVICE_LABEL).is_some_and(String::is_empty);

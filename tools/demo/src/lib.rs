@@ -29,7 +29,7 @@ use istio_federation_sim::operator::{Executable, Step};
 
 /// How long the clusters may take to federate.
 const DEADLINE: Duration = Duration::from_mins(1);
-/// Pause before looking again, while an exporter reads what was just written.
+/// Pause before looking again, while an exporter reads the latest changes.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Mode of our folder: there are private keys in it.
 const PRIVATE: u32 = 0o700;
@@ -52,10 +52,10 @@ pub struct Demo {
     /// Folder with cluster-a and cluster-b: values.yaml and manifests of each; only read
     #[arg(long, value_name = "DIR", default_value = "examples")]
     examples: PathBuf,
-    /// Empty or new folder that keeps every file: manifests, what hooks were given and answered, logs
+    /// Empty or new folder that keeps every file: manifests, input and output of hooks, logs
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on: edit the manifests and see what follows
+    /// Go on: edit the manifests and see the effects
     #[arg(long)]
     watch: bool,
 }
@@ -195,7 +195,7 @@ fn introduce(sides: &mut [Side; 2]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets both operators work in turn until both have what they should have, and nothing changes.
+/// Lets both operators work in turn until both clusters are federated and nothing changes.
 async fn federate(sides: &mut [Side; 2]) -> anyhow::Result<()> {
     let end = Instant::now() + DEADLINE;
     let mut work = Work::Start;
@@ -214,7 +214,7 @@ async fn federate(sides: &mut [Side; 2]) -> anyhow::Result<()> {
                 let noise: Vec<String> = noise.iter().map(|step| noisy(step)).collect();
                 bail!("after {DEADLINE:?} these still change something:\n  - {}", noise.join("\n  - "))
             }
-            // An exporter takes a moment to read what was written.
+            // An exporter takes a moment to read the latest changes.
             ([], _) => sleep(PAUSE).await,
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! The program `istio-federation-demo`; what it does is in the library.
+//! The program `istio-federation-demo`; its work is in the library.
 
 use std::process::ExitCode;
 

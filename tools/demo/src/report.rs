@@ -26,7 +26,7 @@ pub(crate) fn federations(facts: &Facts) -> Table {
     table
 }
 
-/// What a cluster can call in others.
+/// The services that a cluster can call in others.
 pub(crate) fn imported(facts: &Facts) -> Table {
     let mut table = table(&["ServiceEntry", "Address", "Ports", "Gateways of the peer"]);
     for (host, entry) in &facts.imported {

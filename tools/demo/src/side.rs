@@ -19,7 +19,7 @@ use istio_federation_sim::operator::{Executable, Module, Operator, OperatorError
 /// Name of the module.
 const MODULE: &str = "istio";
 
-/// What runs in both clusters.
+/// The executables of both clusters.
 pub(crate) struct Executables {
     /// The hooks.
     pub(crate) hooks: Executable,
@@ -31,7 +31,7 @@ pub(crate) struct Executables {
 pub(crate) struct Side {
     /// Name of its folder.
     pub(crate) name: String,
-    /// What was last told about it.
+    /// Its state when it was last shown.
     pub(crate) facts: Facts,
     operator: Operator<ModuleChart>,
     folder: Folder,
@@ -39,7 +39,7 @@ pub(crate) struct Side {
     exporter: Exporter,
 }
 
-/// What an operator is asked to do.
+/// The work of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// To begin.
@@ -124,7 +124,7 @@ impl Side {
         Ok(found.into_iter().map(|(key, _)| key.name).collect())
     }
 
-    /// Lets the operator work, and keeps the objects' files as it leaves them. What ran is in `steps`.
+    /// Lets the operator work, and keeps the objects' files as it leaves them. Its runs are in `steps`.
     pub(crate) async fn work(&mut self, work: Work, steps: &mut Vec<Step>) -> anyhow::Result<()> {
         self.exporter.check().with_context(|| self.name.clone())?;
         let first = steps.len();
@@ -138,7 +138,7 @@ impl Side {
         done.with_context(|| self.name.clone())
     }
 
-    /// Takes over what a person changed in the files, and tells what.
+    /// Takes over the changes of a person in the files, and returns them.
     pub(crate) fn read_edits(&mut self) -> anyhow::Result<Vec<Change>> {
         self.folder.read_edits(self.operator.cluster_mut())?;
         let changes = self.operator.cluster_mut().take_changes();
@@ -148,10 +148,10 @@ impl Side {
         Ok(changes)
     }
 
-    /// What happened since the last call.
+    /// Sentences about the changes since the last call.
     pub(crate) fn news(&mut self) -> anyhow::Result<Vec<String>> {
         let facts = Facts::of(&self.operator)?;
-        let news = story::tell(&self.facts, &facts);
+        let news = story::sentences(&self.facts, &facts);
         self.facts = facts;
         Ok(news)
     }
@@ -167,7 +167,7 @@ fn read_settings(path: &Path) -> anyhow::Result<Value> {
     serde_saphyr::from_str(&text).with_context(|| format!("{} is not YAML", path.display()))
 }
 
-/// What the chart would hand to the exporter.
+/// The options that the chart gives to the exporter.
 fn identity(values: &Value) -> anyhow::Result<Identity> {
     let text = |pointer: &str| values.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     Ok(Identity {

@@ -1,4 +1,4 @@
-//! What happened to a cluster, told from how it was and how it is.
+//! The changes of a cluster, as sentences.
 
 use x509_parser::extensions::{GeneralName, GeneralSubtree};
 use x509_parser::pem::Pem;
@@ -11,7 +11,7 @@ use istio_federation::api::kubernetes::Condition;
 use istio_federation::text::printable;
 
 /// The differences from `before` to `after`, one sentence each.
-pub(crate) fn tell(before: &Facts, after: &Facts) -> Vec<String> {
+pub(crate) fn sentences(before: &Facts, after: &Facts) -> Vec<String> {
     let mut lines = Vec::new();
     if after.has_key_pair && !before.has_key_pair {
         lines.push("made its key pair, with which it signs its requests".to_owned());
@@ -109,9 +109,9 @@ pub(crate) fn endpoints(entry: &ServiceEntry) -> Vec<String> {
     entry.spec.endpoints.iter().flat_map(of).collect()
 }
 
-fn certificates(pem: &str, tell: impl Fn(&X509Certificate<'_>) -> String) -> Vec<String> {
+fn certificates(pem: &str, line: impl Fn(&X509Certificate<'_>) -> String) -> Vec<String> {
     let blocks = Pem::iter_from_buffer(pem.as_bytes()).filter_map(Result::ok);
-    blocks.filter_map(|block| X509Certificate::from_der(&block.contents).ok().map(|(_, one)| tell(&one))).collect()
+    blocks.filter_map(|block| X509Certificate::from_der(&block.contents).ok().map(|(_, one)| line(&one))).collect()
 }
 
 fn subject(certificate: &X509Certificate<'_>) -> String {

@@ -18,7 +18,7 @@ pub(crate) async fn watch(sides: &mut [Side; 2]) -> anyhow::Result<()> {
         say_of(&side.name, side.manifests().display());
     }
     say("Ctrl-C ends the demo.\n");
-    let mut told = [String::new(), String::new()];
+    let mut shown = [String::new(), String::new()];
     loop {
         sleep(PERIOD).await;
         let mut problems = [String::new(), String::new()];
@@ -29,13 +29,13 @@ pub(crate) async fn watch(sides: &mut [Side; 2]) -> anyhow::Result<()> {
         for (side, problem) in sides.iter_mut().zip(&mut problems) {
             collect(problem, work(side).await);
         }
-        // A file that is half edited, or a hook that fails on what was edited, is told once; then it goes on.
-        for ((side, problem), told) in sides.iter().zip(&problems).zip(&told) {
-            if !problem.is_empty() && problem != told {
+        // A half-edited file, or a hook that fails because of an edit, is shown once; then the demo goes on.
+        for ((side, problem), shown) in sides.iter().zip(&problems).zip(&shown) {
+            if !problem.is_empty() && problem != shown {
                 say_of(&side.name, format_args!("PROBLEM: {problem}"));
             }
         }
-        told = problems;
+        shown = problems;
     }
 }
 

@@ -23,8 +23,7 @@ fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
 }
 
-/// The program that has the exporter: the one that was built together with this test and that PROGRAM names, or one that is
-/// built now.
+/// The program with the exporter: PROGRAM, where it was built together with this test, or a new build.
 fn program() -> PathBuf {
     std::env::var_os("PROGRAM").map_or_else(built_program, PathBuf::from)
 }
@@ -88,7 +87,7 @@ fn no_exporter_is_left(cluster: &Path) {
     assert!(left.is_empty(), "this outlived the demo: {left:?}");
 }
 
-/// What a demo that fails says.
+/// The error of a demo that fails.
 fn failure(mut command: Command) -> String {
     let Output { status, stderr, .. } = command.output().unwrap();
     let said = text(&stderr);

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn errors_quote_the_filter_or_its_input() {
         let message = |filter: &str| Filter::compile(filter).unwrap_err().to_string();
         assert!(message("{a: ").contains("{a: "), "{}", message("{a: "));
         assert!(message("nonsense(1)").contains("nonsense"), "{}", message("nonsense(1)"));

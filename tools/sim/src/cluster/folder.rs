@@ -80,7 +80,7 @@ pub fn read_manifests(folder: &Path) -> Result<BTreeMap<Key, (PathBuf, Value)>, 
     Ok(found)
 }
 
-/// A folder that holds a [`Cluster`]: what hooks change is written there, what a person changes there is read.
+/// A folder that holds a [`Cluster`]: changes of hooks are written there, changes of a person are read.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -132,7 +132,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Takes over what a person changed in the folder. The objects of a file with another name than ours get files of
+    /// Takes over the changes of a person in the folder. The objects of a file with another name than ours get files of
     /// their own, and that file goes.
     pub fn read_edits(&mut self, cluster: &mut Cluster) -> Result<(), FolderError> {
         let found = read_manifests(&self.path)?;

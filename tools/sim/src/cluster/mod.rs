@@ -1,4 +1,4 @@
-//! Kubernetes objects in memory, with what an API server does to them that hooks can see.
+//! Kubernetes objects in memory, and the work of an API server on them, as far as hooks can see it.
 //!
 //! Kept: identity, uid, resourceVersion, generation, creationTimestamp, the split between an object and its status, owner
 //! references, objects that end with their namespace. Not kept: schemas, admission, finalizers, versions of one kind.
@@ -19,7 +19,7 @@ use thiserror::Error;
 pub use self::folder::{Folder, FolderError, read_manifests};
 pub use self::selector::Selector;
 
-/// What an object is found by. Versions of a group are the same objects.
+/// The key of an object. Versions of a group are the same objects.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// API group; empty for the core.
@@ -81,7 +81,7 @@ fn group_of(api_version: &str) -> &str {
     api_version.rsplit_once('/').map_or("", |(group, _)| group)
 }
 
-/// What API servers take as a name of most kinds.
+/// Whether API servers take this as a name of most kinds.
 fn is_subdomain(name: &str) -> bool {
     let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let is_label = |label: &str| {
@@ -101,10 +101,10 @@ fn uid_of(object: &Value) -> Option<&str> {
 /// Why the API refuses something.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub enum ApiError {
-    /// Creation of what is there.
+    /// Creation of an existing object.
     #[error("{0} already exists")]
     AlreadyExists(Key),
-    /// Change of what is not there.
+    /// Change of a missing object.
     #[error("{0} not found")]
     NotFound(String),
     /// Something that no API server would store.
@@ -126,7 +126,7 @@ pub enum Part {
     Status,
 }
 
-/// What happened to an object.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// It is new.
@@ -142,7 +142,7 @@ pub enum Verb {
 /// A change of the set of objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// What happened.
+    /// Its kind.
     pub verb: Verb,
     /// To which object.
     pub key: Key,
@@ -216,7 +216,7 @@ impl Cluster {
         found
     }
 
-    /// What happened since the last call.
+    /// The changes since the last call.
     pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
     }
@@ -279,7 +279,7 @@ impl Cluster {
         Ok(key)
     }
 
-    /// DELETE; what it owned ends with it (see [`Cluster::collect_garbage`]). False if it was not there.
+    /// DELETE; its dependents end with it (see [`Cluster::collect_garbage`]). False if it was not there.
     pub fn delete(&mut self, key: &Key) -> bool {
         let there = self.objects.remove(key).is_some();
         if there {
@@ -289,7 +289,7 @@ impl Cluster {
         there
     }
 
-    /// DELETE that leaves behind what the object owned.
+    /// DELETE that leaves the dependents of the object.
     pub fn delete_orphaning(&mut self, key: &Key) -> Result<bool, ApiError> {
         let Some(uid) = self.objects.get(key).and_then(uid_of).map(str::to_owned) else {
             return Ok(false);
@@ -309,7 +309,7 @@ impl Cluster {
         Ok(self.delete(key))
     }
 
-    /// Removes what has owners none of which is left, and what is in a namespace that is gone.
+    /// Removes objects whose owners are all gone, and objects in a namespace that is gone.
     pub fn collect_garbage(&mut self) {
         loop {
             let lost: Vec<Key> = self

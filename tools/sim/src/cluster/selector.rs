@@ -60,7 +60,7 @@ pub struct LabelRequirement {
 pub enum LabelOperator {
     /// The value is one of them.
     In,
-    /// The value is none of them, or the label is absent.
+    /// The value is not among them, or the label is absent.
     NotIn,
     /// The label is there.
     Exists,

@@ -180,7 +180,7 @@ fn a_folder_holds_what_hooks_and_people_write() {
     assert_eq!(file.file_name().unwrap(), "serviceentry_xyz_a.yaml");
 
     folder.read_edits(&mut cluster).unwrap();
-    assert_eq!(cluster.take_changes(), [], "what was written is read back the same");
+    assert_eq!(cluster.take_changes(), [], "a file is read back as it was written");
 
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("app: a", "app: edited\n    more: 'yes'")).unwrap();

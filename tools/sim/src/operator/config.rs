@@ -1,4 +1,4 @@
-//! What hooks ask for: the answer of `hook config`, read as addon-operator reads it.
+//! The bindings of hooks: the answer of `hook config`, read as addon-operator reads it.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::OperatorError;
 use crate::cluster::Selector;
 use crate::jq::Filter;
 
-/// Queue of what names none: the one that all modules share.
+/// Queue of a binding without one: all modules share it.
 pub const MAIN: &str = "main";
 
 /// A hook of the executable.
@@ -66,7 +66,7 @@ pub struct Binding {
     pub waited_for: bool,
     /// Its objects.
     pub selector: Selector,
-    /// What the hook sees of each.
+    /// The part of each object that the hook sees.
     pub filter: Option<Filter>,
     /// Whether the hook also sees the whole object.
     pub full_objects: bool,

@@ -1,4 +1,4 @@
-//! Binding contexts: what a hook is told about why it runs, and the snapshots it decides from.
+//! Binding contexts: the reason of a run, and the snapshots that a hook decides from.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, Key};
 /// The group that every binding of a batch hook is in.
 const GROUP: &str = "main";
 
-/// What a hook sees of each object of one binding; a change of it is an event.
+/// The part of each object that a hook sees through one binding; a change of it is an event.
 pub(super) type View = BTreeMap<Key, String>;
 
 /// The context of a kubernetes or schedule binding: a group context with all snapshots; a hook that has none gets no such member.
@@ -36,7 +36,7 @@ pub fn on_startup() -> Value {
     json!([{"binding": "onStartup"}])
 }
 
-/// An object as the snapshots of `binding` hold it, and what has to change for an event.
+/// An object as the snapshots of `binding` hold it, and the text whose change is an event.
 pub fn item(hook: &Hook, binding: &Binding, object: &Value) -> Result<(Value, String), OperatorError> {
     let mut item = Map::new();
     if binding.full_objects {

@@ -36,7 +36,7 @@ impl Metrics {
         self.groups.values().flatten().map(|(series, value)| (series, *value))
     }
 
-    /// Takes what `hook` wrote: every group that it names starts anew. Errors say which operation is wrong.
+    /// Takes the output of `hook`: the old series of every group in it end. An error names the wrong operation.
     pub fn apply(&mut self, hook: &str, text: &str) -> Result<(), String> {
         let operations: Vec<Operation> = serde_json::Deserializer::from_str(text)
             .into_iter()
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_start_anew_and_errors_are_told() {
+    fn old_series_of_a_group_end_and_errors_name_the_operation() {
         let mut metrics = Metrics::default();
         let shown = |metrics: &Metrics| {
             metrics.series().map(|(series, value)| format!("{}={value}", series.name)).collect::<Vec<_>>().join(" ")

@@ -31,7 +31,7 @@ use crate::jq::JqError;
 /// Rounds of events and renderings after which hooks that only wake each other are stopped.
 const ROUND_LIMIT: usize = 50;
 
-/// What went wrong. After an error of a hook the operator can go on: like the real one, it has applied what came before.
+/// Why a step failed. After an error of a hook the operator can go on: like the real one, it has applied the earlier steps.
 #[derive(Debug, Error)]
 pub enum OperatorError {
     /// The executable cannot be started, or does not end.
@@ -68,7 +68,7 @@ pub enum OperatorError {
         /// The reason.
         why: JqError,
     },
-    /// A hook failed, or what it wrote cannot be used.
+    /// A hook failed, or its output cannot be used.
     #[error("hook {hook} failed: {message} (its files: {files})", files = files.display())]
     Hook {
         /// The hook.
@@ -81,7 +81,7 @@ pub enum OperatorError {
     /// The chart cannot be rendered.
     #[error("chart: {0}")]
     Chart(String),
-    /// The API refuses what the chart renders.
+    /// The API refuses an object of the chart.
     #[error("chart: {0}")]
     Release(#[from] ApiError),
     /// Changed settings do not go with the values patches of hooks.
@@ -90,14 +90,14 @@ pub enum OperatorError {
     /// Hooks go on waking each other.
     #[error("nothing settles: after {ROUND_LIMIT} rounds these still run: {hooks}")]
     Unsettled {
-        /// What ran in the last round.
+        /// The hooks of the last round.
         hooks: String,
     },
 }
 
-/// What renders the module's objects from values; Helm in a real operator.
+/// Renders the module's objects from values; Helm in a real operator.
 pub trait Chart {
-    /// The objects for these values; the reason if there are none.
+    /// The objects for these values, or the reason for a failure.
     fn render(&self, values: &Value) -> Result<Vec<Value>, String>;
 }
 
@@ -112,10 +112,10 @@ pub struct Module {
     pub runs: PathBuf,
 }
 
-/// Something that ran: a hook or the chart.
+/// A run of a hook or of the chart.
 #[derive(Debug)]
 pub struct Step {
-    /// Name of the hook; none for the chart.
+    /// Name of the hook; `None` for the chart.
     pub hook: Option<String>,
     /// Why: the binding.
     pub cause: String,
@@ -125,7 +125,7 @@ pub struct Step {
     pub operations: usize,
     /// Whether values are different now.
     pub values_changed: bool,
-    /// What the hook logged.
+    /// The log of the hook.
     pub log: String,
 }
 
@@ -178,7 +178,7 @@ impl<C: Chart> Operator<C> {
         &self.cluster
     }
 
-    /// The objects, for others that change them; [`Operator::react`] then tells the hooks.
+    /// The objects, for others that change them; [`Operator::react`] then runs the hooks.
     pub fn cluster_mut(&mut self) -> &mut Cluster {
         &mut self.cluster
     }
@@ -201,7 +201,7 @@ impl<C: Chart> Operator<C> {
         Ok(())
     }
 
-    /// The module is switched on: onStartup, every binding's first listing, the first rendering, and what follows.
+    /// The module is switched on: onStartup, every binding's first listing, the first rendering, and everything that follows.
     pub async fn start(&mut self, steps: &mut Vec<Step>) -> Result<(), OperatorError> {
         for index in self.bound_to(|lifecycle| lifecycle.on_startup) {
             self.run(index, "onStartup", context::on_startup(), steps).await?;
@@ -217,7 +217,7 @@ impl<C: Chart> Operator<C> {
         self.react(steps).await
     }
 
-    /// Every schedule fires once; and what follows.
+    /// Every schedule fires once, with everything that follows.
     pub async fn tick(&mut self, steps: &mut Vec<Step>) -> Result<(), OperatorError> {
         for index in 0..self.hooks.len() {
             if let Some(schedule) = self.hooks[index].schedules.first().cloned() {
@@ -227,7 +227,7 @@ impl<C: Chart> Operator<C> {
         self.react(steps).await
     }
 
-    /// Every hook runs once, and the chart is rendered; and what follows.
+    /// Every hook runs once, and the chart is rendered, with everything that follows.
     pub async fn round(&mut self, steps: &mut Vec<Step>) -> Result<(), OperatorError> {
         for index in 0..self.hooks.len() {
             let hook = &self.hooks[index];
@@ -294,7 +294,7 @@ impl<C: Chart> Operator<C> {
         for index in self.bound_to(|lifecycle| lifecycle.before_helm) {
             self.run_lifecycle(index, "beforeHelm", steps).await?;
         }
-        // What they changed is rendered now.
+        // Their changes are rendered now.
         self.stale_release = false;
         let objects = self.chart.render(self.values.document()).map_err(OperatorError::Chart)?;
         let changes = self.install(objects)?;
@@ -385,7 +385,7 @@ impl<C: Chart> Operator<C> {
         taken.map_err(|message| OperatorError::Hook { hook: name, message, files })
     }
 
-    /// Takes what a hook wrote, in the operator's order. A failing object patch does not stop the others.
+    /// Takes the output of a hook, in the operator's order. A failing object patch does not stop the others.
     fn take(&mut self, hook: &str, outputs: &Outputs, step: &mut Step) -> Result<(), String> {
         let operations = patches::parse(&outputs.objects).map_err(|why| why.to_string())?;
         self.metrics.apply(hook, &outputs.metrics)?;

@@ -57,11 +57,11 @@ pub enum Operation {
     CreateIfNotExists(Manifest),
     /// POST, and PUT of the whole object if it exists.
     CreateOrUpdate(Manifest),
-    /// DELETE; what is not there is fine.
+    /// DELETE; a missing object is fine.
     Delete(Target),
     /// DELETE without waiting.
     DeleteInBackground(Target),
-    /// DELETE that leaves behind what the object owns.
+    /// DELETE that leaves the dependents of the object.
     DeleteNonCascading(Target),
     /// GET, jq, PUT.
     JQPatch(JqPatch),

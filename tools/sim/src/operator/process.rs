@@ -21,7 +21,7 @@ pub struct Executable {
     environment: Vec<(String, String)>,
 }
 
-/// What a run gave: the text of each file that it wrote.
+/// The output of a run: the text of each file.
 #[derive(Debug, Default)]
 pub struct Outputs {
     /// Metric operations.
@@ -36,7 +36,7 @@ pub struct Outputs {
     pub log: String,
 }
 
-/// What a run gets.
+/// The input of a run.
 #[derive(Debug)]
 pub struct Inputs<'a> {
     /// Name of the module.
@@ -146,6 +146,6 @@ impl Executable {
 fn message(stderr: &str) -> Option<String> {
     let text = stderr.trim();
     let json: Option<Value> = serde_json::from_str(text).ok();
-    let told = json.and_then(|line| line.get("message").and_then(Value::as_str).map(str::to_owned));
-    told.or_else(|| (!text.is_empty()).then(|| text.to_owned()))
+    let message = json.and_then(|line| line.get("message").and_then(Value::as_str).map(str::to_owned));
+    message.or_else(|| (!text.is_empty()).then(|| text.to_owned()))
 }

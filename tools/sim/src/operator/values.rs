@@ -37,7 +37,7 @@ pub enum ValuesError {
     Schema(String),
 }
 
-/// What values are before any hook patched them, of what the user configured.
+/// Makes the values, before any hook patches them, from the user's settings.
 type Base = Box<dyn Fn(&Value) -> Value>;
 
 /// Values of one module.
@@ -64,14 +64,14 @@ enum Item {
 }
 
 impl ModuleValues {
-    /// Values of the module with `key`: what the user configured (`global` and the module's section, each may be absent)
+    /// Values of the module with `key`: the user's settings (`global` and the module's section, each may be absent)
     /// over the `defaults` of the schema.
     #[must_use]
     pub fn new(key: &str, config: Value, defaults: Value) -> Self {
         Self::with_base(key, config, move |config| merged(&defaults, config))
     }
 
-    /// As [`ModuleValues::new`], where `base` fills in what the user left out.
+    /// As [`ModuleValues::new`], where `base` fills in the settings that the user left out.
     pub fn with_base(key: &str, config: Value, base: impl Fn(&Value) -> Value + 'static) -> Self {
         let current = base(&config);
         Self { key: key.to_owned(), base: Box::new(base), config, patches: Vec::new(), current }
@@ -194,7 +194,7 @@ fn compact(operations: impl Iterator<Item = Operation>) -> Vec<Operation> {
     kept
 }
 
-/// `values` after the stored `operations`; a remove of what is not there is no error then.
+/// `values` after the stored `operations`; here, removing a missing member is no error.
 fn replayed(mut values: Value, operations: &[Operation]) -> Result<Value, ValuesError> {
     for operation in operations {
         match operation.apply(&mut values) {
