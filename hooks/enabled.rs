@@ -1,7 +1,7 @@
-//! Whether the module can run at all. Its hooks watch kinds of Istio, and an operator that cannot watch a kind does nothing else any
-//! more, for any module; so the script `enabled` asks here first, and says no while a kind is missing.
+//! Whether the module can run at all. Its hooks watch kinds of Istio, and an operator that cannot watch one of them stops working for all
+//! modules. So the script `enabled` asks here first, and answers no while a kind is missing.
 //!
-//! Where that cannot be found out the answer is yes: a no removes everything that the module has.
+//! If that cannot be found out the answer is yes: a no removes everything that the module has.
 
 use std::error::Error;
 use std::fs;

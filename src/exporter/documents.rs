@@ -76,7 +76,7 @@ pub(super) struct Documents {
     pub(super) unsynced: Vec<Selection>,
     /// What cannot be read at the moment; the documents say what was last known of it.
     pub(super) failures: Vec<(Selection, WatchFailure)>,
-    /// Whether something has been failing for so long that the private document does not claim to be complete.
+    /// Whether something has been failing for so long that the private document is not marked complete.
     pub(super) stale: bool,
     /// How many gateways there are, when that is known.
     pub(super) gateways: usize,

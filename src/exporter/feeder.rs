@@ -90,7 +90,7 @@ fn report(before: &Documents, after: &Documents) {
         }
     }
     if after.stale && !before.stale {
-        tracing::warn!("what is known is stale: the private document does not claim to be complete any more");
+        tracing::warn!("cluster view is stale: the private document is no longer marked complete");
     }
     for entry in after.not_exported.iter().filter(|entry| !before.not_exported.contains(entry)) {
         tracing::warn!(service = entry.0, reason = %entry.1, "Service is labelled but not exported");

@@ -24,7 +24,7 @@ pub(super) enum Event {
     Delete(Selection, ObjectKey),
     /// Everything there is of a selection, as it is now. What does not belong to it is ignored.
     Reset(Selection, Vec<Object>),
-    /// A selection cannot be read at the moment. What is known of it stays.
+    /// A selection cannot be read at the moment. Its last state stays.
     Failing(Selection, WatchFailure),
     /// Changes of the selection arrive again, none was missed.
     Current(Selection),
@@ -120,7 +120,7 @@ impl Index {
         self.parts.iter().filter_map(|(&selection, part)| Some((selection, part.failure.as_ref()?)))
     }
 
-    /// From when on what is known is stale; `None` while nothing fails.
+    /// When the state becomes stale; `None` while nothing fails.
     #[must_use]
     pub(super) fn stale_from(&self) -> Option<Instant> {
         self.failures().map(|(_, failure)| failure.since + STALE_AFTER).min()

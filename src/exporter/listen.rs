@@ -1,4 +1,4 @@
-//! Sockets: what a stranger may cost us before and while a request is answered.
+//! Sockets: limits on connections, headers and time.
 
 use std::future::Future;
 use std::io;
@@ -76,7 +76,7 @@ impl<S> Accept<TcpStream, S> for Limit {
     }
 }
 
-/// A connection that gives up on a reader who does not take its answer.
+/// A connection that ends if its client does not read the answer.
 #[derive(Debug)]
 struct Guarded<S> {
     stream: S,

@@ -81,7 +81,7 @@ impl Default for Metrics {
             "When the watch was last known to be good; 0 while it is",
             Clone::clone(&failing_since),
         );
-        registry.register("stale", "Whether the private document does not claim to be complete", stale.clone());
+        registry.register("stale", "Whether the private document is not marked complete", stale.clone());
         registry.register("exported_services", "Services in the private document", services.clone());
         registry.register("not_exported_services", "Labelled Services that cannot be exported", not_exported.clone());
         registry.register("gateways", "Gateways in the private document", gateways.clone());

@@ -133,7 +133,7 @@ async fn ready(State(server): State<Server>) -> Response {
         problems.iter().map(|(problem, since)| format!("failing for {} s: {problem}", since.elapsed().as_secs())),
     );
     if documents.stale {
-        lines.push("stale: the private document does not claim to be complete".to_owned());
+        lines.push("stale: the private document is not marked complete".to_owned());
     }
     let status = if unsynced.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, lines.join("\n") + "\n").into_response()

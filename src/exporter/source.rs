@@ -10,10 +10,10 @@ use super::index::Event;
 /// How many batches may wait for the index.
 const QUEUE: usize = 16;
 
-/// A source ended: nothing would ever change any more.
+/// A source ended: nothing would change from now on.
 #[derive(Debug, Error)]
 pub enum SourceError {
-    /// Nobody takes the changes any more: the exporter is stopping.
+    /// Nobody takes the changes: the exporter is stopping.
     #[error("the exporter is stopping")]
     Stopping,
     /// The source cannot go on.

@@ -1,4 +1,4 @@
-//! One selection, followed for ever: list, watch, resume, and list anew where nothing can be resumed.
+//! One selection, followed without end: list, watch, resume, and list anew where nothing can be resumed.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ impl Reflector {
         Self { client, selection, times, feed, backoff, version: None, good: Instant::now(), failing: None }
     }
 
-    /// Goes on until nobody takes the events any more.
+    /// Runs until nobody takes the events.
     pub(super) async fn run(mut self) -> SourceError {
         loop {
             let done = match self.version.clone() {
@@ -180,7 +180,7 @@ impl Reflector {
         if fault.cause == Cause::Expired {
             tracing::info!(%problem, "a watch cannot be resumed");
         } else if self.failing.as_ref() != Some(&fault) {
-            tracing::warn!(%problem, "the cluster cannot be watched; what is known stays");
+            tracing::warn!(%problem, "the cluster cannot be watched; the last state stays");
         }
         let failure = WatchFailure { since: self.good, problem };
         self.feed.send(vec![Event::Failing(self.selection, failure)]).await?;
@@ -188,7 +188,7 @@ impl Reflector {
         if let Cause::Refused { retry_after: Some(asked), .. } = fault.cause {
             wait = wait.max(asked.min(self.times.most));
         }
-        // After a longer time, what the documents say is stale. A list makes sure that they are not any more; a watch
+        // After a longer time, what the documents say is stale. A list makes sure that they are current; a watch
         // that is resumed catches up in its own time.
         if fault.cause == Cause::Expired || self.good.elapsed() + wait >= self.times.stale {
             self.version = None;

@@ -24,7 +24,7 @@ pub(super) enum Verb {
 pub(super) enum Cause {
     /// The API server refuses.
     Refused { code: u16, message: String, retry_after: Option<Duration> },
-    /// What happened since the version that we know is not kept any more: only a list helps.
+    /// The API server no longer keeps the changes since our version: only a list helps.
     Expired,
     /// No connection.
     Unreachable(String),

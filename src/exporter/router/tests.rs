@@ -256,7 +256,7 @@ async fn what_fails_is_told_while_the_last_good_documents_are_served() {
     assert!(young.metric("watch_failing_since_timestamp_seconds{watch=\"peers\"} 0") && young.metric("stale 0"));
 
     let old = fed(&Selection::ALL, [failing(Selection::Roots, "forbidden", 1000)]).await;
-    let told = "ok\nfailing for 1000 s: forbidden\nstale: the private document does not claim to be complete\n";
+    let told = "ok\nfailing for 1000 s: forbidden\nstale: the private document is not marked complete\n";
     assert_eq!(ready(&old).await, (200, told.to_owned()));
     let document = old.get_private(&old.token(|_| {})).await;
     assert!(document.status == 200 && !document.body.contains("complete"), "{}", document.body);

@@ -32,7 +32,7 @@ fn get(server: &HttpsServer) -> Result<Answer, FetchError> {
     client(patient()).get(&server.url("/x"), None, None, soon())
 }
 
-/// What becomes of this response.
+/// The result of this response.
 fn fetch(response: impl Into<Vec<u8>>) -> Result<Answer, FetchFault> {
     get(&HttpsServer::fixed(&LOCALHOST, response)).map_err(|error| error.fault)
 }

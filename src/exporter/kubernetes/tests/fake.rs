@@ -34,7 +34,7 @@ pub(super) enum Answer {
     Ended(String),
     /// Sends this, and breaks the connection.
     Cut(String),
-    /// Sends this, and goes on for ever.
+    /// Sends this, and does not end.
     Open(String),
     /// Does not answer.
     Mute,
