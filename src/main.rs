@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The one line that tells why the program ended; the log may be off, or JSON.
+            // The only line with the reason for the exit: the log may be off, or JSON.
             #[allow(clippy::print_stderr)]
             {
                 eprintln!("error: {error:#}");

@@ -21,7 +21,7 @@ pub struct ExporterArgs {
     /// changes)
     #[arg(long, env = "MANIFESTS", value_name = "DIR", conflicts_with = "kubeconfig")]
     manifests: Option<PathBuf>,
-    /// Kubeconfig of the cluster to serve [default: that of KUBECONFIG, or the cluster that we run in]
+    /// Kubeconfig of the cluster to serve [default: KUBECONFIG, else the cluster that the exporter runs in]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Address to serve the metadata on; port 0 takes a free one
@@ -39,10 +39,10 @@ pub struct ExporterArgs {
     /// How the ingress gateway is reached: LoadBalancer or NodePort
     #[arg(long, env = "INLET", value_name = "INLET", default_value_t)]
     inlet: Inlet,
-    /// Host (with the port where it is not 443) that peers reach this exporter by; a token for another host is refused
+    /// Host of this exporter as peers reach it (with the port if it is not 443); a token for another host is refused
     #[arg(long = "public-host", env = "PUBLIC_HOSTS", value_name = "HOST", value_delimiter = ',', value_parser = public_host)]
     public_hosts: Vec<String>,
-    /// Certificate chain (PEM) to serve HTTPS with; taken anew when the file changes
+    /// Certificate chain (PEM) to serve HTTPS with; loaded again when the file changes
     #[arg(long, env = "TLS_CERT", value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// Private key (PEM) of the certificate
@@ -51,13 +51,13 @@ pub struct ExporterArgs {
     /// File to write the bound addresses to: {"metadata": "IP:PORT", "metrics": "IP:PORT"}
     #[arg(long, env = "PORT_FILE", value_name = "FILE")]
     port_file: Option<PathBuf>,
-    /// Stop when standard input ends, so as not to outlive whoever holds its other end
+    /// Stop when standard input ends, so that the exporter does not outlive the process that started it
     #[arg(long)]
     until_stdin_ends: bool,
     /// How log lines look
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
-    /// Least level of log lines: error, warn, info, debug (tells of every request that is refused) or trace
+    /// Lowest level of log lines: error, warn, info, debug (with every refused request) or trace
     #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     log_level: tracing::Level,
 }
@@ -116,24 +116,24 @@ impl ExporterArgs {
     }
 }
 
-/// Waits in a thread of its own: one of the runtime's would keep it from stopping.
+/// Waits in a thread of its own: a thread of the runtime would keep it from stopping.
 async fn stdin_end() {
     let (ended, end) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
-        // Whatever stands there, an error included, only its end counts.
+        // Only its end counts, or an error.
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         let _ = ended.send(());
     });
     let _ = end.await;
 }
 
-/// Written as in a token: lower case, with the port where it is not 443.
+/// As in a token: lower case, with the port if it is not 443.
 fn public_host(text: &str) -> Result<String, String> {
     let written = host_of(&format!("https://{text}")).ok();
     written.filter(|_| !text.contains('/')).ok_or_else(|| "a host name or IP address, with :PORT if not 443".to_owned())
 }
 
-/// Our own lines alone: the Kubernetes client reports every request, and every failure that we report already.
+/// Our own lines only: the Kubernetes client logs every request, and failures that we log already.
 fn init_log(format: LogFormat, level: tracing::Level) {
     let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
@@ -196,8 +196,8 @@ mod tests {
             (&["--manifests", "m", "--kubeconfig", "k"], "--kubeconfig"),
         ] {
             let error = parse(bad).err().unwrap();
-            let told = error.contains(&format!("'{option}")) || error.contains(&format!("  {option}"));
-            assert!(told && !error.contains("multiple times"), "{error}");
+            let named = error.contains(&format!("'{option}")) || error.contains(&format!("  {option}"));
+            assert!(named && !error.contains("multiple times"), "{error}");
         }
     }
 }

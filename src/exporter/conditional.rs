@@ -5,7 +5,7 @@ use axum::http::header::IF_NONE_MATCH;
 
 /// Whether `If-None-Match` names the entity tag, so that the reader already has the document.
 ///
-/// Tags are compared weakly, as the header asks for. What cannot be read names nothing.
+/// Tags are compared weakly, as RFC 9110 demands for this header. An unreadable value matches nothing.
 #[must_use]
 pub(super) fn already_has(headers: &HeaderMap, etag: &str) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
@@ -24,7 +24,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     #[test]
-    fn a_tag_is_found_as_http_wants_it() {
+    fn tags_are_compared_by_rfc_9110() {
         let has = |values: &[&str]| {
             let headers = values.iter().map(|value| (IF_NONE_MATCH, HeaderValue::from_str(value).unwrap())).collect();
             already_has(&headers, "\"abc\"")

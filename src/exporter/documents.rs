@@ -1,4 +1,4 @@
-//! The documents, rendered when something changed and not per request.
+//! The documents, rendered on change and not per request.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) struct Rendered {
     pub(super) etag: String,
 }
 
-/// A document, or why there is none. Never a document with a hole in it.
+/// A document, or why it cannot be served. Never an incomplete document.
 pub(super) type Document = Result<Arc<Rendered>, Unavailable>;
 
 /// Why a document cannot be served at the moment.
@@ -42,7 +42,7 @@ pub(super) enum Unavailable {
     Unsynced,
     #[error("Secret {NAMESPACE}/{} has no {}: the key pair has not been made yet", KEYPAIR_SECRET.0, KEYPAIR_SECRET.1)]
     NoKey,
-    /// The public half of the key pair is not one.
+    /// The public half of the key pair is invalid.
     #[error("{member} of Secret {NAMESPACE}/{secret}: {0}", member = KEYPAIR_SECRET.1, secret = KEYPAIR_SECRET.0)]
     BadKey(KeyError),
     #[error("ConfigMap {NAMESPACE}/{} has no {}: istiod has not written it yet", ROOT_CONFIG_MAP.0, ROOT_CONFIG_MAP.1)]
@@ -56,7 +56,7 @@ pub(super) enum Unavailable {
     /// A root does not fit into a SPIFFE bundle.
     #[error(transparent)]
     Spiffe(#[from] UnsupportedKey),
-    /// The gateways cannot be told.
+    /// The gateway addresses are unknown.
     #[error(transparent)]
     Gateways(#[from] GatewayError),
     /// It cannot be written as JSON.
@@ -64,21 +64,21 @@ pub(super) enum Unavailable {
     Encoding,
 }
 
-/// Everything that is served, and what there is to say about it. Immutable: a change makes a new one.
+/// All documents, with their state for logs, metrics and probes. Immutable: a change makes a new value.
 #[derive(Clone, Debug)]
 pub(super) struct Documents {
     pub(super) public: Document,
     pub(super) spiffe: Document,
     pub(super) private: Document,
-    /// Who may read `federation.json`; `None` until that is known.
+    /// Who may read `federation.json`; `None` until it has been read.
     pub(super) peers: Option<PeerKeys>,
     /// What has not been read as a whole yet.
     pub(super) unsynced: Vec<Selection>,
-    /// What cannot be read at the moment; the documents say what was last known of it.
+    /// What cannot be read at the moment; the documents show its last state.
     pub(super) failures: Vec<(Selection, WatchFailure)>,
-    /// Whether something has been failing for so long that the private document is not marked complete.
+    /// Whether something has failed for so long that the private document is not marked complete.
     pub(super) stale: bool,
-    /// How many gateways there are, when that is known.
+    /// Number of gateways; 0 if unknown.
     pub(super) gateways: usize,
     /// How many services are exported.
     pub(super) services: usize,
@@ -87,7 +87,7 @@ pub(super) struct Documents {
 }
 
 impl Documents {
-    /// Renders what the index knows at `now`.
+    /// Renders the state of the index at `now`.
     #[must_use]
     pub(super) fn render(index: &Index, identity: &Identity, now: Instant) -> Self {
         let unsynced = index.unsynced(identity.inlet);
@@ -186,7 +186,7 @@ fn exported(index: &Index, identity: &Identity) -> (Vec<PublicService>, Vec<(Str
     (services, not_exported)
 }
 
-/// A peer withdraws at once what a complete document lacks, so a stale one does not say that it is: then the peer waits.
+/// Peers withdraw at once what a complete document lacks. So a stale document is not marked complete, and peers wait.
 fn private(gateways: Vec<IngressGateway>, services: Vec<PublicService>, complete: bool) -> Document {
     rendered(&PrivateMetadata {
         ingress_gateways: Some(gateways),

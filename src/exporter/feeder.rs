@@ -1,4 +1,4 @@
-//! From events to documents: takes changes into the index and publishes what follows from them.
+//! From events to documents: applies changes to the index and publishes the new documents.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::index::{Event, Index};
 use super::metrics::Metrics;
 use super::peers::PeerKeys;
 
-/// Documents that follow the events, and the task's parts.
+/// The task that keeps the documents current.
 #[derive(Debug)]
 pub(super) struct Feeder {
     index: Index,
@@ -22,7 +22,7 @@ pub(super) struct Feeder {
 }
 
 impl Feeder {
-    /// A feeder that knows nothing yet, and the documents that follow it.
+    /// A feeder with an empty index, and the receiver of its documents.
     #[must_use]
     pub(super) fn new(identity: Identity, metrics: Metrics) -> (Self, watch::Receiver<Arc<Documents>>) {
         let index = Index::default();
@@ -39,13 +39,13 @@ impl Feeder {
                 batch = events.recv() => {
                     let Some(batch) = batch else { return };
                     let mut different = self.take(batch);
-                    // What has piled up meanwhile is rendered once.
+                    // Batches that have piled up meanwhile are rendered once.
                     while let Ok(batch) = events.try_recv() {
                         different |= self.take(batch);
                     }
                     different
                 }
-                () = self.grown_stale() => true,
+                () = self.became_stale() => true,
             };
             if different {
                 self.publish(Timestamp::now());
@@ -58,8 +58,8 @@ impl Feeder {
         different.fold(false, |one, other| one | other)
     }
 
-    /// Waits until what was published has grown stale without saying so.
-    async fn grown_stale(&self) {
+    /// Waits until the published documents have become stale.
+    async fn became_stale(&self) {
         match self.index.stale_from() {
             Some(from) if !self.documents.borrow().stale => sleep_until(from).await,
             _ => std::future::pending().await,
@@ -75,7 +75,7 @@ impl Feeder {
     }
 }
 
-/// Logs what became different, and only that.
+/// Logs the differences.
 fn report(before: &Documents, after: &Documents) {
     let documents: [(&str, &Document, &Document); 3] = [
         ("public", &before.public, &after.public),
@@ -99,7 +99,7 @@ fn report(before: &Documents, after: &Documents) {
         |documents: &Documents| documents.peers.as_ref().map(PeerKeys::left_out).unwrap_or_default().to_vec();
     let known = left_out(before);
     for entry in left_out(after).iter().filter(|entry| !known.contains(entry)) {
-        tracing::warn!(peer = entry, "a peer's key cannot be used: it may not read our private metadata");
+        tracing::warn!(peer = entry, "this peer may not read our private metadata");
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::federation::names::OwnTrustDomain;
 
-    /// A fed feeder, whose documents are looked at as they change.
+    /// A running feeder and its documents.
     struct Fed {
         feed: Feed,
         documents: watch::Receiver<Arc<Documents>>,
@@ -134,7 +134,7 @@ mod tests {
             Self { feed, documents }
         }
 
-        /// What the private document says after the next publication, and what fails then.
+        /// The private document and the problems after the next publication.
         async fn next(&mut self) -> (String, Vec<String>) {
             timeout(Duration::from_mins(1), self.documents.changed()).await.expect("a publication").unwrap();
             let documents = Arc::clone(&self.documents.borrow_and_update());
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn documents_are_published_when_something_is_different_and_when_they_grow_stale() {
+    async fn documents_are_published_when_they_differ_and_when_they_become_stale() {
         let mut fed = Fed::start();
         let objects = vec![object(gateway("10.0.0.1")), object(exported("xyz", "bar", "http", 80))];
         let all = |selection| Event::Reset(selection, objects.clone());
@@ -162,7 +162,7 @@ mod tests {
         let failing =
             |problem: &str| Event::Failing(Selection::Peers, WatchFailure { since, problem: problem.to_owned() });
         fed.feed.send(vec![failing("broken")]).await.unwrap();
-        // Nothing was published for an object that is as it was.
+        // Nothing was published for an unchanged object.
         assert_eq!(fed.next().await, (complete.clone(), vec!["broken".to_owned()]));
         let stale = complete.replace(r#","complete":true"#, "");
         assert_eq!(fed.next().await, (stale, vec!["broken".to_owned()]));

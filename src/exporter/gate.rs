@@ -1,4 +1,4 @@
-//! Who may read the private document.
+//! Authentication for the private document.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -11,12 +11,12 @@ use crate::peer::{Expectations, TokenError, VerifiedCaller, verify};
 /// Scheme of the `Authorization` header, in any case (RFC 9110, section 11.1).
 const SCHEME: &str = "bearer";
 
-/// Why a request is refused. For the log and the metrics alone: the caller learns nothing but 401.
+/// Why a request is refused. For log and metrics only: the caller always gets a plain 401.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(super) enum Rejection {
     #[error("there is no Authorization header with a bearer token, or more than one")]
     NoToken,
-    /// A token that does not open this door.
+    /// The token is refused.
     #[error(transparent)]
     Token(#[from] TokenError),
 }
@@ -36,12 +36,12 @@ impl Rejection {
     }
 }
 
-/// The door to the private document.
+/// Decides who may read the private document.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
-    /// Our UUID, which every token has to be for.
+    /// Our UUID, the audience that every token needs.
     pub(super) audience: String,
-    /// Hosts (with the port where it is not 443) that a token may be meant for. Empty: any, since we do not know ours.
+    /// Our hosts (with the port if it is not 443): a token for another host is refused. Empty: unknown, so not checked.
     pub(super) hosts: Vec<String>,
     pub(super) now: fn() -> Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Which addresses lead into this mesh: named by the operator, else found out.
+//! The gateway addresses that we publish: those that an operator set, else those that we find.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ const GATEWAY_PORT: &str = "tls";
 /// Taint of a Node that gets no new Pods.
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
-/// Why the gateways cannot be told. Then nothing is told: an empty list would be a statement.
+/// Why the gateway addresses are unknown. Then no document is served: an empty list would be a statement.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum GatewayError {
     /// The operator's list is not there.
@@ -30,14 +30,14 @@ pub enum GatewayError {
         ADVERTISE_KEYS[1]
     )]
     NoAdvertiseKey,
-    /// The operator's list is not one.
+    /// The operator's list is not JSON of this shape.
     #[error(
         "{key} of ConfigMap {ADVERTISE_CONFIG_MAP} is not a JSON array of {{\"address\": ..., \"port\": ...}}: {problem}"
     )]
     BadAdvertise {
         /// Which member.
         key: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// An item of the operator's list is not an address.
@@ -62,7 +62,7 @@ pub enum GatewayError {
 pub(super) fn discover(index: &Index, inlet: Inlet) -> Result<Vec<IngressGateway>, GatewayError> {
     let mut gateways = match advertised(index)? {
         gateways if !gateways.is_empty() => gateways,
-        // As Deckhouse does: an empty list names nothing, so it overrides nothing.
+        // As in Deckhouse's exporter: an empty list overrides nothing.
         _ => match inlet {
             Inlet::LoadBalancer => index.services(Selection::GatewayServices).flat_map(load_balanced).collect(),
             Inlet::NodePort => on_nodes(index)?,
@@ -127,7 +127,7 @@ fn is_serving(pod: &Pod) -> bool {
 }
 
 fn is_usable(node: &Node) -> bool {
-    // A Node whose readiness nobody has reported yet gets the benefit of the doubt: its gateway Pod is ready.
+    // A Node without a reported readiness counts as usable: its gateway Pod is ready.
     !node.spec.taints.iter().any(|taint| taint.key == UNSCHEDULABLE)
         && readiness(&node.status.conditions).unwrap_or(true)
 }
@@ -144,7 +144,7 @@ fn node_address(node: &Node) -> Option<&str> {
     of_type("ExternalIP").or_else(|| of_type("InternalIP"))
 }
 
-/// `None` for what is neither an IP address nor a DNS name, or no port.
+/// `None` if it is neither an IP address nor a DNS name, or the port is invalid.
 fn gateway(address: &str, port: u32) -> Option<IngressGateway> {
     if !(1..=u32::from(u16::MAX)).contains(&port) {
         return None;

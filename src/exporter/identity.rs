@@ -1,4 +1,4 @@
-//! What the documents say about this cluster besides what is found in it.
+//! The configured facts about this cluster that its documents contain.
 
 use super::inlet::Inlet;
 use crate::federation::names::{ClusterUuid, OwnTrustDomain};
@@ -15,7 +15,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Why peers may refuse this cluster: names that were given before the rules were, and that go on here.
+    /// Why peers may refuse this cluster: names that are older than our rules stay in use here.
     pub(super) fn problems(&self) -> Vec<String> {
         let uuid = ClusterUuid::parse(self.cluster_uuid.as_str()).err().map(|error| error.to_string());
         let domain = OwnTrustDomain::parse(self.cluster_domain.as_str()).err().map(|error| error.to_string());

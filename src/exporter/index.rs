@@ -1,4 +1,4 @@
-//! What the exporter knows of its cluster. Synchronous: sources feed it, documents are rendered from it.
+//! The last known state of the cluster. Synchronous: sources feed it, documents are rendered from it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,32 +10,32 @@ use super::object::{Data, Object, ObjectKey};
 use super::selection::Selection;
 use crate::api::kubernetes::{Node, Pod, Service};
 
-/// How long a part of the cluster may be out of reach before what we know of it counts as stale. A restart of an API
-/// server or a connection that breaks should change no document; a Service that another replica sees already must not
-/// be missing here for long in a document that claims to be complete, since peers withdraw what is missing in such a one.
+/// How long a selection may be unreadable before its state counts as stale. A restart of an API server or a broken
+/// connection should change no document. But a document that is marked complete must not lack a Service for long that
+/// another replica already lists: peers withdraw what such a document lacks.
 pub(super) const STALE_AFTER: Duration = Duration::from_secs(10);
 
-/// A change in the cluster, or in how well it can be seen.
+/// A change in the cluster, or in whether it can be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// An object appeared or changed.
     Apply(Selection, Box<Object>),
     /// An object is gone.
     Delete(Selection, ObjectKey),
-    /// Everything there is of a selection, as it is now. What does not belong to it is ignored.
+    /// All objects of a selection. Objects that do not belong to it are ignored.
     Reset(Selection, Vec<Object>),
     /// A selection cannot be read at the moment. Its last state stays.
     Failing(Selection, WatchFailure),
-    /// Changes of the selection arrive again, none was missed.
+    /// Changes of the selection arrive again; none was missed.
     Current(Selection),
 }
 
 /// Why a selection cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WatchFailure {
-    /// Since when changes may have been missed.
+    /// Changes may have been missed since then.
     pub(super) since: Instant,
-    /// What is wrong, and what to do.
+    /// The problem and its cure.
     pub(super) problem: String,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Takes a change in. False if nothing is different: much that happens to an object is not about what we know of it.
+    /// Applies a change. False if the state is the same: many changes of an object concern members that we do not keep.
     pub(super) fn handle(&mut self, event: Event) -> bool {
         match event {
             Event::Apply(selection, object) => self.apply(selection, *object),
@@ -83,7 +83,7 @@ impl Index {
         self.part(selection).objects.remove(key).is_some()
     }
 
-    /// Replaces everything of a selection, which from now on counts as synced.
+    /// Replaces a whole selection, which then counts as synced.
     pub(super) fn reset(&mut self, selection: Selection, objects: Vec<Object>) -> bool {
         let objects = objects.into_iter().filter(|object| selection.holds(object));
         let objects = objects.map(|object| (object.key(), object)).collect();
@@ -93,7 +93,7 @@ impl Index {
         different
     }
 
-    /// The first moment of a failure stays, whatever follows; its reason is the latest.
+    /// Keeps the start of a failure that goes on, and takes its latest reason.
     fn failing(&mut self, selection: Selection, failure: WatchFailure) -> bool {
         let known = &mut self.part(selection).failure;
         let since = known.as_ref().map_or(failure.since, |known| known.since.min(failure.since));
@@ -103,13 +103,13 @@ impl Index {
         different
     }
 
-    /// Whether all objects of the selection have been seen.
+    /// Whether the selection has been read as a whole.
     #[must_use]
     pub(super) fn is_synced(&self, selection: Selection) -> bool {
         self.parts.get(&selection).is_some_and(|part| part.synced)
     }
 
-    /// Selections that have not been seen as a whole yet.
+    /// Selections that have not been read as a whole yet.
     #[must_use]
     pub(super) fn unsynced(&self, inlet: Inlet) -> Vec<Selection> {
         Selection::needed(inlet).filter(|&selection| !self.is_synced(selection)).collect()
@@ -153,7 +153,7 @@ impl Index {
         })
     }
 
-    /// The ConfigMap or Secret that a selection consists of.
+    /// The ConfigMap or Secret of a selection that has only one.
     #[must_use]
     pub(super) fn data(&self, selection: Selection) -> Option<&Data> {
         self.objects(selection).find_map(|object| match object {
@@ -162,7 +162,7 @@ impl Index {
         })
     }
 
-    /// A member of the ConfigMap or Secret that a selection consists of.
+    /// A member of that ConfigMap or Secret.
     #[must_use]
     pub(super) fn member(&self, selection: Selection, member: &str) -> Option<&str> {
         self.data(selection)?.entries.get(member).map(String::as_str)
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_keeps_what_is_known_and_grows_stale_from_its_first_moment() {
+    fn a_failure_keeps_the_state_which_becomes_stale_from_its_start() {
         let mut index = Index::default();
         index.reset(Selection::Nodes, vec![node("a")]);
         assert_eq!(index.stale_from(), None);
@@ -247,8 +247,8 @@ mod tests {
         assert!(index.handle(failure(begin, "broken")));
         assert!(!index.handle(failure(later, "broken")), "nothing new");
         assert!(index.handle(failure(later, "forbidden")));
-        let told: Vec<_> = index.failures().map(|(one, failure)| (one, failure.problem.as_str())).collect();
-        assert_eq!(told, [(Selection::Nodes, "forbidden")]);
+        let failures: Vec<_> = index.failures().map(|(one, failure)| (one, failure.problem.as_str())).collect();
+        assert_eq!(failures, [(Selection::Nodes, "forbidden")]);
         assert_eq!(index.stale_from(), Some(begin + STALE_AFTER));
         assert_eq!((names(&index), index.is_synced(Selection::Nodes)), (vec!["a"], true));
         assert!(index.handle(Event::Current(Selection::Nodes)));
@@ -256,6 +256,6 @@ mod tests {
         assert_eq!(index.stale_from(), None);
         index.handle(failure(later, "broken"));
         index.reset(Selection::Nodes, vec![]);
-        assert!(index.stale_from().is_some(), "what was read is old at once, unless changes arrive");
+        assert!(index.stale_from().is_some(), "a list alone is outdated at once");
     }
 }

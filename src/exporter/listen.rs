@@ -17,13 +17,13 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
-/// Most connections at a time. A peer needs one for a moment each quarter of a minute.
+/// Most connections at a time. A peer needs one for a moment every 15 seconds.
 const CONNECTIONS: usize = 512;
 /// Time for a request's head, and for an idle connection.
 const HEAD: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// Time for taking an answer.
+/// Time for a reader to take an answer.
 const ANSWER: Duration = Duration::from_secs(15);
 /// Most bytes of a request's head.
 const HEAD_LIMIT: usize = 16 * 1024;
@@ -32,7 +32,7 @@ const HEADERS_LIMIT: usize = 64;
 /// Time for requests under way when the exporter stops.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
-/// Serves a router on a socket until the handle is told to shut down.
+/// Serves a router on a socket until the handle shuts it down.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -52,7 +52,7 @@ pub(super) async fn serve(
     }
 }
 
-/// Lets in as many connections as there may be, and turns the others away at once.
+/// Accepts connections up to the limit and closes further ones at once.
 #[derive(Clone, Debug)]
 struct Limit {
     connections: Arc<Semaphore>,
@@ -67,7 +67,7 @@ impl<S> Accept<TcpStream, S> for Limit {
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         std::future::ready(match Arc::clone(&self.connections).try_acquire_owned() {
             Ok(permit) => {
-                // An answer is written at once: waiting for more to send would only delay it.
+                // The whole answer is written at once: Nagle's algorithm would only delay it.
                 let _ = stream.set_nodelay(true);
                 Ok((Guarded { stream, limit: self.answer, stalled: None, _permit: permit }, service))
             }
@@ -76,12 +76,12 @@ impl<S> Accept<TcpStream, S> for Limit {
     }
 }
 
-/// A connection that ends if its client does not read the answer.
+/// A connection that times out if the reader does not take its answer.
 #[derive(Debug)]
 struct Guarded<S> {
     stream: S,
     limit: Duration,
-    /// Runs from the first write that had to wait until everything is written.
+    /// Runs from the first write that had to wait until everything is flushed.
     stalled: Option<Pin<Box<Sleep>>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -143,11 +143,11 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     #[tokio::test]
-    async fn a_reader_who_does_not_take_the_answer_is_given_up() {
+    async fn a_reader_that_does_not_take_the_answer_times_out() {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let (server, mut client) = duplex(8);
         let mut server = Guarded { stream: server, limit: Duration::from_millis(200), stalled: None, _permit: permit };
-        // One who reads gets everything, however often the writer has to wait in all.
+        // A reader that goes on reading gets everything, however often the writer has to wait.
         for _ in 0..3 {
             let reading = async {
                 let mut read = [0; 64];
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_connection_too_many_is_turned_away_until_another_ends() {
+    async fn a_connection_above_the_limit_is_closed_until_another_ends() {
         let limit = Limit { connections: Arc::new(Semaphore::new(1)), answer: ANSWER };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = async || TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

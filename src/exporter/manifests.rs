@@ -1,6 +1,6 @@
-//! A folder of Kubernetes manifests as a source, read again whenever something in it changes.
+//! A folder of Kubernetes manifests as a source, read again when something in it changes.
 //!
-//! A folder that cannot be read as a whole changes nothing: what was read last stays.
+//! A folder that cannot be read as a whole changes nothing: the last state stays.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,11 +26,11 @@ const FILE_LIMIT: u64 = 64 << 20;
 /// Most files of a folder.
 const FILES_LIMIT: usize = 20_000;
 const DEPTH_LIMIT: usize = 16;
-/// How long nothing must happen before the folder is read: who saves a file touches it several times.
+/// How long nothing must change before the folder is read: saving a file touches it several times.
 const QUIET: Duration = Duration::from_millis(100);
-/// How long a folder that never rests is left alone.
+/// The folder is read after this time even if changes go on.
 const RESTLESS: Duration = Duration::from_secs(2);
-/// When the folder is read although nothing was reported: reports get lost, on network file systems all of them.
+/// The folder is read again after this time without a notification: they get lost, on network file systems always.
 const REREAD: Duration = Duration::from_secs(10);
 
 /// Why a folder is not a set of manifests.
@@ -52,27 +52,27 @@ pub(super) enum FolderError {
         path: PathBuf,
         what: String,
     },
-    /// A file of no bytes is one that is being written.
-    #[error("{path}: the file is empty; it is being written, or should be deleted", path = .0.display())]
+    /// An empty file: probably it is being written.
+    #[error("{path}: the file is empty: wait until it is written, or delete it", path = .0.display())]
     Empty(PathBuf),
     /// Neither YAML nor JSON.
     #[error("{path}: {problem}", path = .path.display())]
     Syntax {
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// Not an object of its kind.
     #[error("{path}: {cause}", path = .path.display())]
     Object {
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         cause: ObjectError,
     },
     /// One object in two places.
     #[error("{key} is in {one} and in {other}", one = .one.display(), other = .other.display())]
     Twice { key: ObjectKey, one: PathBuf, other: PathBuf },
-    /// Somebody writes into it while it is read.
+    /// It changed while it was read.
     #[error("{path}: the folder is changing", path = .0.display())]
     Changing(PathBuf),
 }
@@ -94,7 +94,7 @@ impl Manifests {
 impl Source for Manifests {
     async fn run(self, feed: Feed) -> SourceError {
         let (touched, mut changes) = mpsc::channel(1);
-        // Watched before the first reading, so that no change falls between the two.
+        // Watched before it is first read, so that no change is missed.
         let _watcher = watch(&self.folder, touched);
         let mut last: Option<Result<Vec<Object>, String>> = None;
         loop {
@@ -110,7 +110,7 @@ impl Source for Manifests {
                         Selection::ALL.into_iter().flat_map(|selection| reset(selection, objects)).collect()
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "the manifests cannot be read; what was read before stays");
+                        tracing::warn!(%error, "the manifests cannot be read; the last state stays");
                         let failure = WatchFailure { since: Instant::now(), problem: error.clone() };
                         Selection::ALL.into_iter().map(|one| Event::Failing(one, failure.clone())).collect()
                     }
@@ -127,9 +127,9 @@ impl Source for Manifests {
 
 fn watch(folder: &Path, touched: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
     let handler = move |event: notify::Result<notify::Event>| {
-        // Our own reading is reported too.
+        // Our own reads are reported as well.
         if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
-            // A full channel already holds what there is to say.
+            // A full channel already holds a notification.
             let _ = touched.try_send(());
         }
     };
@@ -139,20 +139,20 @@ fn watch(folder: &Path, touched: mpsc::Sender<()>) -> Option<RecommendedWatcher>
     });
     watcher
         .inspect_err(|error| {
-            tracing::warn!(%error, every = ?REREAD, "the folder cannot be watched; it is read from time to time");
+            tracing::warn!(%error, every = ?REREAD, "the folder cannot be watched; it is read periodically");
         })
         .ok()
 }
 
-/// Waits until the folder was touched and has come to rest, or for [`REREAD`].
+/// Waits until the folder has changed and nothing changes for [`QUIET`], or for [`REREAD`].
 async fn wait(changes: &mut mpsc::Receiver<()>) {
     match timeout(REREAD, changes.recv()).await {
         Ok(Some(())) => {
             let rest = async { while matches!(timeout(QUIET, changes.recv()).await, Ok(Some(()))) {} };
-            // Elapsed: a folder that never rests is read all the same, and tells so itself.
+            // On timeout the folder is read while it changes, and the reader reports that.
             let _ = timeout(RESTLESS, rest).await;
         }
-        // Without a watcher nobody can touch us.
+        // Without a watcher there are no notifications.
         Ok(None) => sleep(REREAD).await,
         Err(_) => {}
     }
@@ -163,7 +163,7 @@ fn reset(selection: Selection, objects: &[Object]) -> [Event; 2] {
     [Event::Reset(selection, objects), Event::Current(selection)]
 }
 
-/// Reads every manifest of a folder that the exporter has a use for, in the order of their keys.
+/// Reads all manifests of a folder that the exporter uses, in the order of their keys.
 pub(super) fn read(folder: &Path) -> Result<Vec<Object>, FolderError> {
     let files = files(folder)?;
     if files.is_empty() {
@@ -189,8 +189,8 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Object>, FolderError> {
 
 type Stamp = (u64, Option<SystemTime>);
 
-/// Files with manifests, each with length and time. Names that begin with a dot are others' business: editors', and
-/// the versions behind the links of a mounted ConfigMap.
+/// Files with manifests, each with length and time. Names that begin with a dot are skipped: they belong to editors, or to
+/// the links of a mounted ConfigMap.
 fn files(folder: &Path) -> Result<BTreeMap<PathBuf, Stamp>, FolderError> {
     let mut found = BTreeMap::new();
     let mut open = vec![(folder.to_owned(), 0)];

@@ -1,4 +1,4 @@
-//! What the exporter tells Prometheus about itself.
+//! Metrics of the exporter.
 
 use std::sync::Arc;
 
@@ -74,11 +74,15 @@ impl Default for Metrics {
             Clone::clone(&changed),
         );
         registry.register("document_available", "Whether a document can be served", Clone::clone(&available));
-        registry.register("watch_synced", "Whether what it watches has been read as a whole", Clone::clone(&synced));
-        registry.register("watch_failing", "Whether what it watches cannot be read", Clone::clone(&failing));
+        registry.register(
+            "watch_synced",
+            "Whether the watched objects have been read as a whole",
+            Clone::clone(&synced),
+        );
+        registry.register("watch_failing", "Whether the watched objects cannot be read", Clone::clone(&failing));
         registry.register(
             "watch_failing_since_timestamp_seconds",
-            "When the watch was last known to be good; 0 while it is",
+            "When the watch last worked; 0 while it works",
             Clone::clone(&failing_since),
         );
         registry.register("stale", "Whether the private document is not marked complete", stale.clone());
@@ -105,7 +109,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A request was answered. `route` is one of a few fixed words, never the path that was asked for.
+    /// A request was answered. `route` is one of a few fixed words, never the requested path.
     pub(super) fn answered(&self, route: &'static str, code: u16) {
         self.requests.get_or_create(&RequestLabels { route, code }).inc();
     }

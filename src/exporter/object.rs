@@ -1,6 +1,6 @@
-//! The Kubernetes objects that the exporter looks at, cut down to what it needs.
+//! The Kubernetes objects that the exporter reads, reduced to the members that it needs.
 //!
-//! What is not needed never gets in: of a Secret only the members named here, so no private key is ever held.
+//! Of a Secret only the members named here are kept, so no private key is ever in memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::api::kubernetes::{NAMESPACE, Node, ObjectMeta, PUBLIC_SERVICE_LABEL, 
 
 /// ConfigMap of the mesh's root certificates, and its member.
 pub(super) const ROOT_CONFIG_MAP: (&str, &str) = ("istio-ca-root-cert", "root-cert.pem");
-/// ConfigMap by which an operator names gateway addresses.
+/// ConfigMap with the gateway addresses that an operator set.
 pub(super) const ADVERTISE_CONFIG_MAP: &str = "metadata-exporter-ingressgateway-advertise";
 /// Members of [`ADVERTISE_CONFIG_MAP`], the preferred one first.
 pub(super) const ADVERTISE_KEYS: [&str; 2] = ["gateways.json", "ingressgateways-array.json"];
@@ -23,14 +23,14 @@ pub(super) const ADVERTISE_KEYS: [&str; 2] = ["gateways.json", "ingressgateways-
 pub(super) const PEERS_SECRET: (&str, &str) = ("d8-remote-clusters-public-metadata", "remote-public-metadata.json");
 /// Secret of our own key pair, and the member with the public half.
 pub(super) const KEYPAIR_SECRET: (&str, &str) = ("d8-remote-authn-keypair", "pub.pem");
-/// `ConfigMap` of the mesh's own intermediates, and its member. The chart makes it, so that the exporter need not read the
-/// Secret where the CA's key is.
+/// `ConfigMap` of the mesh's own intermediates, and its member. The chart renders it, so that the exporter needs no right
+/// to read the Secret with the CA's key.
 pub(super) const INTERMEDIATES_CONFIG_MAP: (&str, &str) =
     ("metadata-exporter-intermediate-cas", "intermediate-cas.pem");
 /// Label of the east-west gateway's Service and Pods.
 pub(super) const GATEWAY_LABEL: (&str, &str) = ("app", "ingressgateway");
 
-/// Kinds that the exporter looks at.
+/// The kinds that the exporter reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Kind {
     Service,
@@ -103,7 +103,7 @@ impl fmt::Debug for Data {
     }
 }
 
-/// An object that the exporter looks at.
+/// An object that the exporter reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Object {
     /// An exported Service or the gateway's.
@@ -111,7 +111,7 @@ pub(super) enum Object {
     /// A Pod of the gateway.
     Pod(Pod),
     Node(Node),
-    /// A ConfigMap or Secret that is read by name.
+    /// A ConfigMap or Secret, read by name.
     Data(Data),
 }
 
@@ -122,11 +122,7 @@ pub(super) enum ObjectError {
     Name(Kind),
     /// A member has the wrong type.
     #[error("{key}: {problem}")]
-    Shape {
-        key: ObjectKey,
-        /// What is wrong with it.
-        problem: String,
-    },
+    Shape { key: ObjectKey, problem: String },
     /// Not base64, or not text.
     #[error("{key}: member {member:?} of data is not base64 of text")]
     Member { key: ObjectKey, member: &'static str },
@@ -154,7 +150,7 @@ impl Object {
         }
     }
 
-    /// Reads a manifest. `None` for an object that the exporter has no use for, whatever its shape.
+    /// Reads a manifest. `None` for an object that the exporter does not use, whatever its shape.
     pub(super) fn read(manifest: Value) -> Result<Option<Self>, ObjectError> {
         let Value::Object(mut manifest) = manifest else { return Ok(None) };
         let of_core = manifest.get("apiVersion").and_then(Value::as_str) == Some("v1");
@@ -184,7 +180,7 @@ fn is_wanted(service: &Service) -> bool {
     is_gateway(&service.metadata) || service.metadata.labels.contains_key(PUBLIC_SERVICE_LABEL)
 }
 
-/// To Kubernetes a null member is an absent one, and a null label an empty one.
+/// Kubernetes treats a null member as absent, and a null label as empty.
 fn normalise(manifest: &mut Map<String, Value>) {
     let labels = manifest.get_mut("metadata").and_then(|meta| meta.get_mut("labels")).and_then(Value::as_object_mut);
     for value in labels.into_iter().flat_map(Map::values_mut).filter(|value| value.is_null()) {
@@ -226,7 +222,7 @@ fn typed<T: DeserializeOwned>(key: &ObjectKey, manifest: Map<String, Value>) -> 
         .map_err(|error| ObjectError::Shape { key: key.clone(), problem: error.to_string() })
 }
 
-/// Members that are read of a ConfigMap or Secret; none of one that is of no use.
+/// The members to read of a ConfigMap or Secret; empty for objects that the exporter does not use.
 pub(super) fn wanted_members(key: &ObjectKey) -> &'static [&'static str] {
     if key.namespace != NAMESPACE {
         return &[];
@@ -264,7 +260,7 @@ fn data(key: ObjectKey, manifest: &Map<String, Value>) -> Result<Option<Object>,
     Ok(Some(Object::Data(Data { key, entries })))
 }
 
-/// Text that is encoded as in a Secret.
+/// Decodes a value of `data` of a Secret.
 pub(super) fn decoded(text: &str) -> Option<String> {
     let compact: String = text.split_ascii_whitespace().collect();
     String::from_utf8(STANDARD.decode(compact).ok()?).ok()
@@ -283,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_needed_gets_in() {
+    fn unused_objects_are_left_out() {
         for unused in [
             json!("text"),
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}),
@@ -307,7 +303,7 @@ mod tests {
         assert_eq!(entries(secret), [("pub.pem".to_owned(), "pub".to_owned())].into());
         let ca = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cacerts", "namespace": "d8-istio"},
             "stringData": {"ca-cert.pem": "a", "ca-key.pem": "b", "cert-chain.pem": "c", "root-cert.pem": "d"}});
-        assert_eq!(Object::read(ca).unwrap(), None, "what the exporter has no use for");
+        assert_eq!(Object::read(ca).unwrap(), None, "the exporter does not use it");
     }
 
     #[test]
@@ -336,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_shape_is_told_with_its_object() {
+    fn a_bad_shape_is_reported_with_its_object() {
         let text = |manifest| Object::read(manifest).unwrap_err().to_string();
         assert_eq!(text(json!({"apiVersion": "v1", "kind": "Node"})), "Node: metadata.name is missing");
         let bad = json!({"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"port": "80"}]},

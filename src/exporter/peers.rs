@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::peer::{KeyError, VerifyingKey};
 use crate::text::printable;
 
-/// Keys by cluster UUID, and what was left out.
+/// Keys by cluster UUID, and the entries that were left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PeerKeys {
     keys: BTreeMap<String, VerifyingKey>,
@@ -21,7 +21,7 @@ pub(super) struct PeerKeys {
 enum LeftOut {
     #[error("it is not a public document")]
     Shape,
-    #[error("it says that it is of another cluster")]
+    #[error("its clusterUUID is another one")]
     OtherUuid,
     #[error("it has our own UUID")]
     OwnUuid,
@@ -38,8 +38,8 @@ struct Entry {
 }
 
 impl PeerKeys {
-    /// Reads the map from UUID to public document that the hooks write. An entry that cannot be read costs the others
-    /// nothing; a text that is no map leaves everybody out.
+    /// Reads the map from UUID to public document that the hooks write. A bad entry does not affect the others; a text
+    /// that is not a map leaves out all peers.
     #[must_use]
     pub(super) fn read(text: Option<&str>, own_uuid: &str) -> Self {
         let Some(text) = text else { return Self::default() };
@@ -70,7 +70,7 @@ impl PeerKeys {
         self.keys.len()
     }
 
-    /// Entries that could not be read, each with the reason.
+    /// Bad entries, each with the reason.
     #[must_use]
     pub(super) fn left_out(&self) -> &[String] {
         &self.left_out

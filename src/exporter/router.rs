@@ -1,4 +1,4 @@
-//! What is answered: the documents to peers, and the exporter's own state to its cluster.
+//! HTTP routes: the documents for peers; metrics and probes for the own cluster.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,21 +23,21 @@ use super::log_limit::LogLimit;
 use super::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
 use crate::api::metadata::{PRIVATE_PATH, PUBLIC_PATH, SPIFFE_BUNDLE_PATH};
 
-/// Where the documents are served; what a peer has as its metadata endpoint ends with it.
+/// Base path of the documents. A peer's `spec.metadataEndpoint` ends with it.
 pub(super) const BASE_PATH: &str = "/metadata";
-/// When to ask again for a document that is not there yet, in seconds.
+/// `Retry-After` for a document that is not available yet, in seconds.
 const RETRY_SECONDS: &str = "5";
-/// A cache may keep the document but has to ask whether it is current.
+/// A cache may keep the document but has to revalidate it.
 const PUBLIC_CACHING: &str = "no-cache";
-/// Nobody on the way keeps it. The reader itself may ask with the entity tag that it remembers.
+/// No cache on the path keeps it. The reader may still send its entity tag.
 const PRIVATE_CACHING: &str = "private, no-store";
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
-    /// The documents of the moment.
+    /// The current documents.
     pub(super) documents: watch::Receiver<Arc<Documents>>,
-    /// Who may read the private one.
+    /// Decides who may read the private one.
     pub(super) gate: Arc<Gate>,
     pub(super) metrics: Metrics,
     /// What was logged of it.
@@ -75,9 +75,9 @@ async fn spiffe(State(server): State<Server>, headers: HeaderMap) -> Response {
     answer(&document, &headers, PUBLIC_CACHING)
 }
 
-/// Nothing about the document, not even that there is none, is told before the caller has proved who it is. The one
-/// exception is the time in which we do not know anybody's key yet: a 401 would tell a peer that it is not wanted, and
-/// that we are starting can be seen at the public document anyway.
+/// An unverified caller learns nothing about the document, not even whether there is one. Exception: until the peers' keys
+/// have been read the answer is 503, because a 401 would say that we do not know the peer. The public document shows
+/// anyway that we are starting.
 async fn private(State(server): State<Server>, headers: HeaderMap) -> Response {
     let documents = Arc::clone(&server.documents.borrow());
     let Some(peers) = &documents.peers else { return unavailable(&Unavailable::Unsynced) };
@@ -90,11 +90,11 @@ async fn private(State(server): State<Server>, headers: HeaderMap) -> Response {
     }
 }
 
-/// The caller learns nothing; the log knows why, and the metric always counts.
+/// The caller learns no reason; the log has it, and the metric counts every refusal.
 fn refuse(server: &Server, rejection: &Rejection) -> Response {
     server.metrics.rejected(rejection);
     if server.log_limit.allows(rejection.label(), Instant::now()) {
-        tracing::warn!(reason = %rejection, "request for private metadata refused (told once a minute)");
+        tracing::warn!(reason = %rejection, "request for private metadata refused (logged once a minute for each reason)");
     } else {
         tracing::debug!(reason = %rejection, "request for private metadata refused");
     }
@@ -120,14 +120,14 @@ fn unavailable(reason: &Unavailable) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, headers, format!("{reason}\n")).into_response()
 }
 
-/// Not ready before everything has been read once. After that a replica stays in service with what it knows: another
-/// one would hardly see more, and the body says what is wrong.
+/// Not ready until everything has been read once. After that a replica stays ready with its last state: another replica
+/// would hardly see more, and the body shows the problems.
 async fn ready(State(server): State<Server>) -> Response {
     let documents = Arc::clone(&server.documents.borrow());
     let unsynced: Vec<_> = documents.unsynced.iter().map(|selection| selection.label()).collect();
     let mut lines =
         vec![if unsynced.is_empty() { "ok".to_owned() } else { format!("not read yet: {}", unsynced.join(", ")) }];
-    // A folder that cannot be read is one problem, not one for each thing in it.
+    // An unreadable folder is one problem, not one for each selection.
     let problems: BTreeMap<_, _> = documents.failures.iter().map(|(_, one)| (&*one.problem, one.since)).collect();
     lines.extend(
         problems.iter().map(|(problem, since)| format!("failing for {} s: {problem}", since.elapsed().as_secs())),
@@ -150,7 +150,7 @@ async fn observed(State(metrics): State<Metrics>, request: Request, next: Next) 
     response
 }
 
-/// No request here has a body; one that does is not read, and its connection ends.
+/// No request may have a body. If one does, the body is not read and the connection is closed.
 async fn without_body(request: Request, next: Next) -> Response {
     if has_body(request.body()) {
         let close: [(HeaderName, &str); 1] = [(CONNECTION, "close")];
@@ -163,7 +163,7 @@ fn has_body(body: &Body) -> bool {
     !body.is_end_stream()
 }
 
-/// A word per route, so that strangers cannot fill the metrics with paths.
+/// One word for each route, so that strangers cannot add label values to the metrics.
 fn route_name(path: &str) -> &'static str {
     match path.strip_prefix(BASE_PATH) {
         Some(PUBLIC_PATH) => "public",

@@ -22,7 +22,7 @@ use super::router::{self, Server};
 use super::source::{Feed, Source, SourceError};
 use super::tls::{TlsError, TlsFiles};
 
-/// How an exporter is run.
+/// Settings of an exporter.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Who we are.
@@ -110,7 +110,7 @@ async fn serve_from<S: Source>(
     let (feeder, documents) = Feeder::new(settings.identity, metrics.clone());
     let hosts = hosts(settings.public_hosts, address);
     if hosts.is_empty() {
-        tracing::warn!("no public host is known: for which host a token is meant is not checked");
+        tracing::warn!("no public host is configured: the host claim of tokens is not checked");
     }
     let gate = Arc::new(Gate { audience, hosts, now: Timestamp::now });
     let server = Server { documents, gate, metrics, log_limit: Arc::default() };

@@ -1,4 +1,4 @@
-//! What the exporter reads of its cluster, in parts that are each read as a whole: one list, one watch, one permission.
+//! The parts of the cluster that the exporter reads. Each has one list, one watch and one permission.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub(super) enum Selection {
     Nodes,
     /// The mesh's root certificates.
     Roots,
-    /// Gateway addresses named by an operator.
+    /// Gateway addresses that an operator set.
     AdvertisedGateways,
     KeyPair,
     /// The peers' public documents.
@@ -56,7 +56,7 @@ impl Selection {
         Self::Intermediates,
     ];
 
-    /// Those that the documents follow from. Pods and Nodes are nobody's business while a load balancer is the inlet.
+    /// Those that the documents depend on. With a load balancer as the inlet, Pods and Nodes are not needed.
     pub(super) fn needed(inlet: Inlet) -> impl Iterator<Item = Self> {
         let of_nodes = |selection: &Self| matches!(selection, Self::GatewayPods | Self::Nodes);
         Self::ALL.into_iter().filter(move |selection| inlet == Inlet::NodePort || !of_nodes(selection))
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_belongs_where_it_is_read() {
+    fn an_object_belongs_to_its_selections() {
         assert_eq!(of(exported("xyz", "bar", "http", 80)), [Selection::ExportedServices]);
         assert_eq!(of(gateway("10.0.0.1")), [Selection::GatewayServices]);
         let mut both = gateway("10.0.0.1");
@@ -174,11 +174,11 @@ mod tests {
     }
 
     #[test]
-    fn people_are_told_which_objects() {
-        let told: Vec<String> = Selection::ALL.iter().map(ToString::to_string).collect();
-        assert_eq!(told[0], "Services with label federation.istio.deckhouse.io/public-service");
-        assert_eq!(told[2], "Pods in d8-istio with label app=ingressgateway");
-        assert_eq!(told[3], "Nodes");
-        assert_eq!(told[6], "Secret d8-istio/d8-remote-authn-keypair");
+    fn the_display_names_the_objects() {
+        let shown: Vec<String> = Selection::ALL.iter().map(ToString::to_string).collect();
+        assert_eq!(shown[0], "Services with label federation.istio.deckhouse.io/public-service");
+        assert_eq!(shown[2], "Pods in d8-istio with label app=ingressgateway");
+        assert_eq!(shown[3], "Nodes");
+        assert_eq!(shown[6], "Secret d8-istio/d8-remote-authn-keypair");
     }
 }

@@ -1,4 +1,4 @@
-//! Where the objects come from: something that feeds changes into the index.
+//! Sources of objects, which feed changes into the index.
 
 use std::future::Future;
 
@@ -10,20 +10,20 @@ use super::index::Event;
 /// How many batches may wait for the index.
 const QUEUE: usize = 16;
 
-/// A source ended: nothing would change from now on.
+/// Why a source ended: nothing would change after that.
 #[derive(Debug, Error)]
 pub enum SourceError {
-    /// Nobody takes the changes: the exporter is stopping.
+    /// The index no longer takes changes: the exporter is stopping.
     #[error("the exporter is stopping")]
     Stopping,
-    /// The source cannot go on.
+    /// The source failed for good.
     #[error("{0}")]
     Broken(String),
 }
 
-/// Something that sees the cluster's objects and how they change.
+/// Reads the cluster's objects and follows their changes.
 pub(super) trait Source: Send + 'static {
-    /// Feeds until it cannot go on. It starts with an [`Event::Reset`] for every selection, in any order.
+    /// Feeds until it fails for good. Starts with an [`Event::Reset`] for every selection, in any order.
     fn run(self, feed: Feed) -> impl Future<Output = SourceError> + Send;
 }
 
@@ -34,14 +34,14 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// A feed, and the end that the index is fed from.
+    /// A feed, and the receiver for the index.
     #[must_use]
     pub(super) fn new() -> (Self, mpsc::Receiver<Vec<Event>>) {
         let (events, receiver) = mpsc::channel(QUEUE);
         (Self { events }, receiver)
     }
 
-    /// Hands over changes that belong together: no document shows only some of them.
+    /// Sends changes that belong together: no document shows only some of them.
     pub(super) async fn send(&self, events: Vec<Event>) -> Result<(), SourceError> {
         self.events.send(events).await.map_err(|_| SourceError::Stopping)
     }

@@ -10,7 +10,7 @@ use crate::api::metadata::{Jwk, SpiffeBundle};
 /// How often a reader should look again, in seconds.
 pub(super) const REFRESH_HINT: u64 = 300;
 
-/// A root that a SPIFFE bundle cannot carry.
+/// A root that does not fit into a SPIFFE bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("root certificate {0} has a key that is neither RSA nor EC on P-256 or P-384")]
 pub(super) struct UnsupportedKey(usize);
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_cannot_be_carried_is_told() {
+    fn an_unsupported_key_is_refused() {
         let roots = read_cas(&format!(
             "{}{}",
             Authority::root_from("a", 2020).pem(),

@@ -1,4 +1,4 @@
-//! The exporter's own TLS: certificate and key from files, taken anew when the files change.
+//! The exporter's own TLS: certificate and key from files, loaded again when the files change.
 
 use std::fs;
 use std::io;
@@ -13,10 +13,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Where certificate chain and private key are, as PEM.
+/// Paths of certificate chain and private key, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// Certificate chain, the server's own first.
@@ -39,10 +39,10 @@ pub enum TlsError {
     /// No certificate.
     #[error("{}: no PEM block of a certificate in it, or a damaged one", .0.display())]
     NoCertificate(PathBuf),
-    /// No key. Says nothing of the content.
+    /// No key. Does not show the content.
     #[error("{}: no PEM block of an unencrypted private key in it, or a damaged one", .0.display())]
     NoKey(PathBuf),
-    /// They do not fit together, or are of a kind that is not supported.
+    /// They do not belong together, or their type is not supported.
     #[error("certificate and key cannot be used: {0}")]
     Unusable(rustls::Error),
 }
@@ -70,7 +70,7 @@ impl TlsFiles {
         }
     }
 
-    /// Takes over files that changed and fit together. While they are being replaced, the old ones serve on.
+    /// Loads changed files if they belong together. While they are being replaced, the old ones stay in use.
     fn renew(&self, config: &RustlsConfig, current: &mut Material) {
         let renewed = self.read().and_then(|material| {
             if material == *current {
@@ -85,7 +85,7 @@ impl TlsFiles {
                 *current = material;
                 tracing::info!(certificate = %self.certificate.display(), "certificate renewed");
             }
-            Err(error) => tracing::warn!(%error, "the certificate cannot be renewed; the old one serves on"),
+            Err(error) => tracing::warn!(%error, "the certificate cannot be renewed; the old one stays in use"),
         }
     }
 

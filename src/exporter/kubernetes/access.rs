@@ -1,25 +1,25 @@
-//! What the exporter asks of the API server, for requests and for RBAC: `list` and `watch`, nothing else.
+//! What the exporter may read: paths and selectors of its requests, and the RBAC rules that they need.
 
 use super::super::inlet::Inlet;
 use super::super::object::{GATEWAY_LABEL, Kind};
 use super::super::selection::{By, Selection};
 use crate::api::kubernetes::NAMESPACE;
 
-/// The verbs that are used on everything.
+/// The verbs of every permission.
 pub const VERBS: [&str; 2] = ["list", "watch"];
 
-/// Something that RBAC has to allow, with [`VERBS`]; everything is in the core API group.
+/// A permission that the exporter needs, with [`VERBS`], in the core API group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Permission {
-    /// Namespace of the Role; none for the `ClusterRole`.
+    /// Namespace of the Role; `None` for the `ClusterRole`.
     pub namespace: Option<&'static str>,
-    /// Resource.
+    /// Plural name of the resource, such as `services`.
     pub resource: &'static str,
-    /// The one object; none for all of them.
+    /// Name of the only object; `None` for all of them.
     pub name: Option<&'static str>,
 }
 
-/// Everything that has to be allowed, and all that should be.
+/// All permissions that the exporter needs, and no more.
 #[must_use]
 pub fn permissions(inlet: Inlet) -> Vec<Permission> {
     let mut all: Vec<Permission> = Selection::needed(inlet).map(permission).collect();
@@ -55,7 +55,7 @@ pub(super) fn selectors(selection: Selection) -> (Option<String>, Option<String>
         By::Kind => (None, None),
         By::Label(label) => (Some(label.to_owned()), None),
         By::GatewayLabel => (Some(format!("{}={}", GATEWAY_LABEL.0, GATEWAY_LABEL.1)), None),
-        // By this one field the API server tells which object a list or watch is of, and RBAC can allow it by name.
+        // With this field selector, RBAC can allow a list or watch by resource name.
         By::Name(name) => (None, Some(format!("metadata.name={name}"))),
     }
 }
@@ -66,9 +66,9 @@ mod tests {
 
     #[test]
     fn permissions_are_as_few_as_the_inlet_needs() {
-        let told = |inlet| -> Vec<String> {
-            let told = permissions(inlet).into_iter();
-            told.map(|one| format!("{:?} {} {:?}", one.namespace, one.resource, one.name)).collect()
+        let listed = |inlet| -> Vec<String> {
+            let permissions = permissions(inlet).into_iter();
+            permissions.map(|one| format!("{:?} {} {:?}", one.namespace, one.resource, one.name)).collect()
         };
         let data = [
             r#"Some("d8-istio") configmaps Some("istio-ca-root-cert")"#,
@@ -81,8 +81,8 @@ mod tests {
             let (maps, secrets) = data.split_at(3);
             [first, maps, middle, secrets].concat().into_iter().map(str::to_owned).collect()
         };
-        assert_eq!(told(Inlet::LoadBalancer), with(&["None services None"], &[]));
+        assert_eq!(listed(Inlet::LoadBalancer), with(&["None services None"], &[]));
         let pods = r#"Some("d8-istio") pods None"#;
-        assert_eq!(told(Inlet::NodePort), with(&["None nodes None", "None services None"], &[pods]));
+        assert_eq!(listed(Inlet::NodePort), with(&["None nodes None", "None services None"], &[pods]));
     }
 }

@@ -1,4 +1,4 @@
-//! How long to wait before asking again: longer each time, and not in step with others.
+//! How long to wait before a retry: longer each time, with jitter.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ impl Backoff {
         Self { first, most, attempt: 0 }
     }
 
-    /// All is well: the next waiting time is the first again.
+    /// After a success: the next waiting time is the first again.
     pub(super) fn reset(&mut self) {
         self.attempt = 0;
     }

@@ -1,5 +1,5 @@
-//! From what the API server sends to our objects: only what is needed is ever taken out of it, of a Secret only the
-//! members that are named.
+//! From JSON of the API server to our objects. Only the members that we need are ever parsed, of a Secret only the named
+//! ones.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,15 +19,15 @@ use crate::api::kubernetes::{
     ServiceSpec, ServiceStatus,
 };
 
-/// Labels that are looked at.
+/// The labels that we read.
 const LABELS: [&str; 2] = [PUBLIC_SERVICE_LABEL, GATEWAY_LABEL.0];
 
-/// Not what an API server sends. It shows nothing of what was sent.
+/// Not an answer of an API server. Shows nothing of its content, which may be a Secret.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(super) enum DecodeError {
-    #[error("the API server sends what cannot be read ({problem} error at column {column})")]
+    #[error("the answer of the API server cannot be read ({problem} error at column {column})")]
     Json { problem: &'static str, column: usize },
-    #[error("the API server sends a watch event of an unknown type")]
+    #[error("the API server sent a watch event of an unknown type")]
     Type,
     #[error(transparent)]
     Object(#[from] ObjectError),
@@ -35,7 +35,7 @@ pub(super) enum DecodeError {
 
 impl From<serde_json::Error> for DecodeError {
     fn from(error: serde_json::Error) -> Self {
-        // Its own words quote the text, which can be of a Secret.
+        // serde's own message quotes the text, which may be a Secret.
         let problem = match error.classify() {
             serde_json::error::Category::Data => "type",
             _ => "syntax",
@@ -59,7 +59,7 @@ pub(super) struct Page {
 pub(super) enum Line {
     /// A change, and the version after it.
     Change(Event, String),
-    /// Nothing happened up to that version.
+    /// No change up to that version.
     Bookmark(String),
     /// The watch fails.
     Error(Box<Status>),
@@ -203,7 +203,7 @@ fn meta(meta: Meta<'_>) -> Result<(ObjectMeta, String), DecodeError> {
     ))
 }
 
-/// Heartbeats and reasons change all the time, and say nothing to us.
+/// Drops heartbeats and reasons: they change all the time, and we do not use them.
 fn readiness(conditions: &mut Vec<Condition>) {
     conditions.retain(|condition| condition.type_ == "Ready");
     for condition in conditions {

@@ -1,4 +1,4 @@
-//! One selection, followed without end: list, watch, resume, and list anew where nothing can be resumed.
+//! Follows one selection: list, watch, resume, and list again if a watch cannot be resumed.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use super::requests;
 use super::watch_fault::{Cause, Verb, WatchFault};
 use super::watch_stream::{End, LINE_LIMIT};
 
-/// Times of a reflector.
+/// Timeouts of a reflector.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WatchTimes {
-    /// How long a watch is asked for; between this and 4/3 of it, so that not all end at once.
+    /// Requested length of a watch; randomly up to 4/3 of it, so that not all end at once.
     pub(super) watch: Duration,
     /// How long a watch may be silent. API servers send a bookmark each minute.
     pub(super) quiet: Duration,
     /// How long an answer may take.
     pub(super) answer: Duration,
-    /// A watch that ends sooner, without a word, has failed.
+    /// A watch that ends sooner, without an event, has failed.
     pub(super) short: Duration,
-    /// After how long a failing watch is not resumed, but begun with a list.
+    /// A watch that fails for longer starts again with a list.
     pub(super) stale: Duration,
     /// First waiting time after a fault.
     pub(super) first: Duration,
@@ -54,11 +54,11 @@ pub(super) struct Reflector {
     times: WatchTimes,
     feed: Feed,
     backoff: Backoff,
-    /// Where the next watch begins; none before the first list, and when a list is needed.
+    /// Where the next watch starts; `None` if a list is needed first.
     version: Option<String>,
-    /// When we last knew all that had happened.
+    /// When we last had all changes.
     good: Instant,
-    /// What was last told to fail.
+    /// The fault that was last reported.
     failing: Option<WatchFault>,
 }
 
@@ -80,7 +80,7 @@ impl Reflector {
         Self { client, selection, times, feed, backoff, version: None, good: Instant::now(), failing: None }
     }
 
-    /// Runs until nobody takes the events.
+    /// Runs until the feed is closed.
     pub(super) async fn run(mut self) -> SourceError {
         loop {
             let done = match self.version.clone() {
@@ -102,7 +102,7 @@ impl Reflector {
         Stop::Watch(WatchFault { selection: self.selection, verb, cause })
     }
 
-    /// Reads everything. A failure goes on until a watch goes on from there: a list alone is old at once.
+    /// Lists the selection. An earlier failure lasts until the watch has started: a list alone is outdated at once.
     async fn list(&mut self) -> Result<(), Stop> {
         let begin = Instant::now();
         let listed = requests::list(&self.client, self.selection, self.times.answer).await;
@@ -126,7 +126,7 @@ impl Reflector {
         loop {
             let arrived = timeout(self.times.quiet, lines.next()).await;
             if arrived.is_ok() {
-                // Whatever it was: until it arrived, nothing else had been said.
+                // Whatever arrived: until then we had all changes.
                 self.good = Instant::now();
             }
             let arrived = match arrived {
@@ -149,7 +149,7 @@ impl Reflector {
         }
     }
 
-    /// Reads lines up to the first that tells of an end, and notes how far that was.
+    /// Reads lines up to the first error, and remembers the version.
     fn read(&mut self, lines: &[Vec<u8>]) -> (Vec<Event>, Option<Cause>) {
         let mut events = Vec::new();
         for line in lines {
@@ -174,7 +174,7 @@ impl Reflector {
         self.feed.send(vec![Event::Current(self.selection)]).await
     }
 
-    /// Tells what is wrong, waits, and decides whether the next attempt resumes or lists.
+    /// Reports the fault, decides whether to resume or to list, and waits.
     async fn recover(&mut self, fault: WatchFault) -> Result<(), SourceError> {
         let problem = fault.to_string();
         if fault.cause == Cause::Expired {
@@ -188,8 +188,8 @@ impl Reflector {
         if let Cause::Refused { retry_after: Some(asked), .. } = fault.cause {
             wait = wait.max(asked.min(self.times.most));
         }
-        // After a longer time, what the documents say is stale. A list makes sure that they are current; a watch
-        // that is resumed catches up in its own time.
+        // After a longer time the documents are stale. A list makes them current at once; a resumed watch would catch up at
+        // its own speed.
         if fault.cause == Cause::Expired || self.good.elapsed() + wait >= self.times.stale {
             self.version = None;
         }
@@ -199,7 +199,7 @@ impl Reflector {
     }
 }
 
-/// Something to be out of step by; without randomness all are in step, which does no harm.
+/// Jitter. Without randomness all retries are in step, which does no harm.
 fn random() -> u32 {
     getrandom::u32().unwrap_or(u32::MAX / 2)
 }

@@ -1,4 +1,4 @@
-//! One request each: a whole list, or the beginning of a watch.
+//! The two requests: a whole list, or the start of a watch.
 
 use std::future::Future;
 use std::time::Duration;
@@ -16,9 +16,9 @@ use super::decode;
 use super::watch_fault::Cause;
 use super::watch_stream::WatchStream;
 
-/// Objects of a page: what a large list costs in memory at a time.
+/// Objects of a page: bounds the memory for a large list.
 const PAGE: u32 = 500;
-/// Most bytes of a page: an eighth of what the chart lets the exporter have. A page of larger objects gets fewer of them.
+/// Most bytes of a page: an eighth of the exporter's memory limit. If a page is larger, it is requested with fewer objects.
 pub(super) const PAGE_LIMIT: usize = 32 << 20;
 
 fn path(selection: Selection) -> String {
@@ -29,7 +29,7 @@ fn path(selection: Selection) -> String {
     }
 }
 
-/// Lists a selection as it is now, page by page, and tells the version to watch from. Each page has to come within
+/// Lists a selection page by page. Returns its objects and the version to watch from. Each page has to arrive within
 /// `patience`.
 pub(super) async fn list(
     client: &Client,
@@ -37,7 +37,7 @@ pub(super) async fn list(
     patience: Duration,
 ) -> Result<(Vec<Object>, String), Cause> {
     let (label_selector, field_selector) = selectors(selection);
-    // Without a version: what is now, not what some cache knows.
+    // Without a version the answer is current, not from a cache.
     let mut params = ListParams { label_selector, field_selector, ..ListParams::default() };
     let mut size = PAGE;
     let mut objects = Vec::new();
@@ -67,7 +67,7 @@ pub(super) async fn list(
     }
 }
 
-/// Begins to watch a selection from a version on, for at most `time`. The answer has to come within `patience`.
+/// Starts a watch of a selection from a version on, for at most `time`. The answer has to start within `patience`.
 pub(super) async fn watch(
     client: &Client,
     selection: Selection,

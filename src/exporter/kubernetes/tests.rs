@@ -15,7 +15,7 @@ use crate::exporter::selection::Selection;
 const SERVICES: Selection = Selection::ExportedServices;
 const LIST: &str = "list /api/v1/services?&labelSelector=federation.istio.deckhouse.io%2Fpublic-service&limit=500";
 
-/// What is told of a watch of the labelled Services.
+/// The report of a failed request for the labelled Services.
 fn cannot(verb: &str, why: &str) -> String {
     format!("cannot {verb} Services with label federation.istio.deckhouse.io/public-service: {why}")
 }
@@ -95,7 +95,7 @@ async fn what_cannot_be_resumed_is_read_anew() {
         Answer::Open(line("ADDED", &service("new", 1, "51"))),
     ];
     let mut play = Play::of(SERVICES, brisk(), script).await;
-    let expired = "the API server does not keep changes for that long; all is read anew";
+    let expired = "the API server no longer has the changes since our version; listing again";
     let (watch, list) = (cannot("watch", expired), cannot("list", expired));
     play.expect(&["reset bar:80", &watch, "reset bar:81", "current", "apply foo:1", &watch]).await;
     play.expect(&[&list, "reset bar:83", "current", "apply new:1"]).await;
@@ -139,11 +139,12 @@ async fn what_cannot_be_read_changes_nothing_and_is_not_shown() {
     ];
     let mut play = Play::of(SERVICES, WatchTimes { stale: Duration::from_millis(100), ..brisk() }, script).await;
     play.expect(&["reset ", "apply foo:1"]).await;
-    let unreadable = |problem: &str| cannot("watch", &format!("the API server sends what cannot be read ({problem})"));
+    let unreadable =
+        |problem: &str| cannot("watch", &format!("the answer of the API server cannot be read ({problem})"));
     play.expect(&[&unreadable("syntax error at column 1"), "current"]).await;
     let told = play.next().await;
     assert!(told.contains("cannot be read (type error") && !told.contains("s3cr3t"), "{told}");
-    play.expect(&["current", &cannot("watch", "the API server sends a watch event of an unknown type"), "current"])
+    play.expect(&["current", &cannot("watch", "the API server sent a watch event of an unknown type"), "current"])
         .await;
     let told = play.next().await;
     assert_eq!(told, cannot("watch", &format!("the API server sends more than {LINE_LIMIT} bytes at once")));
@@ -197,6 +198,6 @@ async fn silence_is_a_failure_since_the_last_word() {
 async fn a_watch_that_ends_at_once_has_failed() {
     let script = [page(&[], "20", ""), Answer::Ended(String::new()), Answer::Open(bookmark("21"))];
     let mut play = Play::of(SERVICES, WatchTimes { short: Duration::from_mins(1), ..brisk() }, script).await;
-    play.expect(&["reset ", &cannot("watch", "the API server ends the watch at once"), "current"]).await;
+    play.expect(&["reset ", &cannot("watch", "the API server ended the watch at once"), "current"]).await;
     assert_eq!(play.requests(3).await[1..], ["watch 20", "watch 20"]);
 }

@@ -1,4 +1,4 @@
-//! What goes wrong between us and the API server, in words that tell what to do.
+//! Failures of lists and watches, in words that name the cure.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,37 +12,37 @@ use crate::text::{error_chain, printable_within};
 /// Most characters of a message of the API server or the system.
 const LENGTH_LIMIT: usize = 400;
 
-/// What was being done.
+/// The request that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     List,
     Watch,
 }
 
-/// Why it cannot be done.
+/// Why it failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// The API server refuses.
+    /// An error status of the API server.
     Refused { code: u16, message: String, retry_after: Option<Duration> },
-    /// The API server no longer keeps the changes since our version: only a list helps.
+    /// The API server no longer has the changes since our version (410): only a list helps.
     Expired,
     /// No connection.
     Unreachable(String),
-    /// No answer.
+    /// No answer within this time.
     Mute(Duration),
-    /// The answer ends where it should not.
+    /// The answer was cut off.
     Broken(String),
-    /// A watch that ends at once, before it said anything.
+    /// A watch that ended at once, without an event.
     Short,
-    /// A watch without the signs of life that are asked for.
+    /// A watch without events or bookmarks for this time.
     Quiet(Duration),
     /// More bytes than any object has.
     TooLong(usize),
-    /// Not what an API server says.
+    /// Not an answer of an API server.
     Unreadable(String),
 }
 
-/// Something that went wrong with a selection.
+/// A failed list or watch of a selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WatchFault {
     pub(super) selection: Selection,
@@ -90,11 +90,11 @@ impl fmt::Display for WatchFault {
                 write!(f, "unauthorized: the API server does not accept our token or certificate ({message})")
             }
             Cause::Refused { code, message, .. } => write!(f, "the API server answers {code}: {message}"),
-            Cause::Expired => f.write_str("the API server does not keep changes for that long; all is read anew"),
+            Cause::Expired => f.write_str("the API server no longer has the changes since our version; listing again"),
             Cause::Unreachable(why) => write!(f, "the API server cannot be reached: {why}"),
             Cause::Mute(time) => write!(f, "the API server did not answer within {} s", time.as_secs()),
             Cause::Broken(why) => write!(f, "the connection to the API server broke: {why}"),
-            Cause::Short => f.write_str("the API server ends the watch at once"),
+            Cause::Short => f.write_str("the API server ended the watch at once"),
             Cause::Quiet(time) => write!(f, "the API server has been silent for {} s", time.as_secs()),
             Cause::TooLong(limit) => write!(f, "the API server sends more than {limit} bytes at once"),
             Cause::Unreadable(why) => f.write_str(why),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_names_the_watch_the_verb_and_what_to_do() {
+    fn a_fault_names_the_verb_the_selection_and_the_cure() {
         let refused = |code| Cause::Refused { code, message: "no".to_owned(), retry_after: None };
         assert_eq!(
             fault(Selection::KeyPair, Verb::List, refused(403)),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_say_is_cut_and_printable() {
+    fn foreign_messages_are_cut_and_printable() {
         let status: Status =
             serde_json::from_value(serde_json::json!({"code": 500, "message": format!("a\nb{}", "x".repeat(1000))}))
                 .unwrap();

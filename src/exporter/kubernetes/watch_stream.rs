@@ -1,16 +1,16 @@
-//! The lines of a watch, as they arrive.
+//! The stream of a watch, line by line.
 
 use std::pin::Pin;
 
 use futures_util::io::{AsyncBufRead, AsyncBufReadExt as _};
 
-/// Most bytes of a line: an object in etcd has at most 1.5 MB, and grows a little as JSON.
+/// Most bytes of a line: an object in etcd has at most 1.5 MB, a little more as JSON.
 pub(super) const LINE_LIMIT: usize = 8 << 20;
 
 /// A body that is read line by line.
 pub(super) struct WatchStream {
     body: Pin<Box<dyn AsyncBufRead + Send>>,
-    /// The beginning of a line whose end has not arrived yet.
+    /// A line whose end has not arrived yet.
     begun: Vec<u8>,
 }
 
@@ -30,8 +30,7 @@ impl WatchStream {
         Self { body: Box::pin(body), begun: Vec::new() }
     }
 
-    /// Waits for the next lines, and hands over all that have arrived by then: at least one. Can be dropped at any time
-    /// without losing anything.
+    /// Waits for the next lines and returns all that have arrived, at least one. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Vec<Vec<u8>>, End> {
         loop {
             let chunk = self.body.fill_buf().await.map_err(|error| End::Broken(error.to_string()))?;

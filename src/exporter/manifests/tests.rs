@@ -1,4 +1,4 @@
-//! A folder of manifests: what is read, and what a change or a mistake in it does.
+//! A folder of manifests: reading it, changes, and mistakes in it.
 
 use istio_federation_testkit::manifests::exported;
 
@@ -47,11 +47,11 @@ fn every_form_of_manifest_is_read() {
 }
 
 #[test]
-fn a_mistake_anywhere_is_told_with_its_file() {
+fn a_mistake_is_reported_with_its_file() {
     let fails = |name: &str, text: &str| keys(&[("good.json", SERVICE), (name, text)]).unwrap_err();
     assert!(fails("bad.yaml", "a: [").starts_with("DIR/bad.yaml: not YAML at line "));
     assert!(fails("bad.json", "{\"a\"").starts_with("DIR/bad.json: not JSON: "));
-    assert!(fails("bad.json", "").starts_with("DIR/bad.json: the file is empty"));
+    assert!(fails("bad.json", "").starts_with("DIR/bad.json: the file is empty: wait"));
     let nameless = "apiVersion: v1\nkind: Service\n";
     assert_eq!(fails("bad.yaml", nameless), "DIR/bad.yaml: Service: metadata.name is missing");
     assert_eq!(fails("other.json", SERVICE), "Service xyz/bar is in DIR/good.json and in DIR/other.json");
@@ -95,7 +95,7 @@ impl Fed {
         names
     }
 
-    /// A broken folder tells so and changes nothing.
+    /// A broken folder is reported and changes nothing.
     async fn fails(&mut self) {
         let batch = self.batch().await;
         assert!(batch.iter().all(|event| matches!(event, Event::Failing(..))), "{batch:?}");

@@ -238,7 +238,7 @@ async fn ready(world: &World) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn what_fails_is_told_while_the_last_good_documents_are_served() {
+async fn failures_are_shown_while_the_last_good_documents_are_served() {
     let failing = |selection, problem: &str, age: u64| {
         let since = Instant::now().checked_sub(Duration::from_secs(age)).unwrap();
         Event::Failing(selection, WatchFailure { since, problem: problem.to_owned() })

@@ -34,7 +34,7 @@ pub(super) enum Answer {
     Ended(String),
     /// Sends this, and breaks the connection.
     Cut(String),
-    /// Sends this, and does not end.
+    /// Sends this, and goes on forever.
     Open(String),
     /// Does not answer.
     Mute,
@@ -79,7 +79,7 @@ pub(super) struct Play {
     requests: Arc<Mutex<Vec<String>>>,
     events: mpsc::Receiver<Vec<Event>>,
     told: VecDeque<String>,
-    /// Failures as they were told.
+    /// The reported failures.
     pub(super) failures: Vec<WatchFailure>,
 }
 

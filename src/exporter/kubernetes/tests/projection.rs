@@ -1,4 +1,4 @@
-//! What is taken out of an object on its way in: the same as from a manifest, and nothing that is not needed.
+//! The members that are kept of an object: the same as from a manifest, and no others.
 
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ fn a_private_key_is_never_held() {
     let Object::Data(data) = &object else { panic!("{object:?}") };
     assert_eq!(data.entries, [("pub.pem".to_owned(), "pub".to_owned())].into());
     assert!(!format!("{object:?}").contains("pub\""), "{object:?}");
-    // What is not named is not even looked at.
+    // Unnamed members are not even parsed.
     assert!(read(Selection::KeyPair, &secret(&json!({"priv.pem": {"not": "text"}, "pub.pem": "cHVi"}))).is_ok());
     let bad = read(Selection::KeyPair, &secret(&json!({"pub.pem": "s3cr3t!"}))).unwrap_err();
     assert_eq!(bad, "Secret d8-istio/d8-remote-authn-keypair: member \"pub.pem\" of data is not base64 of text");
