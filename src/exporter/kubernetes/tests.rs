@@ -142,12 +142,12 @@ async fn what_cannot_be_read_changes_nothing_and_is_not_shown() {
     let unreadable =
         |problem: &str| cannot("watch", &format!("the answer of the API server cannot be read ({problem})"));
     play.expect(&[&unreadable("syntax error at column 1"), "current"]).await;
-    let told = play.next().await;
-    assert!(told.contains("cannot be read (type error") && !told.contains("s3cr3t"), "{told}");
+    let report = play.next().await;
+    assert!(report.contains("cannot be read (type error") && !report.contains("s3cr3t"), "{report}");
     play.expect(&["current", &cannot("watch", "the API server sent a watch event of an unknown type"), "current"])
         .await;
-    let told = play.next().await;
-    assert_eq!(told, cannot("watch", &format!("the API server sends more than {LINE_LIMIT} bytes at once")));
+    let report = play.next().await;
+    assert_eq!(report, cannot("watch", &format!("the API server sends more than {LINE_LIMIT} bytes at once")));
 }
 
 #[tokio::test]
@@ -162,13 +162,13 @@ async fn a_permission_that_is_taken_away_is_told_until_it_is_back() {
         Answer::Open(line("ADDED", &service("foo", 1, "21"))),
     ];
     let mut play = Play::of(SERVICES, brisk(), script).await;
-    let told = |verb| {
+    let report = |verb| {
         cannot(
             verb,
             "forbidden: the ClusterRole that allows it is missing, or not bound to our ServiceAccount (services is forbidden)",
         )
     };
-    play.expect(&[&told("list"), &told("list"), "reset bar:80", &told("watch"), &told("watch")]).await;
+    play.expect(&[&report("list"), &report("list"), "reset bar:80", &report("watch"), &report("watch")]).await;
     // The list alone is no recovery: it is old as soon as it is read.
     play.expect(&["current", "apply foo:1"]).await;
 }

@@ -249,15 +249,15 @@ async fn failures_are_shown_while_the_last_good_documents_are_served() {
         failing(Selection::GatewayPods, "unreadable", 0),
     ];
     let young = fed(&Selection::ALL, events).await;
-    let told = ready(&young).await;
-    assert_eq!(told, (200, "ok\nfailing for 0 s: forbidden\nfailing for 0 s: unreadable\n".to_owned()));
+    let body = ready(&young).await;
+    assert_eq!(body, (200, "ok\nfailing for 0 s: forbidden\nfailing for 0 s: unreadable\n".to_owned()));
     assert!(young.get_private(&young.token(|_| {})).await.body.ends_with(r#""complete":true}"#));
     assert!(young.metric("watch_failing{watch=\"roots\"} 1") && young.metric("watch_failing{watch=\"peers\"} 0"));
     assert!(young.metric("watch_failing_since_timestamp_seconds{watch=\"peers\"} 0") && young.metric("stale 0"));
 
     let old = fed(&Selection::ALL, [failing(Selection::Roots, "forbidden", 1000)]).await;
-    let told = "ok\nfailing for 1000 s: forbidden\nstale: the private document is not marked complete\n";
-    assert_eq!(ready(&old).await, (200, told.to_owned()));
+    let body = "ok\nfailing for 1000 s: forbidden\nstale: the private document is not marked complete\n";
+    assert_eq!(ready(&old).await, (200, body.to_owned()));
     let document = old.get_private(&old.token(|_| {})).await;
     assert!(document.status == 200 && !document.body.contains("complete"), "{}", document.body);
     assert!(old.metric("stale 1"));

@@ -1,4 +1,4 @@
-//! Fetches from servers that behave, and from servers that do not.
+//! Fetches from good servers and from bad ones.
 
 use std::io::{self, Read as _, Write};
 use std::net::TcpListener;

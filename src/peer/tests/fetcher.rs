@@ -1,4 +1,4 @@
-//! Whole exchanges with peers that answer as a test says: who is asked for what, with which token, and what is made of it.
+//! Whole exchanges with peers that answer as a test says: requests, tokens, and results.
 
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
@@ -147,7 +147,7 @@ fn the_public_document_tells_whom_the_token_is_for() {
     let server = peer(ok(&public("uuid-b"), Some("\"p\"")), ok(&private(), Some("\"f\"")));
     let exchange = exchange(&[federation(&server)]);
     assert_eq!(paths(&server), ["/m/public/public.json", "/m/private/federation.json"]);
-    assert_eq!(headers(&server, "authorization")[0], None, "the public document is asked for without a token");
+    assert_eq!(headers(&server, "authorization")[0], None, "the public document needs no token");
     let expected = TokenClaims {
         aud: "uuid-b".to_owned(),
         sub: "uuid-a".to_owned(),
@@ -190,8 +190,8 @@ fn without_its_public_document_a_known_peer_is_asked_by_its_cached_identity() {
         assert!(matches!(answer.public, Fetch::Failed { .. }));
         assert_eq!((reason(&answer.private), claims(&token(&server)).aud.as_str()), ("Fresh", "uuid-b"));
 
-        let stranger = exchange(&[federation(&server)]);
-        assert_eq!(reason(&stranger.private), "AwaitingPublic");
+        let unclaimed = exchange(&[federation(&server)]);
+        assert_eq!(reason(&unclaimed.private), "AwaitingPublic");
     }
     // Nor by an identity that belongs to another address or another cluster.
     let server = peer(status("500 Broken"), ok(&private(), None));
@@ -344,7 +344,7 @@ fn an_exchange_that_the_end_of_the_run_cut_short_says_nothing() {
     let limits = Limits { exchange: Duration::from_millis(200), ..patient() };
     let failed = run(&[federation(&mute)], limits, in_ms(60_000)).unwrap();
     assert_eq!(reasons(&failed), ("FetchFailed", "AwaitingPublic"));
-    // Half an exchange is none.
+    // A failed half makes the whole exchange useless.
     let half = HttpsServer::tls(&LOCALHOST, |head, stream| {
         if head.contains("/private/") {
             std::thread::park_timeout(Duration::from_mins(1));

@@ -1,4 +1,4 @@
-//! Which certificates are believed: handshakes with real servers.
+//! Which certificates are accepted: handshakes with real servers.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ pub(super) fn patient() -> Limits {
 fn fetch(identity: &CertifiedKey, trust: &ServerTrust) -> Result<Answer, FetchError> {
     let server = HttpsServer::fixed(identity, OK);
     let answer = Client::new(trust, patient()).unwrap().get(&server.url("/x"), None, None, soon());
-    assert_eq!(server.requests().is_empty(), answer.is_err(), "a server that is not believed hears nothing");
+    assert_eq!(server.requests().is_empty(), answer.is_err(), "a refused server gets no request");
     answer
 }
 
@@ -81,7 +81,7 @@ fn a_configured_server_certificate_passes_as_itself() {
     // What `openssl req -x509` makes is a CA as well.
     let ca_too = CertifiedKey::self_signed(&as_ca(localhost()));
     assert_eq!(verdict(&ca_too, &only(&ca_too.pem)), Ok(()));
-    // Issued by somebody we do not know, and not for servers: it is this very one that was configured.
+    // From an unknown CA and not for servers: accepted because this certificate itself is configured.
     let mut for_clients = localhost();
     for_clients.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let issued = Authority::root("unknown").issue(&for_clients);

@@ -18,7 +18,7 @@ use super::super::server_trust::{self, ServerTrust};
 use super::client::{LOCALHOST, client, document, soon};
 use super::server_trust::patient;
 
-/// Limits for tests about time. What is asserted about it is that an end comes at all, long before the test's own.
+/// Short limits for tests about time. They assert that a fetch ends, long before the test's own timeout.
 fn short() -> Limits {
     Limits { connect: Duration::from_millis(400), exchange: Duration::from_millis(800), ..Limits::default() }
 }
@@ -66,7 +66,7 @@ fn a_server_that_drips_ends_at_the_deadline() {
         drip(&mut socket, &[0])
     });
     assert_eq!(timed(&handshake.url("/"), short()), FetchFault::ConnectTimeout(short().connect));
-    // Nothing at all after the handshake.
+    // No answer after the handshake.
     let mute = HttpsServer::tls(&LOCALHOST, |_, stream| {
         stream.flush()?;
         thread::park_timeout(Duration::from_mins(1));
@@ -108,7 +108,7 @@ fn the_callers_deadline_counts_as_well() {
     let get = |deadline| client(patient()).get(&mute.url("/"), None, None, deadline).unwrap_err().fault;
     let start = Instant::now();
     assert_eq!(get(start), FetchFault::Deadline(patient().exchange));
-    assert_eq!(touched.load(Ordering::SeqCst), 0, "what is over is not begun");
+    assert_eq!(touched.load(Ordering::SeqCst), 0, "no request starts after the deadline");
     assert_eq!(get(Instant::now() + Duration::from_millis(300)), FetchFault::Deadline(patient().exchange));
     assert_eq!(touched.load(Ordering::SeqCst), 1);
     assert!(start.elapsed() < Duration::from_secs(15));

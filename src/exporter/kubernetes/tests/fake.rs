@@ -78,7 +78,7 @@ struct Script {
 pub(super) struct Play {
     requests: Arc<Mutex<Vec<String>>>,
     events: mpsc::Receiver<Vec<Event>>,
-    told: VecDeque<String>,
+    report: VecDeque<String>,
     /// The reported failures.
     pub(super) failures: Vec<WatchFailure>,
 }
@@ -108,21 +108,21 @@ impl Play {
         let client = Client::try_from(Config::new(format!("http://{address}").parse().unwrap())).unwrap();
         let (feed, events) = Feed::new();
         tokio::spawn(Reflector::new(client, selection, times, feed).run());
-        Self { requests, events, told: VecDeque::new(), failures: Vec::new() }
+        Self { requests, events, report: VecDeque::new(), failures: Vec::new() }
     }
 
     /// The next event, in a few words.
     pub(super) async fn next(&mut self) -> String {
-        while self.told.is_empty() {
+        while self.report.is_empty() {
             let batch = timeout(Duration::from_mins(1), self.events.recv()).await.expect("an event").unwrap();
             for event in batch {
-                self.told.push_back(told(&event));
+                self.report.push_back(report(&event));
                 if let Event::Failing(_, failure) = event {
                     self.failures.push(failure);
                 }
             }
         }
-        self.told.pop_front().unwrap()
+        self.report.pop_front().unwrap()
     }
 
     /// Fails unless these events come next.
@@ -144,7 +144,7 @@ impl Play {
     }
 }
 
-fn told(event: &Event) -> String {
+fn report(event: &Event) -> String {
     let object = |object: &Object| match object {
         Object::Service(service) => format!("{}:{}", service.metadata.name, service.spec.ports[0].port),
         other => other.key().to_string(),
