@@ -18,7 +18,7 @@ pub(crate) fn config() -> HookConfig {
 
 pub(crate) fn run(input: &Input, log: &Logger) -> Result<Effects, Failure> {
     let Some(given) = read(input).within("read")? else { return Ok(Effects::default()) };
-    emit(decide(given.stored.as_ref(), given.computed.as_ref()), log).within("emit")
+    emit(&decide(given.stored.as_ref(), given.computed.as_ref()), log).within("emit")
 }
 
 struct Given {
@@ -44,7 +44,7 @@ enum Decision<'a> {
     Heal(StoredKeyError),
     /// The Secret's is broken, and values have none.
     Refuse(StoredKeyError),
-    /// There is none yet.
+    /// There is no pair yet.
     Make,
 }
 
@@ -62,10 +62,10 @@ fn decide<'a>(stored: Option<&'a AuthnKeypair>, computed: Option<&AuthnKeypair>)
     }
 }
 
-fn emit(decision: Decision<'_>, log: &Logger) -> Result<Effects, Failure> {
+fn emit(decision: &Decision<'_>, log: &Logger) -> Result<Effects, Failure> {
     let pair = match decision {
         Decision::Keep => return Ok(Effects::default()),
-        Decision::Use(pair) => pair.clone(),
+        Decision::Use(pair) => (*pair).clone(),
         Decision::Heal(error) => {
             let fields = [("error", json!(error.to_string()))];
             log.warn("the Secret's key pair cannot be used: the current one stays, and Helm renders it again", &fields);

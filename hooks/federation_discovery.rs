@@ -42,9 +42,8 @@ pub(crate) fn config() -> HookConfig {
     HookConfig {
         schedule: vec![Schedule {
             name: "tick".to_owned(),
-            crontab: format!("*/{} * * * * *", TICK),
+            crontab: format!("*/{TICK} * * * * *"),
             queue: Some(QUEUE.to_owned()),
-            ..Schedule::default()
         }],
         kubernetes,
         ..HookConfig::default()
