@@ -28,11 +28,11 @@ Below `istio` in the operator's ConfigMap, or in `settings` of the ModuleConfig.
 | --- | --- | --- | --- |
 ";
 const INSTALL: &str = "
-## Variables of istiod, the proxies and the operator
+## What istiod, the proxies and the operator need
 
-[INSTALL.md](INSTALL.md) says where they go, and why.
+[INSTALL.md](INSTALL.md) says where it goes, and why. `cluster-a.local` stands for your own domain.
 
-| Of | Variable | Value |
+| Of | Variable or value | Value |
 | --- | --- | --- |
 ";
 const EXPORTER: &str = "
@@ -133,7 +133,7 @@ fn option(argument: &Arg, chart: &str) -> Option<String> {
     Some(format!("| `--{name}` | {variable} | {default} | {by} | {meaning} |"))
 }
 
-/// A row for each variable in the blocks of INSTALL.md.
+/// A row for each variable in the blocks of INSTALL.md, and for the two domains.
 fn install() -> Vec<String> {
     let mut rows = Vec::new();
     let text = read("docs/INSTALL.md");
@@ -149,6 +149,14 @@ fn install() -> Vec<String> {
         for variable in block["env"].as_array().into_iter().flatten() {
             rows.push(row("operator", variable["name"].as_str().unwrap(), &variable["value"]));
         }
+        for (name, value) in [
+            ("global.proxy.clusterDomain", &block["global"]["proxy"]["clusterDomain"]),
+            ("meshConfig.trustDomain", &block["meshConfig"]["trustDomain"]),
+        ] {
+            if value.is_string() {
+                rows.push(row("Istio's chart", name, value));
+            }
+        }
         let (istiod, proxies) = (&block["pilot"]["env"], &block["meshConfig"]["defaultConfig"]["proxyMetadata"]);
         for (of, variables) in [("istiod", istiod), ("proxies", proxies)] {
             for (name, value) in variables.as_object().into_iter().flatten() {
@@ -156,7 +164,7 @@ fn install() -> Vec<String> {
             }
         }
     }
-    assert!(rows.len() >= 6, "{rows:?}");
+    assert!(rows.len() >= 8, "{rows:?}");
     rows
 }
 

@@ -23,6 +23,16 @@ impl Install {
         Self::parse(&text)
     }
 
+    /// Reads the page for a cluster with this domain, which replaces the example's.
+    ///
+    /// # Errors
+    /// As [`Install::read`], or the page sets no cluster domain.
+    pub fn of_cluster(domain: &str) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(Path::new(PAGE)).context(PAGE)?;
+        let example = Self::parse(&text)?;
+        Self::parse(&text.replace(example.cluster_domain()?, domain))
+    }
+
     fn parse(text: &str) -> anyhow::Result<Self> {
         let (mut documents, mut lines) = (Vec::new(), text.lines());
         while let Some(begin) = lines.find(|line| line.trim_start() == "```yaml") {
@@ -48,6 +58,14 @@ impl Install {
         let block = self.with("env")?["env"].as_array().context("env is not a list")?;
         let text = |variable: &Value, name| variable[name].as_str().map(str::to_owned).context("not a variable");
         block.iter().map(|variable| Ok((text(variable, "name")?, text(variable, "value")?))).collect()
+    }
+
+    /// The cluster domain of istiod and the proxies.
+    ///
+    /// # Errors
+    /// The page has no such block.
+    pub fn cluster_domain(&self) -> anyhow::Result<&str> {
+        self.with("global")?["global"]["proxy"]["clusterDomain"].as_str().context("no clusterDomain")
     }
 
     /// Environment of istiod: names and values.
@@ -99,6 +117,21 @@ mod tests {
             |variables: Vec<(String, String)>| -> Vec<String> { variables.into_iter().map(|(name, _)| name).collect() };
         assert_eq!(names(install.istiod_environment()?), ["ISTIO_MULTIROOT_MESH", "SHARED_MESH_CONFIG"]);
         assert_eq!(names(install.proxy_environment()?), ["ISTIO_META_DNS_CAPTURE", "PROXY_CONFIG_XDS_AGENT"]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_page_has_one_domain_in_every_place() -> anyhow::Result<()> {
+        for (install, domain) in
+            [(Install::read()?, "cluster-a.local"), (Install::of_cluster("b.example")?, "b.example")]
+        {
+            assert_eq!(install.cluster_domain()?, domain);
+            assert_eq!(install.mesh_config()?["trustDomain"], domain);
+            let settings =
+                install.objects().into_iter().find_map(|object| Some(object["data"]["istio"].as_str()?.to_owned()));
+            let settings = parse_yaml(&settings.context("no settings")?)?;
+            assert_eq!(settings[0]["federation"]["clusterDomain"], domain);
+        }
         Ok(())
     }
 

@@ -42,7 +42,8 @@ impl Istiod {
         write(&folder, root, &root.pem())?;
         let mut command = within(&host.room);
         command.arg(Tools::istio()?.join("bin/pilot-discovery")).arg("discovery").current_dir(&folder);
-        command.arg("--kubeconfig").arg(cluster.server.kubeconfig()).args(["--domain", &cluster.domain]);
+        command.arg("--kubeconfig").arg(cluster.server.kubeconfig());
+        command.args(["--domain", &settings::cluster_domain(&cluster.domain)?]);
         command.args(["--monitoringAddr", ":15014", "--ctrlz_port", "0"]);
         environment(&mut command, cluster, &host)?;
         let component = Component::start("istiod", &cluster.server.scratch().logs(), command)?;

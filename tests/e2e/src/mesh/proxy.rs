@@ -74,7 +74,7 @@ impl Proxy {
         }
         let environment = environment(cluster, istiod, &host, kind, pod)?;
         let container = Container { host: &host, user: USER, home: &home, sees: &sees, environment: &environment };
-        let domain = format!("{}.svc.{}", pod.namespace, cluster.domain);
+        let domain = format!("{}.svc.{}", pod.namespace, settings::cluster_domain(&cluster.domain)?);
         let role = if kind == Kind::Sidecar { "sidecar" } else { "router" };
         let template = "--templateFile=/run/istio/envoy_bootstrap.json";
         let command = container.command(&[agent, "proxy", role, "--domain", &domain, template]);
@@ -181,17 +181,18 @@ fn environment(
 ) -> anyhow::Result<Vec<(String, String)>> {
     let discovery = format!("{istiod}:15012");
     let mesh = settings::mesh_config(&cluster.domain, &discovery)?;
+    let trust_domain = mesh["trustDomain"].as_str().context("no trust domain")?;
     let of_the_pod = [
         ("POD_NAME", pod.name.to_owned()),
         ("POD_NAMESPACE", pod.namespace.to_owned()),
         ("INSTANCE_IP", host.address.to_string()),
         ("SERVICE_ACCOUNT", pod.account.to_owned()),
-        ("TRUST_DOMAIN", cluster.domain.clone()),
+        ("TRUST_DOMAIN", trust_domain.to_owned()),
         ("PROXY_CONFIG", settings::proxy_config(&mesh)?.to_string()),
         ("CA_ADDR", discovery),
         ("PILOT_CERT_PROVIDER", "istiod".to_owned()),
         ("ISTIO_META_CLUSTER_ID", cluster.name.to_owned()),
-        ("ISTIO_META_MESH_ID", cluster.domain.clone()),
+        ("ISTIO_META_MESH_ID", trust_domain.to_owned()),
         ("ISTIO_METAJSON_LABELS", pod.labels.to_string()),
     ];
     let of_the_pod = of_the_pod.map(|(name, value)| (name.to_owned(), value));

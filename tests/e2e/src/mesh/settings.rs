@@ -1,4 +1,5 @@
-//! Configuration of the bench's istiod and proxies: the settings of docs/INSTALL.md, and additional ones, each with its reason.
+//! Configuration of the bench's istiod and proxies: the settings of docs/INSTALL.md, with the cluster's own domain in place of the example's,
+//! and additional ones, each with its reason.
 
 use serde_json::{Value, json};
 
@@ -105,10 +106,15 @@ pub(super) fn istiod_environment() -> anyhow::Result<Vec<(String, String)>> {
     Ok(Install::read()?.istiod_environment()?.into_iter().chain(variables(Target::Istiod)).collect())
 }
 
-/// The mesh configuration, as istiod's chart writes it.
-pub(super) fn mesh_config(trust_domain: &str, discovery: &str) -> anyhow::Result<Value> {
-    let mut config = json!({"trustDomain": trust_domain, "defaultConfig": {"discoveryAddress": discovery}});
-    merge(&mut config, Install::read()?.mesh_config()?);
+/// The cluster domain of istiod and the proxies.
+pub(super) fn cluster_domain(domain: &str) -> anyhow::Result<String> {
+    Ok(Install::of_cluster(domain)?.cluster_domain()?.to_owned())
+}
+
+/// The mesh configuration, as Istio's chart writes it: the chart's own values, and over them those of the page.
+pub(super) fn mesh_config(domain: &str, discovery: &str) -> anyhow::Result<Value> {
+    let mut config = json!({"trustDomain": "cluster.local", "defaultConfig": {"discoveryAddress": discovery}});
+    merge(&mut config, Install::of_cluster(domain)?.mesh_config()?);
     configure(&mut config, Target::Mesh)?;
     Ok(config)
 }
@@ -156,6 +162,7 @@ mod tests {
     fn what_install_says_reaches_istiod_and_proxies() -> anyhow::Result<()> {
         let mesh = mesh_config("a.example", "10.0.0.1:15012")?;
         assert_eq!(mesh["trustDomain"], "a.example");
+        assert_eq!(cluster_domain("a.example")?, "a.example");
         assert_eq!(mesh["defaultConfig"]["discoveryAddress"], "10.0.0.1:15012");
         let metadata = &mesh["defaultConfig"]["proxyMetadata"];
         assert_eq!(proxy_config(&mesh)?["proxyMetadata"], *metadata);
