@@ -3,6 +3,8 @@
 //! The picture in `ARCHITECTURE.md` has the same arrows.
 #![allow(clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
+#[path = "architecture/circles.rs"]
+mod circles;
 mod common;
 #[path = "architecture/files.rs"]
 mod files;
@@ -299,6 +301,62 @@ fn tests_run_the_hook_executable_that_ships() {
     assert!(build.executable.is_file(), "{} is not a file", build.executable.display());
     assert_eq!(build.library_features, [""; 0], "the library was built for the hooks with features of the program");
     assert_ne!(common::hook_executable(), common::program());
+}
+
+#[test]
+fn no_two_files_of_a_room_use_each_other() {
+    let files = files::production_sources();
+    for room in ["src/api/", "src/federation/", "src/hook/"] {
+        let of_room: Vec<SourceFile> = files
+            .iter()
+            .filter(|file| file.path.starts_with(room))
+            .map(|file| SourceFile::new(&file.path, &file.text))
+            .collect();
+        let circles = circles::circles(&of_room);
+        assert!(circles.is_empty(), "{room}: {circles:?}; move what both need into a third file below them");
+    }
+}
+
+/// `config`, `read`, `decide` and `emit` (and `fetch` where a peer is asked), chained by `run`.
+#[test]
+fn every_hook_has_the_same_steps() {
+    for (name, file) in hooks() {
+        for step in ["config", "run", "read", "decide", "emit"] {
+            let function = format!("fn {step}");
+            let has = file.text.lines().any(|line| {
+                let line = line.strip_prefix("pub(crate) ").unwrap_or(line);
+                line.strip_prefix(&function).is_some_and(|rest| rest.starts_with(['(', '<']))
+            });
+            assert!(has, "hook {name} has no function {step}");
+        }
+    }
+}
+
+#[test]
+fn no_hook_uses_another() {
+    let names: Vec<String> = hooks().into_iter().map(|(name, _)| name).collect();
+    for (name, file) in hooks() {
+        for path in named(&file.text, &file.module()) {
+            let other = names.iter().find(|other| **other != name && path.reaches(&format!("crate::{other}")));
+            assert!(other.is_none(), "hook {name} uses {}: move it to hooks/shared", path.path);
+        }
+    }
+}
+
+/// The hooks that `hooks/main.rs` lists, with their files.
+fn hooks() -> Vec<(String, SourceFile)> {
+    let files = files::production_sources();
+    let main = files.iter().find(|file| file.path == "hooks/main.rs").unwrap();
+    let found: Vec<(String, SourceFile)> = files
+        .iter()
+        .filter_map(|file| {
+            let name = file.path.strip_prefix("hooks/")?.strip_suffix(".rs")?;
+            let is_hook = main.text.contains(&format!("name: \"{name}\""));
+            is_hook.then(|| (name.to_owned(), SourceFile::new(&file.path, &file.text)))
+        })
+        .collect();
+    assert_eq!(found.len(), main.text.matches("Hook {").count(), "a hook of hooks/main.rs has no file of its name");
+    found
 }
 
 #[test]
