@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use istio_federation::api::istio_federation::IstioFederation;
 use istio_federation::api::values::Values;
-use istio_federation::federation::conditions::{self, PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY};
+use istio_federation::federation::conditions::{
+    self, OWN_IDENTITY_ACCEPTED, PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY,
+};
 use istio_federation::federation::discovery::{
     AT_ONCE, Exchange, Exchanged, Fetch, Pace, StatusContext, TICK, due_peers, of_refused_trust_domain,
     record_refusals, report_anchors,
@@ -36,6 +38,7 @@ pub(crate) fn config() -> HookConfig {
         bindings::federations("specs", "null", Events::All, QUEUE),
         bindings::federations("federations", STATUS, Events::None, QUEUE),
         bindings::kube_system(QUEUE),
+        bindings::owners_as_they_are(QUEUE),
         keypair::binding(QUEUE),
     ];
     kubernetes.extend(own_chain::bindings(QUEUE));
@@ -199,6 +202,9 @@ fn judge_together(
     let mut outcomes: BTreeMap<String, Outcome> =
         routes.outcomes.into_iter().map(|(name, outcome)| (name.to_owned(), outcome)).collect();
     for (decided, was) in after.iter_mut().zip(&given.federations.readable) {
+        if given.ours.refused_by_peers.is_none() {
+            conditions::remove(&mut decided.federation, OWN_IDENTITY_ACCEPTED);
+        }
         let name = was.metadata.name.as_str();
         if let Some(report) = &report {
             report_anchors(report, &mut decided.federation, was, given.now);

@@ -24,6 +24,7 @@ pub(crate) fn config() -> HookConfig {
         kubernetes: vec![
             bindings::federations("federations", STATUS, Events::All, QUEUE),
             bindings::kube_system(QUEUE),
+            bindings::owners_as_they_are(QUEUE),
         ],
         ..HookConfig::default()
     }
@@ -90,6 +91,10 @@ fn emit(given: &Given, decided: &Decided, log: &Logger) -> Result<Effects, Failu
     let was = given.values.internal().cloned().unwrap_or_default();
     if was.cluster_uuid.as_ref() != Some(&given.ours.uuid) {
         effects.values.set(&["istio", "internal", "clusterUUID"], &given.ours.uuid)?;
+    }
+    let in_use = given.ours.refused_by_peers.is_some();
+    if was.own_identity_in_use.unwrap_or_default() != in_use {
+        effects.values.set(&["istio", "internal", "ownIdentityInUse"], in_use)?;
     }
     if !given.federations.all_read {
         // The values may hold a federation that cannot be read: they stay until all can be read again.

@@ -20,8 +20,11 @@ const STATUS: &str =
     "{metadataCache: {source: .status.metadataCache.source, anchors: (.status.metadataCache.anchors // [])}}";
 
 pub(crate) fn config() -> HookConfig {
-    let mut kubernetes =
-        vec![bindings::federations("federations", STATUS, Events::All, QUEUE), bindings::kube_system(QUEUE)];
+    let mut kubernetes = vec![
+        bindings::federations("federations", STATUS, Events::All, QUEUE),
+        bindings::kube_system(QUEUE),
+        bindings::owners_as_they_are(QUEUE),
+    ];
     kubernetes.extend(own_chain::bindings(QUEUE));
     HookConfig { before_helm: Some(BEFORE_HELM), kubernetes, ..HookConfig::default() }
 }

@@ -87,6 +87,7 @@ fn full() -> Istio {
             }),
         }),
         internal: Some(Internal {
+            own_identity_in_use: Some(true),
             cluster_uuid: Some(text()),
             remote_authn_keypair: Some(AuthnKeypair { public: text(), private: text() }),
             federations: Some(vec![FederationEntry { name: text(), cluster_uuid: text(), trust_domain: text() }]),

@@ -4,11 +4,16 @@ use istio_federation::api::istio;
 use istio_federation::api::istio_federation as resource;
 use istio_federation::api::kubernetes::{NAMESPACE, OwnerReference};
 use istio_federation::federation::managed::OWNER_APP;
+use istio_federation::federation::own_identity::RenderedIdentity;
 use istio_federation::hook::{Events, Input, InputError, KubernetesBinding};
 use serde::Deserialize;
 
 /// Secret with our key pair towards other exporters.
 pub(crate) const KEYPAIR_SECRET: &str = "d8-remote-authn-keypair";
+/// Annotation of the owners with the cluster UUID that the chart was rendered with.
+const CLUSTER_UUID: &str = "federation.istio.deckhouse.io/cluster-uuid";
+/// Annotation of the owners with the trust domain that the chart was rendered with.
+const TRUST_DOMAIN: &str = "federation.istio.deckhouse.io/trust-domain";
 /// Order among the hooks that compute values before Helm runs.
 pub(crate) const BEFORE_HELM: u32 = 10;
 
@@ -52,32 +57,58 @@ pub(crate) fn owners(queue: &str) -> KubernetesBinding {
         kind: "ConfigMap".to_owned(),
         namespaces: vec![NAMESPACE.to_owned()],
         labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
-        jq_filter: Some("{name: .metadata.name, uid: .metadata.uid, deleted: .metadata.deletionTimestamp}".to_owned()),
+        jq_filter: Some(format!(
+            "{{name: .metadata.name, uid: .metadata.uid, deleted: .metadata.deletionTimestamp, \
+             clusterUuid: .metadata.annotations[\"{CLUSTER_UUID}\"], \
+             trustDomain: .metadata.annotations[\"{TRUST_DOMAIN}\"]}}"
+        )),
         queue: Some(queue.to_owned()),
         ..KubernetesBinding::default()
     }
 }
 
-/// The owners that exist and are not being deleted; sorted.
-pub(crate) fn read_owners(input: &Input) -> Result<Vec<OwnerReference>, InputError> {
-    #[derive(Deserialize)]
-    struct Owner {
-        name: String,
-        uid: String,
-        #[serde(default)]
-        deleted: Option<String>,
-    }
+/// [`owners`], but their changes start no run.
+pub(crate) fn owners_as_they_are(queue: &str) -> KubernetesBinding {
+    KubernetesBinding { events: Events::None, ..owners(queue) }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Owner {
+    name: String,
+    uid: String,
+    #[serde(default)]
+    deleted: Option<String>,
+    #[serde(default)]
+    cluster_uuid: Option<String>,
+    #[serde(default)]
+    trust_domain: Option<String>,
+}
+
+/// The owners that exist and are not being deleted.
+fn living_owners(input: &Input) -> Result<Vec<Owner>, InputError> {
     let owners: Vec<Owner> = input.snapshot("owners")?;
-    let alive = owners.into_iter().filter(|owner| owner.deleted.is_none());
+    Ok(owners.into_iter().filter(|owner| owner.deleted.is_none()).collect())
+}
+
+/// References to the owners that exist and are not being deleted; sorted.
+pub(crate) fn read_owners(input: &Input) -> Result<Vec<OwnerReference>, InputError> {
     let reference = |owner: Owner| OwnerReference {
         api_version: "v1".to_owned(),
         kind: "ConfigMap".to_owned(),
         name: owner.name,
         uid: owner.uid,
     };
-    let mut references: Vec<OwnerReference> = alive.map(reference).collect();
+    let mut references: Vec<OwnerReference> = living_owners(input)?.into_iter().map(reference).collect();
     references.sort();
     Ok(references)
+}
+
+/// The identities of this cluster that the owners name as in use.
+pub(crate) fn read_identities(input: &Input) -> Result<Vec<RenderedIdentity>, InputError> {
+    let identity =
+        |owner: Owner| RenderedIdentity { cluster_uuid: owner.cluster_uuid, trust_domain: owner.trust_domain };
+    Ok(living_owners(input)?.into_iter().map(identity).collect())
 }
 
 /// Objects of an Istio kind in our namespace that carry `label`.

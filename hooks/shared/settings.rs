@@ -6,6 +6,7 @@ use istio_federation::federation::ourselves::{Ourselves, enabled};
 use istio_federation::hook::{Input, InputError};
 use serde::Deserialize;
 
+use super::bindings;
 use super::steps::Failure;
 
 /// Under shell-operator: `true` switches federation on.
@@ -45,7 +46,8 @@ pub(crate) fn module_values_if_enabled(input: &Input) -> Result<Option<Values>, 
     if input.has_values() { values_if_enabled(input) } else { Ok(None) }
 }
 
-/// The facts about ourselves.
+/// The facts about ourselves, from the snapshots `kube_system` and `owners` as well. Refuses a new identity that peers
+/// would refuse.
 pub(crate) fn ourselves(input: &Input, values: &Values) -> Result<Ourselves, Failure> {
     #[derive(Deserialize)]
     struct Namespace {
@@ -53,7 +55,8 @@ pub(crate) fn ourselves(input: &Input, values: &Values) -> Result<Ourselves, Fai
     }
     let namespaces: Vec<Namespace> = input.snapshot("kube_system")?;
     let uid = namespaces.into_iter().find_map(|namespace| namespace.uid);
-    Ok(Ourselves::from_values(values, uid.as_deref())?)
+    let ours = Ourselves::from_values(values, uid.as_deref())?;
+    Ok(ours.with_identity_in_use(&bindings::read_identities(input)?)?)
 }
 
 /// How fast discovery repeats requests and writes.

@@ -109,6 +109,8 @@ pub struct Internal {
     /// Our UUID, wherever it is known from.
     #[serde(rename = "clusterUUID")]
     pub cluster_uuid: Option<String>,
+    /// Peers refuse our UUID or trust domain, but it is in use: the exporter starts with it all the same.
+    pub own_identity_in_use: Option<bool>,
     /// Our key pair towards other exporters.
     pub remote_authn_keypair: Option<AuthnKeypair>,
     /// Peers that are fit to be rendered.

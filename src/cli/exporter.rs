@@ -36,6 +36,9 @@ pub struct ExporterArgs {
     /// UUID of this cluster
     #[arg(long, env = "CLUSTER_UUID", value_name = "UUID", value_parser = ClusterUuid::in_use)]
     cluster_uuid: ClusterUuid,
+    /// Start although peers refuse the UUID or the domain: the cluster runs with them already
+    #[arg(long, env = "IDENTITY_IN_USE")]
+    identity_in_use: bool,
     /// How the ingress gateway is reached: LoadBalancer or NodePort
     #[arg(long, env = "INLET", value_name = "INLET", default_value_t)]
     inlet: Inlet,
@@ -87,12 +90,12 @@ impl ExporterArgs {
                     () = stdin_end(), if until_stdin_ends => {}
                 }
             };
-            let (settings, objects) = self.settings();
+            let (settings, objects) = self.settings()?;
             Ok(run(settings, objects, stop).await?)
         })
     }
 
-    fn settings(self) -> (Settings, Objects) {
+    fn settings(self) -> anyhow::Result<(Settings, Objects)> {
         let Self {
             manifests,
             kubeconfig,
@@ -100,6 +103,7 @@ impl ExporterArgs {
             metrics_listen,
             cluster_domain,
             cluster_uuid,
+            identity_in_use,
             inlet,
             public_hosts,
             tls_cert,
@@ -110,9 +114,14 @@ impl ExporterArgs {
             log_level: _,
         } = self;
         let identity = Identity { cluster_uuid, cluster_domain, inlet };
+        if let Some(problem) = identity.problems().first().filter(|_| !identity_in_use) {
+            anyhow::bail!(
+                "peers would refuse this cluster: {problem}; set another, or --identity-in-use if the cluster runs with it already"
+            );
+        }
         let tls = tls_cert.zip(tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
         let objects = manifests.map_or(Objects::Cluster(kubeconfig), Objects::Folder);
-        (Settings { identity, listen, metrics_listen, public_hosts, tls, port_file }, objects)
+        Ok((Settings { identity, listen, metrics_listen, public_hosts, tls, port_file }, objects))
     }
 }
 
@@ -161,7 +170,7 @@ mod tests {
         let least = least.iter().filter(|[option, _]| !given(option)).flatten();
         let all = ["x"].iter().chain(least).chain(more);
         let parsed = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
-        Ok(parsed.args.settings())
+        parsed.args.settings().map_err(|error| error.to_string())
     }
 
     #[test]
@@ -181,6 +190,20 @@ mod tests {
         assert_eq!(place(&[]), Objects::Cluster(None));
         assert_eq!(place(&["--kubeconfig", "k"]), Objects::Cluster(Some("k".into())));
         assert_eq!(place(&["--manifests", "m"]), Objects::Folder("m".into()));
+    }
+
+    #[test]
+    fn an_identity_that_peers_refuse_has_to_be_in_use() {
+        for (bad, named) in
+            [(["--cluster-uuid", "prod:eu"], "cluster UUID"), (["--cluster-domain", "10.0.0.1"], "cluster domain")]
+        {
+            let error = parse(&bad).err().unwrap();
+            assert!(error.contains(named) && error.contains("--identity-in-use"), "{error}");
+            let [option, value] = bad;
+            let (settings, _) = parse(&[option, value, "--identity-in-use"]).unwrap();
+            let Identity { cluster_uuid, cluster_domain, .. } = settings.identity;
+            assert!([cluster_uuid.as_str(), cluster_domain.as_str()].contains(&value));
+        }
     }
 
     #[test]

@@ -15,8 +15,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Why peers may refuse this cluster: names that are older than our rules stay in use here.
-    pub(super) fn problems(&self) -> Vec<String> {
+    /// Why peers may refuse this cluster: a UUID or domain that was in use before they had their rules stays in use.
+    pub(crate) fn problems(&self) -> Vec<String> {
         let uuid = ClusterUuid::parse(self.cluster_uuid.as_str()).err().map(|error| error.to_string());
         let domain = OwnTrustDomain::parse(self.cluster_domain.as_str()).err().map(|error| error.to_string());
         let named = |setting: &str, problem: Option<String>| problem.map(|problem| format!("{setting}: {problem}"));

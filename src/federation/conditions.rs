@@ -2,8 +2,11 @@
 //!
 //! Source: Kubernetes API conventions, "Typical status properties".
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
 
+use crate::api::istio_federation::IstioFederation;
 use crate::api::kubernetes::Condition;
 
 /// `spec.trustDomain` can be used.
@@ -19,14 +22,18 @@ pub const INGRESS_GATEWAYS_READY: &str = "IngressGatewaysReady";
 /// The endpoint's certificate is verified.
 pub const ENDPOINT_VERIFIED: &str = "MetadataEndpointVerified";
 
+/// The peer accepts our own identity. Only while peers of this version would refuse it.
+pub const OWN_IDENTITY_ACCEPTED: &str = "OwnIdentityAccepted";
+
 /// The condition types that discovery owns, in the order in which they stand in status. All others are left alone.
-pub const OWNED: [&str; 6] = [
+pub const OWNED: [&str; 7] = [
     TRUST_DOMAIN_ACCEPTED,
     ENDPOINT_VERIFIED,
     PUBLIC_EXCHANGE_READY,
     PRIVATE_EXCHANGE_READY,
     TRUST_ANCHORS_READY,
     INGRESS_GATEWAYS_READY,
+    OWN_IDENTITY_ACCEPTED,
 ];
 
 /// Most characters of a message.
@@ -99,7 +106,16 @@ fn updated(
     owned.collect()
 }
 
-/// Whether a update is not written yet: the condition became what it is less than `interval` ago, and gets worse.
+/// Removes the condition of that type.
+pub fn remove(federation: &mut Cow<'_, IstioFederation>, type_: &str) {
+    if federation.condition(type_).is_some()
+        && let Some(status) = &mut federation.to_mut().status
+    {
+        status.conditions.retain(|condition| condition.type_ != type_);
+    }
+}
+
+/// Whether an update is not written yet: the condition became what it is less than `interval` ago, and gets worse.
 ///
 /// A flapping peer therefore costs few writes. A recovery is shown at once, and so is what follows from a new spec.
 #[must_use]

@@ -12,6 +12,7 @@ pub mod managed;
 pub mod names;
 pub mod offer;
 pub mod ourselves;
+pub mod own_identity;
 pub mod pem;
 pub(crate) mod protocol;
 pub mod reasons;

@@ -6,19 +6,20 @@ use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
 use super::names::{DnsName, NameError};
+use super::own_identity::{OwnIdentity, Part, RefusedIdentity, RenderedIdentity, own_identity};
 use crate::api::values::Values;
 
 /// Range that imported hosts get their addresses from when no setting says otherwise: class E, which nobody routes.
 const DEFAULT_SERVICE_RANGE: &str = "240.241.0.0/16";
 
-/// Why the facts about ourselves cannot be had.
+/// Why the facts about ourselves are incomplete.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub enum OurselvesError {
-    /// Neither the operator nor a setting says it.
-    #[error("our cluster domain is not known: set istio.federation.clusterDomain")]
+    /// Neither the operator nor a setting gives it.
+    #[error("our cluster domain is unknown: set istio.federation.clusterDomain")]
     NoDomain,
-    /// Neither the operator, nor a setting, nor namespace kube-system says it.
-    #[error("our cluster UUID is not known: set istio.federation.clusterUUID")]
+    /// Neither the operator, nor a setting, nor namespace kube-system gives it.
+    #[error("our cluster UUID is unknown: set istio.federation.clusterUUID")]
     NoUuid,
     /// Not a DNS name.
     #[error("{setting} is {value:?}: {cause}")]
@@ -30,6 +31,9 @@ pub enum OurselvesError {
         /// What is wrong with it.
         cause: NameError,
     },
+    /// New, and peers would refuse it.
+    #[error(transparent)]
+    Refused(#[from] RefusedIdentity),
     /// Not a range.
     #[error("{setting} is {value:?}: not an address range such as 240.241.0.0/16")]
     Range {
@@ -49,6 +53,10 @@ pub struct Ourselves {
     pub aliases: Vec<DnsName>,
     /// Our UUID.
     pub uuid: String,
+    /// Where trust domain and UUID come from.
+    pub(super) sources: [&'static str; 2],
+    /// The part of our identity that peers refuse, although it is in use.
+    pub refused_by_peers: Option<RefusedIdentity>,
     /// Addresses that belong to this cluster: Pods, Services, imported hosts, our gateways.
     pub networks: Vec<IpNet>,
     /// Range that imported hosts get their addresses from.
@@ -61,12 +69,21 @@ impl Ourselves {
         let discovery = values.global.as_ref().and_then(|global| global.discovery.clone()).unwrap_or_default();
         let istio = values.istio.clone().unwrap_or_default();
         let settings = istio.federation.unwrap_or_default();
-        let domain =
-            filled(discovery.cluster_domain).or(filled(settings.cluster_domain)).ok_or(OurselvesError::NoDomain)?;
-        let uuid = filled(discovery.cluster_uuid)
-            .or(filled(settings.cluster_uuid))
-            .or(kube_system_uid.map(ToOwned::to_owned))
-            .ok_or(OurselvesError::NoUuid)?;
+        let from = |sources: [(&'static str, Option<String>); 3]| {
+            sources.into_iter().find_map(|(source, value)| Some((source, filled(value)?)))
+        };
+        let (domain_source, domain) = from([
+            ("global.discovery.clusterDomain", discovery.cluster_domain),
+            ("istio.federation.clusterDomain", settings.cluster_domain),
+            ("", None),
+        ])
+        .ok_or(OurselvesError::NoDomain)?;
+        let (uuid_source, uuid) = from([
+            ("global.discovery.clusterUUID", discovery.cluster_uuid),
+            ("istio.federation.clusterUUID", settings.cluster_uuid),
+            ("the UID of namespace kube-system", kube_system_uid.map(ToOwned::to_owned)),
+        ])
+        .ok_or(OurselvesError::NoUuid)?;
         let range = settings.service_address_range.unwrap_or_else(|| DEFAULT_SERVICE_RANGE.to_owned());
         let setting = "istio.federation.serviceAddressRange";
         let service_range: Ipv4Net =
@@ -99,9 +116,24 @@ impl Ourselves {
                 .map(|alias| name("istio.federation.trustDomainAliases", alias))
                 .collect::<Result<_, _>>()?,
             uuid,
+            sources: [domain_source, uuid_source],
+            refused_by_peers: None,
             networks,
             service_range,
         })
+    }
+
+    /// Judges our identity by what the owner ConfigMaps name as in use: an error for a new value that peers would refuse.
+    pub fn with_identity_in_use(mut self, rendered: &[RenderedIdentity]) -> Result<Self, OurselvesError> {
+        let [domain_source, uuid_source] = self.sources;
+        let uuid = Part { setting: uuid_source, value: &self.uuid };
+        let domain = Part { setting: domain_source, value: self.trust_domain.as_str() };
+        self.refused_by_peers = match own_identity(uuid, domain, rendered) {
+            OwnIdentity::Accepted => None,
+            OwnIdentity::InUseRefusedByPeers(refused) => Some(refused),
+            OwnIdentity::Refused(refused) => return Err(refused.into()),
+        };
+        Ok(self)
     }
 
     /// Our trust domain and its aliases.
@@ -132,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_knows_better_than_settings() {
+    fn values_of_the_operator_precede_settings() {
         let ours = read(json!({
             "global": {"discovery": {"clusterDomain": "a.local", "clusterUUID": "u1", "podSubnet": "10.1.0.0/16",
                                      "serviceSubnet": "10.2.0.0/16,fd00::/108"}},

@@ -8,7 +8,8 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::{
-    Answer, Client, FetchError, Limits, ServerTrust, SigningKey, VerifyingKey, claims_for, endpoint, host_of, sign,
+    Answer, Client, FetchError, FetchFault, Limits, ServerTrust, SigningKey, VerifyingKey, claims_for, endpoint,
+    host_of, sign,
 };
 use crate::api::istio_federation::{IstioFederation, MetadataCache};
 use crate::api::metadata::{PRIVATE_PATH, PUBLIC_PATH, PublicMetadata};
@@ -64,6 +65,7 @@ impl PeerFetcher<'_> {
                     public: Fetch::Failed { reason: error.reason(), message: error.to_string() },
                     private: Fetch::awaiting_public(),
                     resolved: BTreeMap::new(),
+                    token_refused: false,
                     unverified: false,
                 };
             }
@@ -76,12 +78,12 @@ impl PeerFetcher<'_> {
             Fetch::Fresh { document, .. } => self.claim(name, &document.cluster_uuid).map(Some),
             _ => self.roster.lock().unwrap_or_else(PoisonError::into_inner).identity(name),
         };
-        let private = match &identity {
+        let (private, token_refused) = match &identity {
             Ok(Some(uuid)) => self.private(&client, federation, cache, uuid, deadline),
-            Ok(None) | Err(_) => Fetch::awaiting_public(),
+            Ok(None) | Err(_) => (Fetch::awaiting_public(), false),
         };
         let resolved = resolve_names(&private, cache, deadline);
-        let mut exchange = Exchange { public, private, resolved, unverified };
+        let mut exchange = Exchange { public, private, resolved, token_refused, unverified };
         if let Err(error) = identity
             && exchange.public.is_good()
         {
@@ -95,6 +97,7 @@ impl PeerFetcher<'_> {
         roster.claim(name, uuid).map(|()| uuid.to_owned())
     }
 
+    /// The private document, and whether the peer refused our token.
     fn private(
         &self,
         client: &Client,
@@ -102,7 +105,7 @@ impl PeerFetcher<'_> {
         cache: Option<&MetadataCache>,
         peer: &str,
         deadline: Instant,
-    ) -> Fetch<PrivateAnswer> {
+    ) -> (Fetch<PrivateAnswer>, bool) {
         let url = endpoint(&federation.spec.metadata_endpoint, PRIVATE_PATH);
         let token = sign(self.key, &claims_for(self.uuid, peer, host_of(&url).ok(), self.now));
         // An item is withdrawn when a second fresh document lacks it. While one is missing, an unchanged document has to
@@ -110,11 +113,14 @@ impl PeerFetcher<'_> {
         let etag = cache
             .filter(|cache| cache.private.is_some() && cache.absent.is_empty())
             .and_then(|cache| cache.private_etag.as_deref());
-        read_answer(client.get(&url, Some(&token), etag, deadline), &url, |body| {
+        let answer = client.get(&url, Some(&token), etag, deadline);
+        let refused = matches!(&answer, Err(error) if matches!(error.fault, FetchFault::Unauthorized { .. }));
+        let private = read_answer(answer, &url, |body| {
             let document = documents::read_private(body).map_err(|error| (error.reason(), error.to_string()))?;
             let complete = document.complete == Some(true);
             Ok(PrivateAnswer { document: documents::normalize(&document), complete })
-        })
+        });
+        (private, refused)
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Exchange {
     pub private: Fetch<PrivateAnswer>,
     /// Addresses of the gateways' names, as far as they could be resolved; sorted.
     pub resolved: BTreeMap<String, Vec<IpAddr>>,
+    /// The peer refused our token (HTTP status 401).
+    pub token_refused: bool,
     /// The endpoint's certificate was not verified, because the user said so.
     pub unverified: bool,
 }

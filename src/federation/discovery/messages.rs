@@ -3,12 +3,13 @@
 use super::exchange::{Exchange, Fetch};
 use crate::api::istio_federation::{CachedPrivateMetadata, CertificateRole, MetadataCache};
 use crate::federation::conditions::{
-    ConditionUpdate, ENDPOINT_VERIFIED, INGRESS_GATEWAYS_READY, PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY,
-    TRUST_ANCHORS_READY, TRUST_DOMAIN_ACCEPTED,
+    ConditionUpdate, ENDPOINT_VERIFIED, INGRESS_GATEWAYS_READY, OWN_IDENTITY_ACCEPTED, PRIVATE_EXCHANGE_READY,
+    PUBLIC_EXCHANGE_READY, TRUST_ANCHORS_READY, TRUST_DOMAIN_ACCEPTED,
 };
 use crate::federation::names::TrustDomain;
 use crate::federation::offer::GatewayOffer;
 use crate::federation::ourselves::Ourselves;
+use crate::federation::own_identity::RefusedIdentity;
 use crate::federation::reasons;
 use crate::federation::refusal::Refusal;
 use crate::federation::roster::TrustDomainRefused;
@@ -51,6 +52,23 @@ pub(super) fn of_exchange(trust_domain: &TrustDomain, exchange: &Exchange) -> Ve
         ));
     }
     updates
+}
+
+/// Whether the peer accepts our identity, of which `refused` breaks a rule of this version; `None` if the exchange does not show it.
+pub(super) fn of_own_identity(refused: &RefusedIdentity, exchange: &Exchange) -> Option<ConditionUpdate> {
+    if exchange.token_refused {
+        let RefusedIdentity { reason, setting, value, rule, price } = refused;
+        let message = format!(
+            "the peer refuses our token, and {setting} is {value:?}, which peers of this version refuse: {rule}. \
+             Change it; the price: {price}"
+        );
+        Some(ConditionUpdate::new(OWN_IDENTITY_ACCEPTED, Some(false), reason, message))
+    } else if exchange.private.is_good() {
+        let message = "the peer accepts our token";
+        Some(ConditionUpdate::new(OWN_IDENTITY_ACCEPTED, Some(true), reasons::ACCEPTED, message))
+    } else {
+        None
+    }
 }
 
 fn of_fetch<T>(type_: &'static str, fetch: &Fetch<T>) -> ConditionUpdate {
@@ -174,6 +192,7 @@ mod tests {
             public: Fetch::NotTried { reason: "R", message: String::new() },
             private: Fetch::NotTried { reason: "R", message: String::new() },
             resolved: BTreeMap::new(),
+            token_refused: false,
             unverified: false,
         };
         let reason = |text: &str| of_exchange(&domain(text), &exchange)[0].reason;

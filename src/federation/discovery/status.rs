@@ -75,7 +75,9 @@ impl StatusContext<'_> {
         let mut status = federation.status.clone().unwrap_or_default();
         let mut cache = old.cloned().unwrap_or_default();
         let mut updates = messages::of_exchange(trust_domain, &exchange);
-        let Exchange { public, private, resolved, unverified: _ } = exchange;
+        let refused = self.ours.refused_by_peers.as_ref();
+        updates.extend(refused.and_then(|refused| messages::of_own_identity(refused, &exchange)));
+        let Exchange { public, private, resolved, token_refused: _, unverified: _ } = exchange;
 
         let mut has_public = public.is_good();
         take_public(&mut cache, &federation.spec, public);

@@ -6,7 +6,7 @@ const METADATA_METRIC: &str = "d8_istio_federation_metadata_";
 const DOCUMENTS: [(&str, &str); 2] =
     [("public", "/metadata/public/public.json"), ("private", "/metadata/private/federation.json")];
 /// The conditions that a patch leaves alone.
-const OTHER_CONDITIONS: &str = " + [.status.conditions[]? | select(.type != \"TrustDomainAccepted\" and .type != \"MetadataEndpointVerified\" and .type != \"PublicMetadataExchangeReady\" and .type != \"PrivateMetadataExchangeReady\" and .type != \"TrustAnchorsReady\" and .type != \"IngressGatewaysReady\")])}";
+const OTHER_CONDITIONS: &str = " + [.status.conditions[]? | select(.type != \"TrustDomainAccepted\" and .type != \"MetadataEndpointVerified\" and .type != \"PublicMetadataExchangeReady\" and .type != \"PrivateMetadataExchangeReady\" and .type != \"TrustAnchorsReady\" and .type != \"IngressGatewaysReady\" and .type != \"OwnIdentityAccepted\")])}";
 const FEDERATIONS: &str = "deckhouse.io/v1alpha1";
 const ISTIO: &str = "networking.istio.io/v1";
 

@@ -33,7 +33,13 @@ impl Chart for ModuleChart {
             return Ok(Vec::new());
         }
         let internal = istio.internal.unwrap_or_default();
-        let mut objects: Vec<Value> = OWNERS.iter().map(|name| owner(name)).collect();
+        let discovery = values.global.and_then(|global| global.discovery).unwrap_or_default();
+        let trust_domain = discovery.cluster_domain.or(settings.cluster_domain).unwrap_or_default();
+        let identity = json!({
+            "federation.istio.deckhouse.io/cluster-uuid": internal.cluster_uuid,
+            "federation.istio.deckhouse.io/trust-domain": trust_domain,
+        });
+        let mut objects: Vec<Value> = OWNERS.iter().map(|name| owner(name, &identity)).collect();
         if let Some(pair) = internal.remote_authn_keypair {
             let data = json!({"pub.pem": STANDARD.encode(pair.public), "priv.pem": STANDARD.encode(pair.private)});
             // Keys outlive a release that is removed by mistake.
@@ -54,8 +60,6 @@ impl Chart for ModuleChart {
             ));
         }
         if let Some(anchors) = internal.federation_trust_anchors {
-            let discovery = values.global.and_then(|global| global.discovery).unwrap_or_default();
-            let trust_domain = discovery.cluster_domain.or(settings.cluster_domain).unwrap_or_default();
             let namespace = settings.mesh_namespace.unwrap_or_else(|| NAMESPACE.to_owned());
             objects.push(mesh_config(&trust_domain, &namespace, &anchors)?);
         }
@@ -73,8 +77,8 @@ fn object(kind: &str, name: &str, app: &str, more: &Value) -> Value {
     object
 }
 
-fn owner(name: &str) -> Value {
-    object("ConfigMap", name, OWNER_APP, &json!({}))
+fn owner(name: &str, identity: &Value) -> Value {
+    object("ConfigMap", name, OWNER_APP, &json!({"metadata": {"annotations": identity}}))
 }
 
 fn secret(name: &str, data: &Value, more: &Value) -> Value {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use istio_federation::api::kubernetes::Service;
 use istio_federation::api::metadata::PRIVATE_PATH;
 use istio_federation::federation::export::ExportedService;
-use istio_federation::federation::names::{DnsName, TrustDomain};
+use istio_federation::federation::names::{ClusterUuid, DnsName, TrustDomain};
 use istio_federation::peer::{endpoint, host_of};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -55,6 +55,10 @@ fn near_a_trust_domain() -> impl Strategy<Value = String> {
         "(x\\.|X|\\.)?([cC]luster-a\\.)?(local|LOCAL|example)\\.?",
         "(sub\\.)?old\\.example",
     ]
+}
+
+fn near_a_cluster_uuid() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-zA-Z0-9._-]{1,12}", "[!-~]{1,6}", "[ -~]{0,3}[a-f0-9é\n-]{1,8}", "[a-z]{126,130}"]
 }
 
 fn near_an_endpoint() -> impl Strategy<Value = String> {
@@ -109,6 +113,14 @@ async fn policies_and_hooks_judge_alike() -> Result<()> {
     )
     .await
     .context("trust domains")?;
+    agree(
+        &cluster,
+        near_a_cluster_uuid(),
+        |uuid| federation(&json!({"clusterUUID": uuid})),
+        |uuid| ClusterUuid::parse(uuid).is_ok(),
+    )
+    .await
+    .context("cluster UUIDs")?;
     agree(
         &cluster,
         near_an_endpoint(),

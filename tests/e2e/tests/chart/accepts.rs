@@ -116,7 +116,7 @@ fn discovered(runner: &mut TestRunner, name: &str, shares: &mut Shares) -> Resul
     // The resolver gives addresses; the documents may name anything.
     let parsed = |texts: Vec<String>| texts.iter().filter_map(|text| text.parse().ok()).collect();
     let resolved = resolved.into_iter().map(|(name, texts)| (name, parsed(texts))).collect();
-    let exchange = Exchange { public, private, resolved, unverified: false };
+    let exchange = Exchange { public, private, resolved, token_refused: false, unverified: false };
     let status = context.next_status(&federation, trust_domain, exchange).status;
     if had_public {
         shares.certificates.add(status.metadata_cache.as_ref().is_some_and(|cache| !cache.anchors.is_empty()));

@@ -178,6 +178,27 @@ async fn the_demos_stand_in_renders_the_same_as_the_chart() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_owners_name_the_identity_in_use() -> Result<()> {
+    let mut values = made("one-peer").values.clone();
+    values["istio"]["internal"]["clusterUUID"] = json!("prod:eu");
+    let in_use = |objects: &[Value]| -> Result<bool> {
+        let owners: Vec<_> = objects
+            .iter()
+            .filter(|object| text(object, "/metadata/name").starts_with("istio-federation-owner-"))
+            .map(|owner| owner["metadata"]["annotations"]["federation.istio.deckhouse.io/cluster-uuid"].clone())
+            .collect();
+        ensure!(owners == [json!("prod:eu"), json!("prod:eu")], "{owners:?}");
+        let exporter = objects.iter().find(|object| object["kind"] == "Deployment").context("no exporter")?;
+        let env = exporter.pointer("/spec/template/spec/containers/0/env").and_then(Value::as_array);
+        Ok(env.into_iter().flatten().any(|one| one == &json!({"name": "IDENTITY_IN_USE", "value": "true"})))
+    };
+    ensure!(!in_use(&render(&values).await?)?, "the exporter starts with any identity");
+    values["istio"]["internal"]["ownIdentityInUse"] = json!(true);
+    ensure!(in_use(&render(&values).await?)?, "the exporter refuses the identity in use");
+    Ok(())
+}
+
+#[tokio::test]
 async fn nothing_is_rendered_before_hooks_have_computed_it() -> Result<()> {
     let values = &made("one-peer").values;
     for name in ["clusterUUID", "remoteAuthnKeypair", "federations", "remotePublicMetadata", "federationTrustAnchors"] {

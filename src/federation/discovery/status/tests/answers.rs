@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::play::{Play, ROOTS, exchange, failed, not_tried, private, private_of, public, resolved};
 use crate::api::istio_federation::CacheSource;
 use crate::federation::conditions::{
-    ENDPOINT_VERIFIED, INGRESS_GATEWAYS_READY, PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY, TRUST_ANCHORS_READY,
-    TRUST_DOMAIN_ACCEPTED,
+    ENDPOINT_VERIFIED, INGRESS_GATEWAYS_READY, OWN_IDENTITY_ACCEPTED, PRIVATE_EXCHANGE_READY, PUBLIC_EXCHANGE_READY,
+    TRUST_ANCHORS_READY, TRUST_DOMAIN_ACCEPTED,
 };
 use crate::federation::discovery::{Exchange, Fetch, Pace, PrivateAnswer};
 use crate::federation::roster::is_same_endpoint;
@@ -374,4 +374,27 @@ fn a_tag_is_worth_a_write_only_where_there_was_none() {
 
 fn gateway() -> Value {
     json!({"address": "203.0.113.1", "port": 15443})
+}
+
+#[test]
+fn each_peer_shows_whether_it_accepts_our_identity() {
+    let refusing = || Exchange { token_refused: true, ..exchange(public(&[0], "p"), failed()) };
+    let mut play = Play::new();
+    play.answer(refusing());
+    assert!(play.federation.condition(OWN_IDENTITY_ACCEPTED).is_none(), "our UUID is one that peers accept");
+    let mut play = Play { uuid: "prod:eu", ..Play::new() };
+    play.answer(refusing());
+    assert_eq!(play.verdict(OWN_IDENTITY_ACCEPTED), ("False".to_owned(), "ClusterUUIDRefused".to_owned()));
+    let message = play.condition(OWN_IDENTITY_ACCEPTED).message;
+    for part in ["istio.federation.clusterUUID is \"prod:eu\"", "1 to 128 letters", "spec.clusterUUID"] {
+        assert!(message.contains(part), "{message}");
+    }
+    play.answer_at(100, exchange(Fetch::NotModified, failed()));
+    assert_eq!(
+        play.verdict(OWN_IDENTITY_ACCEPTED).0,
+        "False",
+        "another failure does not show whether the peer accepts it"
+    );
+    play.answer_at(200, exchange(Fetch::NotModified, private("a", GATEWAY, true, "g")));
+    assert_eq!(play.verdict(OWN_IDENTITY_ACCEPTED), ("True".to_owned(), "Accepted".to_owned()));
 }

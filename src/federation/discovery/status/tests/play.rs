@@ -16,6 +16,7 @@ use crate::federation::discovery::{Exchange, Fetch, Pace, PrivateAnswer};
 use crate::federation::documents;
 use crate::federation::names::TrustDomain;
 use crate::federation::ourselves::Ourselves;
+use crate::federation::own_identity::RenderedIdentity;
 use crate::federation::roster::cache_of;
 use crate::federation::trust::OwnChain;
 
@@ -37,13 +38,21 @@ pub(super) struct Play {
     pub(super) federation: IstioFederation,
     pub(super) own_chain_known: bool,
     pub(super) pace: Pace,
+    /// Our cluster UUID.
+    pub(super) uuid: &'static str,
     /// Seconds since [`START`].
     pub(super) second: i64,
 }
 
 impl Play {
     pub(super) fn new() -> Self {
-        Self { federation: federation("b").read(), own_chain_known: true, pace: Pace::Patient, second: 0 }
+        Self {
+            federation: federation("b").read(),
+            own_chain_known: true,
+            pace: Pace::Patient,
+            uuid: "uuid-a",
+            second: 0,
+        }
     }
 
     /// After a good exchange with these answers at second 0.
@@ -59,8 +68,9 @@ impl Play {
 
     /// The federation after this exchange at the present second; the play goes on from there.
     pub(super) fn answer(&mut self, exchange: Exchange) -> NextStatus {
-        let values = json!({"istio": {"federation": {"clusterDomain": "a.local", "clusterUUID": "uuid-a"}}});
+        let values = json!({"istio": {"federation": {"clusterDomain": "a.local", "clusterUUID": self.uuid}}});
         let ours = Ourselves::from_values(&serde_json::from_value(values).unwrap(), None).unwrap();
+        let ours = ours.with_identity_in_use(&[RenderedIdentity::default()]).unwrap();
         let trust_domain = TrustDomain::vet(&self.federation.spec.trust_domain, &ours.trust_domains()).unwrap();
         let own_chain = self.own_chain_known.then_some(&*OWN);
         let context = StatusContext { ours: &ours, own_chain, now: self.now(), pace: self.pace };
@@ -118,7 +128,7 @@ impl Play {
 
 /// An exchange without names to resolve.
 pub(super) fn exchange(public: Fetch<PublicMetadata>, private: Fetch<PrivateAnswer>) -> Exchange {
-    Exchange { public, private, resolved: BTreeMap::new(), unverified: false }
+    Exchange { public, private, resolved: BTreeMap::new(), token_refused: false, unverified: false }
 }
 
 /// What names resolved to.
