@@ -79,12 +79,11 @@ mod tests {
 
     /// Cluster a, which imports bar from b and offers nothing, and b.
     fn federated() -> (Facts, Facts) {
-        let condition = |type_: &str| json!({"type": type_, "status": "True"});
-        let federation = read(json!({
-            "metadata": {"name": "b"},
-            "spec": {"trustDomain": "b.local", "metadataEndpoint": "https://b.example"},
-            "status": {"conditions": [condition(PUBLIC_EXCHANGE_READY), condition(PRIVATE_EXCHANGE_READY)]},
-        }));
+        let since = "2026-01-01T00:00:00Z";
+        let federation = istio_federation_testkit::federation("b")
+            .condition(PUBLIC_EXCHANGE_READY, "True", "Succeeded", since)
+            .condition(PRIVATE_EXCHANGE_READY, "True", "Succeeded", since)
+            .read();
         let entry = read(json!({"spec": {
             "hosts": ["bar.xyz.svc.b.local"], "addresses": ["240.241.0.1"], "ports": [{"number": 80, "name": "http"}],
             "endpoints": [{"address": "198.51.100.1", "ports": {"http": 15443}}],

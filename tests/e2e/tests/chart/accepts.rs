@@ -92,10 +92,8 @@ impl Shares {
 /// An IstioFederation after discovery with these answers.
 fn discovered(runner: &mut TestRunner, name: &str, shares: &mut Shares) -> Result<IstioFederation> {
     let domain = tree(runner, &trust_domain(name))?;
-    let mut federation: IstioFederation = serde_json::from_value(json!({
-        "metadata": {"name": name, "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"},
-        "spec": {"trustDomain": domain, "metadataEndpoint": "https://127.0.0.1:9/metadata"},
-    }))?;
+    let mut federation: IstioFederation =
+        istio_federation_testkit::federation(name).domain(&domain).endpoint("https://127.0.0.1:9/metadata").read();
     let Document { public, private, resolved } = tree(runner, &document(name, &domain))?;
     let ours = ourselves()?;
     let roster = Roster::new(std::slice::from_ref(&federation), &ours);

@@ -1,8 +1,7 @@
 //! Peers after discovery: IstioFederations with metadata in their status.
 
 use istio_federation::api::istio_federation::{
-    API_VERSION, AdmittedCertificate, CacheSource, CachedIngressGateway, CachedPrivateMetadata, CertificateRole, KIND,
-    MetadataCache,
+    AdmittedCertificate, CacheSource, CachedIngressGateway, CachedPrivateMetadata, CertificateRole, MetadataCache,
 };
 use istio_federation::api::metadata::{IngressGateway, PublicMetadata, PublicService, PublicServicePort};
 use istio_federation::peer::SigningKey;
@@ -37,18 +36,10 @@ pub(crate) fn public(uuid: &str) -> PublicMetadata {
 impl Peer {
     /// Its IstioFederation.
     pub(crate) fn federation(&self) -> Value {
-        let mut spec = json!({"trustDomain": self.domain, "metadataEndpoint": ENDPOINT});
-        if self.shared {
-            spec["sharedTrustDomain"] = json!(true);
-        }
-        let mut federation = json!({
-            "apiVersion": API_VERSION, "kind": KIND, "spec": spec,
-            "metadata": {"name": self.name, "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"},
-        });
-        if !self.services.is_empty() {
-            federation["status"] = json!({"metadataCache": self.cache()});
-        }
-        federation
+        let shared = if self.shared { json!({"sharedTrustDomain": true}) } else { json!({}) };
+        let federation =
+            istio_federation_testkit::federation(self.name).domain(self.domain).endpoint(ENDPOINT).spec(&shared);
+        if self.services.is_empty() { federation.json() } else { federation.cached(&json!(self.cache())).json() }
     }
 
     fn cache(&self) -> MetadataCache {
