@@ -37,11 +37,11 @@ e2e: e2e-tools e2e-tools-operators
 	$(MAKE) scenarios
 
 # Two real clusters with an operator and the module in each: a stand-in, or the real operator of ADDON_OPERATOR=/path. Needs root for network
-# namespaces. SCENARIO=name runs one file of tests/e2e/tests/scenarios. Three scenarios run at once, because they mostly wait for the next
-# tick of a schedule. Programs are built together with the test, so that everything is built once. The upgrade scenarios start from the commit before the
-# last change of the module, or from PREVIOUS=commit, which is built before they run.
+# namespaces. SCENARIO=name runs one file of tests/e2e/tests/scenarios. Four scenarios run at once, because they mostly wait for the next
+# tick of a schedule. Programs are built together with the test, so that everything is built once. The upgrade scenarios start from the commit
+# before the last change of the module, or from PREVIOUS=commit, which is built before they run.
 E2E = --locked --package istio-federation --package istio-federation-e2e --all-features
-AT_ONCE = 3
+AT_ONCE = 4
 BUILD_PREVIOUS = $(if $(findstring upgrade,$(or $(SCENARIO),upgrade)),tests/e2e/tools/previous)
 scenarios: e2e-tools e2e-tools-operators
 	$(CARGO) build --locked --package istio-federation-hooks
@@ -70,10 +70,9 @@ e2e-tools-operators e2e-tools-mesh: e2e-tools-%:
 
 lint: deny
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --package istio-federation $(TOOLS) --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-features --test scenarios --test mesh -- -D warnings
 	$(CARGO) clippy --locked --package istio-federation-hooks --all-targets -- -D warnings
-	$(CARGO) clippy --locked --package istio-federation-e2e --all-targets --all-features -- -D warnings
-	$(CARGO) clippy --locked --package istio-federation-e2e --all-features --test scenarios --test mesh -- -D warnings
 
 deny:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check bans licenses sources; \
