@@ -1,4 +1,4 @@
-//! Text for people: an error with its causes on one line, and foreign text made safe to show.
+//! Makes text for people: an error with its causes on one line, and foreign text made safe to show.
 //!
 //! The lowest room: every other room may use it, and it uses none.
 
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// Most characters of a foreign name in a message, a condition or a table.
 pub const NAME_LIMIT: usize = 128;
 
-/// `error` and its causes, joined with `: `. A cause that the text already contains is left out: wrappers repeat what they wrap.
+/// `error` and its causes, joined with `: `. A cause that the text already contains is left out: wrappers repeat it.
 #[must_use]
 pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -26,7 +26,7 @@ pub fn error_chain(error: &(dyn Error + 'static)) -> String {
 
 /// `text` as it may be shown: printable ASCII, any other character as `?`, at most [`NAME_LIMIT`] characters.
 ///
-/// What a peer sends ends up in logs, conditions and tables: no control character, no look-alike, no flood.
+/// Text of peers gets into logs, conditions and tables: it must bring no control characters, look-alikes or floods.
 #[must_use]
 pub fn printable(text: &str) -> String {
     printable_within(text, NAME_LIMIT)

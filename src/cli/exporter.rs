@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_in_a_folder_or_in_a_cluster() {
+    fn the_source_is_a_folder_or_a_cluster() {
         let place = |more: &[&str]| parse(more).unwrap().1;
         assert_eq!(place(&[]), Objects::Cluster(None));
         assert_eq!(place(&["--kubeconfig", "k"]), Objects::Cluster(Some("k".into())));

@@ -1,4 +1,4 @@
-//! CA certificates of our own mesh, read from PEM before they are published.
+//! Reads the CA certificates of our own mesh from PEM before they are published.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,7 +11,7 @@ use crate::federation::trust::{CertificateInfo, KeyNumbers, NotACertificate};
 /// Three roots of 4096 bits take 8 KiB.
 const LIMITS: Limits = Limits { bytes: 1 << 20, blocks: 1000 };
 
-/// A CA certificate of our mesh, as peers get it.
+/// A CA certificate of our mesh, as it is sent to peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PublishedCa {
     pub(super) der: Vec<u8>,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_ca_is_refused_by_its_number() {
+    fn a_refusal_names_the_block_or_certificate_by_number() {
         let ca = Authority::root("one").pem();
         let with = |other: &str| read_cas(&format!("{ca}{other}")).unwrap_err();
         let pem = |number, error| CertificateError::Pem(number, error);

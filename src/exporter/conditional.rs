@@ -1,4 +1,4 @@
-//! Conditional requests (RFC 9110, section 13.1.2).
+//! Answers conditional requests (RFC 9110, section 13.1.2).
 
 use axum::http::HeaderMap;
 use axum::http::header::IF_NONE_MATCH;
@@ -10,7 +10,7 @@ use axum::http::header::IF_NONE_MATCH;
 pub(super) fn already_has(headers: &HeaderMap, etag: &str) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut values = values.map(str::trim);
-    // Our tags hold no comma, so a list falls apart at its commas without harm.
+    // Our tags contain no comma, so splitting at commas is safe.
     values.any(|value| value == "*" || value.split(',').any(|tag| opaque(tag.trim()) == etag))
 }
 

@@ -37,7 +37,6 @@ pub(super) type Document = Result<Arc<Rendered>, Unavailable>;
 /// Why a document cannot be served at the moment.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(super) enum Unavailable {
-    /// Not everything has been seen yet.
     #[error("starting: not everything has been read yet")]
     Unsynced,
     #[error("Secret {NAMESPACE}/{} has no {}: the key pair has not been made yet", KEYPAIR_SECRET.0, KEYPAIR_SECRET.1)]
@@ -47,7 +46,6 @@ pub(super) enum Unavailable {
     BadKey(KeyError),
     #[error("ConfigMap {NAMESPACE}/{} has no {}: istiod has not written it yet", ROOT_CONFIG_MAP.0, ROOT_CONFIG_MAP.1)]
     NoRoots,
-    /// The roots are not CA certificates.
     #[error("{member} of ConfigMap {NAMESPACE}/{map}: {0}", member = ROOT_CONFIG_MAP.1, map = ROOT_CONFIG_MAP.0)]
     BadRoots(CertificateError),
     /// The intermediates cannot be read. Without them peers could not verify our workloads.
@@ -59,7 +57,6 @@ pub(super) enum Unavailable {
     /// The gateway addresses are unknown.
     #[error(transparent)]
     Gateways(#[from] GatewayError),
-    /// It cannot be written as JSON.
     #[error("the document cannot be written")]
     Encoding,
 }
@@ -72,9 +69,9 @@ pub(super) struct Documents {
     pub(super) private: Document,
     /// Who may read `federation.json`; `None` until it has been read.
     pub(super) peers: Option<PeerKeys>,
-    /// What has not been read as a whole yet.
+    /// Selections that were not completely read yet.
     pub(super) unsynced: Vec<Selection>,
-    /// What cannot be read at the moment; the documents show its last state.
+    /// Selections that cannot be read at the moment; the documents show their last state.
     pub(super) failures: Vec<(Selection, WatchFailure)>,
     /// Whether something has failed for so long that the private document is not marked complete.
     pub(super) stale: bool,
@@ -159,7 +156,7 @@ fn public(index: &Index, identity: &Identity, roots: &[PublishedCa]) -> Document
 }
 
 fn intermediates(index: &Index, roots: &[PublishedCa]) -> Result<String, Unavailable> {
-    // A root CA that signs by itself has none.
+    // A root CA that signs workload certificates itself has no intermediates.
     let text = index.member(Selection::Intermediates, INTERMEDIATES_CONFIG_MAP.1).unwrap_or_default();
     let mut found = trust::intermediates_of(text).map_err(Unavailable::BadIntermediates)?;
     // A cross-signed root is published as a root.

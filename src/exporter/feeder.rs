@@ -32,7 +32,7 @@ impl Feeder {
         (Self { index, identity, documents, metrics }, receiver)
     }
 
-    /// Follows the events until their source ends.
+    /// Applies events until their source ends.
     pub(super) async fn follow(mut self, mut events: mpsc::Receiver<Vec<Event>>) {
         loop {
             let different = tokio::select! {

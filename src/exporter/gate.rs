@@ -14,15 +14,14 @@ const SCHEME: &str = "bearer";
 /// Why a request is refused. For log and metrics only: the caller always gets a plain 401.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(super) enum Rejection {
-    #[error("there is no Authorization header with a bearer token, or more than one")]
+    #[error("no Authorization header with a bearer token, or more than one")]
     NoToken,
-    /// The token is refused.
     #[error(transparent)]
     Token(#[from] TokenError),
 }
 
 impl Rejection {
-    /// One word for metrics.
+    /// Metric label.
     #[must_use]
     pub(super) fn label(&self) -> &'static str {
         match self {
@@ -47,7 +46,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Judges the headers of a request.
+    /// Checks the headers of a request.
     pub(super) fn admit(&self, headers: &HeaderMap, peers: &PeerKeys) -> Result<VerifiedCaller, Rejection> {
         let token = bearer(headers).ok_or(Rejection::NoToken)?;
         let expectations = Expectations { audience: &self.audience, hosts: &self.hosts, now: (self.now)() };
@@ -78,6 +77,6 @@ mod tests {
         for bad in [&[][..], &["Basic a.b.c"], &["Bearer"], &["a.b.c"], &["Bearer a.b.c", "Bearer d.e.f"]] {
             assert_eq!(bearer(&headers(bad)), None, "{bad:?}");
         }
-        assert_eq!(bearer(&headers(&["Bearer  a.b.c"])), Some(" a.b.c"), "and is refused for its space");
+        assert_eq!(bearer(&headers(&["Bearer  a.b.c"])), Some(" a.b.c"), "the space makes the token invalid later");
     }
 }

@@ -23,7 +23,7 @@ const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 /// Why the gateway addresses are unknown. Then no document is served: an empty list would be a statement.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum GatewayError {
-    /// The operator's list is not there.
+    /// The advertise ConfigMap lacks both members.
     #[error(
         "ConfigMap {ADVERTISE_CONFIG_MAP} has neither {} nor {}: add one, or delete the ConfigMap",
         ADVERTISE_KEYS[0],
@@ -35,25 +35,25 @@ pub enum GatewayError {
         "{key} of ConfigMap {ADVERTISE_CONFIG_MAP} is not a JSON array of {{\"address\": ..., \"port\": ...}}: {problem}"
     )]
     BadAdvertise {
-        /// Which member.
+        /// Member of the ConfigMap.
         key: &'static str,
         /// The problem.
         problem: String,
     },
-    /// An item of the operator's list is not an address.
+    /// An item has an invalid address or port.
     #[error(
         "{key} of ConfigMap {ADVERTISE_CONFIG_MAP} has {address:?} port {port}: \
          an IP address or a DNS name and a port from 1 to 65535 is needed"
     )]
     BadAdvertised {
-        /// Which member.
+        /// Member of the ConfigMap.
         key: &'static str,
         /// The address, printable.
         address: String,
-        /// The port.
+        /// The port, as it was written.
         port: u32,
     },
-    /// No Service has the port.
+    /// No gateway Service has a node port for the gateway's port.
     #[error("no Service of the ingress gateway has a node port for its port {GATEWAY_PORT:?}")]
     NoNodePort,
 }
@@ -86,8 +86,9 @@ fn advertised(index: &Index) -> Result<Vec<IngressGateway>, GatewayError> {
     advertised_list(key, text)
 }
 
-/// Reads the addresses that an operator publishes: member `key` of ConfigMap `metadata-exporter-ingressgateway-advertise`,
-/// a JSON array of `{"address": "<IP or DNS name>", "port": 1..65535}`. One bad item refuses the whole list.
+/// Reads the addresses that an administrator names in member `key` of ConfigMap
+/// `metadata-exporter-ingressgateway-advertise`: a JSON array of `{"address": "<IP or DNS name>", "port": 1..65535}`.
+/// One bad item invalidates the whole list.
 pub fn advertised_list(key: &'static str, text: &str) -> Result<Vec<IngressGateway>, GatewayError> {
     let items: Vec<Advertised> = serde_json::from_str(text)
         .map_err(|error| GatewayError::BadAdvertise { key, problem: printable(&error.to_string()) })?;
@@ -109,7 +110,7 @@ fn load_balanced(service: &Service) -> Vec<IngressGateway> {
 }
 
 fn on_nodes(index: &Index) -> Result<Vec<IngressGateway>, GatewayError> {
-    // The first by name: every replica takes the same one.
+    // The first by name, so that all replicas choose the same.
     let port = index
         .services(Selection::GatewayServices)
         .flat_map(|service| &service.spec.ports)

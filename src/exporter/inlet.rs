@@ -1,4 +1,4 @@
-//! How traffic from outside reaches the gateway: what else the exporter reads depends on it.
+//! The inlet: how traffic from outside reaches the gateway. It decides which objects the exporter reads.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! Sockets: limits on connections, headers and time.
+//! Serves sockets with limits on connections, headers and time.
 
 use std::future::Future;
 use std::io;

@@ -1,4 +1,4 @@
-//! A limit for log lines that strangers can cause: one line a minute for each reason.
+//! Limits log lines that anybody can cause: one a minute for each reason.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -36,40 +36,27 @@ const REREAD: Duration = Duration::from_secs(10);
 /// Why a folder is not a set of manifests.
 #[derive(Debug, Error)]
 pub(super) enum FolderError {
-    /// The file system says no.
     #[error("{path}: {cause}", path = .path.display())]
-    Io {
-        /// Which file or folder.
-        path: PathBuf,
-        cause: io::Error,
-    },
+    Io { path: PathBuf, cause: io::Error },
     #[error("{path}: there is no *.yaml, *.yml or *.json file in it", path = .0.display())]
     NoFiles(PathBuf),
-    /// Too large, too many, too deep.
     #[error("{path}: {what}", path = .path.display())]
-    Limit {
-        /// Which file or folder.
-        path: PathBuf,
-        what: String,
-    },
+    Limit { path: PathBuf, what: String },
     /// An empty file: probably it is being written.
     #[error("{path}: the file is empty: wait until it is written, or delete it", path = .0.display())]
     Empty(PathBuf),
-    /// Neither YAML nor JSON.
     #[error("{path}: {problem}", path = .path.display())]
     Syntax {
         path: PathBuf,
         /// The problem.
         problem: String,
     },
-    /// Not an object of its kind.
     #[error("{path}: {cause}", path = .path.display())]
     Object {
         path: PathBuf,
         /// The problem.
         cause: ObjectError,
     },
-    /// One object in two places.
     #[error("{key} is in {one} and in {other}", one = .one.display(), other = .other.display())]
     Twice { key: ObjectKey, one: PathBuf, other: PathBuf },
     /// It changed while it was read.

@@ -14,7 +14,7 @@ use super::documents::{Document, Documents};
 use super::gate::Rejection;
 use super::selection::Selection;
 
-/// Prefix of every metric, as Deckhouse's exporter has it.
+/// Prefix of every metric, the same as of Deckhouse's exporter.
 const PREFIX: &str = "d8_istio_metadata_exporter";
 /// Media type of [`Metrics::encode`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -114,12 +114,12 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { route, code }).inc();
     }
 
-    /// A request for the private document was refused.
+    /// Counts a refused request for the private document.
     pub(super) fn rejected(&self, reason: &Rejection) {
         self.rejected.get_or_create(&ReasonLabels { reason: reason.label() }).inc();
     }
 
-    /// Documents were rendered at `now`; `before` are those that they replace.
+    /// Records documents rendered at `now`; `before` are the documents that they replace.
     pub(super) fn rendered(&self, before: &Documents, after: &Documents, now: Timestamp) {
         self.document("public", &before.public, &after.public, now);
         self.document("spiffe", &before.spiffe, &after.spiffe, now);

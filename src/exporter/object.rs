@@ -123,7 +123,6 @@ pub(super) enum ObjectError {
     /// A member has the wrong type.
     #[error("{key}: {problem}")]
     Shape { key: ObjectKey, problem: String },
-    /// Not base64, or not text.
     #[error("{key}: member {member:?} of data is not base64 of text")]
     Member { key: ObjectKey, member: &'static str },
 }
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_key_is_never_held() {
+    fn a_private_key_is_never_read() {
         let secret = json!({"apiVersion": "v1", "kind": "Secret",
             "metadata": {"name": "d8-remote-authn-keypair", "namespace": "d8-istio"},
             "data": {"pub.pem": "cHVi", "priv.pem": "cHJpdg=="}, "stringData": {"priv.pem": "priv"}});

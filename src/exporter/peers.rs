@@ -1,4 +1,4 @@
-//! The keys of the clusters that may read the private document.
+//! Reads the keys of the clusters that may read the private document.
 
 use std::collections::BTreeMap;
 

@@ -32,7 +32,7 @@ const PUBLIC_CACHING: &str = "no-cache";
 /// No cache on the path keeps it. The reader may still send its entity tag.
 const PRIVATE_CACHING: &str = "private, no-store";
 
-/// What the handlers share.
+/// State that the handlers share.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     /// The current documents.
@@ -40,7 +40,7 @@ pub(super) struct Server {
     /// Decides who may read the private one.
     pub(super) gate: Arc<Gate>,
     pub(super) metrics: Metrics,
-    /// What was logged of it.
+    /// Limits its log lines.
     pub(super) log_limit: Arc<LogLimit>,
 }
 

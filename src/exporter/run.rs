@@ -1,4 +1,4 @@
-//! The exporter as a whole: sockets, source, documents, and how it ends.
+//! Runs the exporter: connects sockets, source and documents, and stops them.
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
@@ -25,29 +25,29 @@ use super::tls::{TlsError, TlsFiles};
 /// Settings of an exporter.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Who we are.
+    /// This cluster.
     pub identity: Identity,
-    /// Where peers ask.
+    /// Address for peers.
     pub listen: SocketAddr,
-    /// Where the cluster asks for metrics and probes.
+    /// Address for metrics and probes.
     pub metrics_listen: SocketAddr,
     /// Hosts (with the port where it is not 443) that peers reach us by.
     pub public_hosts: Vec<String>,
-    /// TLS of our own; without it something in front of us has to end TLS.
+    /// Our own TLS; `None` if a proxy in front of us terminates TLS.
     pub tls: Option<TlsFiles>,
-    /// Where to write the addresses, once they are known: `{"metadata": "<ip>:<port>", "metrics": "<ip>:<port>"}`.
+    /// File to write the bound addresses to: `{"metadata": "<ip>:<port>", "metrics": "<ip>:<port>"}`.
     pub port_file: Option<PathBuf>,
 }
 
-/// Why an exporter ended, or did not start.
+/// Why an exporter failed or did not start.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// An address is taken, or not ours.
+    /// An address is in use, or not ours.
     #[error("cannot listen on {address}: {cause}")]
     Listen {
-        /// Which address.
+        /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The system's error.
         cause: io::Error,
     },
     /// The TLS files cannot be used.
@@ -59,12 +59,12 @@ pub enum RunError {
     /// The port file cannot be written.
     #[error("cannot write the port file {path}: {cause}", path = .path.display())]
     PortFile {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         cause: io::Error,
     },
-    /// A server broke.
+    /// A server failed.
     #[error("the server failed: {0}")]
     Serve(io::Error),
     /// The source ended.
@@ -77,11 +77,11 @@ pub enum RunError {
 pub enum Objects {
     /// A folder of manifests (YAML or JSON, with subfolders), read again when something in it changes.
     Folder(PathBuf),
-    /// The cluster of this kubeconfig file, else of `KUBECONFIG`, else the one that we run in.
+    /// The cluster of this kubeconfig file, else of `KUBECONFIG`, else our own.
     Cluster(Option<PathBuf>),
 }
 
-/// Serves until `stop`, then lets requests under way finish. Returns early only with an error.
+/// Serves until `stop`, then lets running requests finish. Returns early only with an error.
 pub async fn run(settings: Settings, objects: Objects, stop: impl Future<Output = ()> + Send) -> Result<(), RunError> {
     match objects {
         Objects::Folder(folder) => serve_from(settings, Manifests::new(folder), stop).await,
@@ -149,7 +149,7 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), RunError> {
     Ok((listener, bound))
 }
 
-/// The hosts that a token may be meant for: those that were named, and our own address where it is a definite one.
+/// The hosts that a token may be for: the configured ones, and our own address unless it is a wildcard.
 fn hosts(mut named: Vec<String>, address: SocketAddr) -> Vec<String> {
     if !address.ip().is_unspecified() {
         let port = address.port();
@@ -163,9 +163,9 @@ fn hosts(mut named: Vec<String>, address: SocketAddr) -> Vec<String> {
     named
 }
 
-/// Renames a finished file, so that nobody reads half of one.
+/// Writes a file and renames it, so that readers never get half of it.
 fn write_ports(path: &Path, metadata: SocketAddr, metrics: SocketAddr) -> io::Result<()> {
-    let name = path.file_name().ok_or_else(|| io::Error::other("this names no file"))?;
+    let name = path.file_name().ok_or_else(|| io::Error::other("the path has no file name"))?;
     let unfinished = path.with_file_name(format!(".{}.{}", name.display(), std::process::id()));
     let ports = json!({"metadata": metadata.to_string(), "metrics": metrics.to_string()});
     fs::write(&unfinished, format!("{ports}\n"))?;

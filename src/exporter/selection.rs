@@ -9,7 +9,7 @@ use super::object::{
 };
 use crate::api::kubernetes::{NAMESPACE, PUBLIC_SERVICE_LABEL};
 
-/// A part of the cluster.
+/// A set of objects that are listed and watched together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Selection {
     /// Services that carry the label, in all namespaces.
@@ -33,7 +33,7 @@ pub(super) enum Selection {
 /// Which objects of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
-    /// All of them, in the cluster.
+    /// All objects of the kind.
     Kind,
     /// Those with a label, in all namespaces.
     Label(&'static str),
@@ -62,7 +62,7 @@ impl Selection {
         Self::ALL.into_iter().filter(move |selection| inlet == Inlet::NodePort || !of_nodes(selection))
     }
 
-    /// One word for metrics.
+    /// Metric label.
     #[must_use]
     pub(super) fn label(self) -> &'static str {
         match self {

@@ -27,7 +27,7 @@ pub(super) trait Source: Send + 'static {
     fn run(self, feed: Feed) -> impl Future<Output = SourceError> + Send;
 }
 
-/// The way from a source into the index.
+/// The sending end of the channel from a source to the index.
 #[derive(Clone, Debug)]
 pub(super) struct Feed {
     events: mpsc::Sender<Vec<Event>>,

@@ -1,4 +1,4 @@
-//! The mesh's roots as a SPIFFE bundle (SPIFFE Trust Domain and Bundle, section 4).
+//! Renders the mesh's roots as a SPIFFE bundle (SPIFFE Trust Domain and Bundle, section 4).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -77,8 +77,8 @@ mod tests {
         let sequences: Vec<_> =
             steps.iter().map(|roots| sequence(&roots.iter().map(|&root| root.clone()).collect::<Vec<_>>())).collect();
         assert!(sequences[..5].is_sorted_by(|one, next| one < next), "{sequences:?}");
-        assert!(sequences[5] < sequences[6], "a stray old root's removal is a change too: {sequences:?}");
-        assert_eq!(sequence(&[a.clone(), b.clone()]), sequence(&[b, a]), "order says nothing");
+        assert!(sequences[5] < sequences[6], "removing an old root is a change too: {sequences:?}");
+        assert_eq!(sequence(&[a.clone(), b.clone()]), sequence(&[b, a]), "the order does not matter");
         assert!(sequences.iter().all(|&sequence| sequence < 1 << 53), "exact in every JSON reader");
     }
 

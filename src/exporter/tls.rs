@@ -1,4 +1,4 @@
-//! The exporter's own TLS: certificate and key from files, loaded again when the files change.
+//! The exporter's own TLS: certificate and key from files, reloaded when the files change.
 
 use std::fs;
 use std::io;
@@ -28,19 +28,19 @@ pub struct TlsFiles {
 /// Why there is no TLS.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// A file cannot be read.
+    /// A file is unreadable.
     #[error("{path}: {cause}", path = .path.display())]
     Read {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         cause: io::Error,
     },
     /// No certificate.
-    #[error("{}: no PEM block of a certificate in it, or a damaged one", .0.display())]
+    #[error("{}: no certificate in PEM, or a damaged one", .0.display())]
     NoCertificate(PathBuf),
     /// No key. Does not show the content.
-    #[error("{}: no PEM block of an unencrypted private key in it, or a damaged one", .0.display())]
+    #[error("{}: no unencrypted private key in PEM, or a damaged one", .0.display())]
     NoKey(PathBuf),
     /// They do not belong together, or their type is not supported.
     #[error("certificate and key cannot be used: {0}")]
@@ -55,7 +55,7 @@ struct Material {
 }
 
 impl TlsFiles {
-    /// Reads the files, and keeps reading them for as long as the returned configuration's runtime lives.
+    /// Reads the files, and reads them again until the runtime ends.
     pub(super) fn load(self) -> Result<RustlsConfig, TlsError> {
         let material = self.read()?;
         let config = RustlsConfig::from_config(self.configure(&material)?);
@@ -83,7 +83,7 @@ impl TlsFiles {
             Ok(Some((renewed, material))) => {
                 config.reload_from_config(renewed);
                 *current = material;
-                tracing::info!(certificate = %self.certificate.display(), "certificate renewed");
+                tracing::info!(certificate = %self.certificate.display(), "certificate reloaded");
             }
             Err(error) => tracing::warn!(%error, "the certificate cannot be renewed; the old one stays in use"),
         }

@@ -1,11 +1,11 @@
-//! YAML that people write, read as JSON values. The only place that knows the YAML library.
+//! Reads YAML as JSON values. The only user of the YAML library.
 
 use serde_json::Value;
 use thiserror::Error;
 
-/// Text that is not YAML.
+/// Why a text is not YAML.
 ///
-/// Holds no line of the text: a manifest may be a Secret.
+/// It quotes nothing of the text: a manifest may be a Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("not YAML at line {line}, column {column}: {problem}")]
 pub(super) struct Error {
@@ -18,7 +18,7 @@ pub(super) struct Error {
 ///
 /// Numbers and booleans are those of YAML 1.2 (`yes` and `on` are text). Duplicate keys are an error.
 pub(super) fn documents(text: &str) -> Result<Vec<Value>, Error> {
-    // The limits are the library's, except those that ten thousand honest Services would reach.
+    // The limits are the library's defaults, except those that ten thousand honest Services would reach.
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: 20_000_000,

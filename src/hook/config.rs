@@ -5,13 +5,13 @@
 pub struct HookConfig {
     /// Order among the hooks that run before Helm; addon-operator only.
     pub before_helm: Option<u32>,
-    /// Runs by the clock.
+    /// Runs on a schedule.
     pub schedule: Vec<Schedule>,
-    /// Runs by changes of objects; also the source of the snapshots.
+    /// Runs on changes of objects; also the source of the snapshots.
     pub kubernetes: Vec<KubernetesBinding>,
 }
 
-/// A run by the clock.
+/// A run on a schedule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
     /// Name of the binding.

@@ -1,4 +1,4 @@
-//! Failures, in words for the operator's log: one line, with the causes, without values that may be secret.
+//! Formats failures for the operator's log: one line, with the causes, without values that may be secret.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,7 @@ const MESSAGE_LIMIT: usize = 8 * 1024;
 /// Why a process ends without success.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HookFailure {
-    /// The arguments are not for us: no message, as the operator tries every executable.
+    /// Unknown arguments: no message, because the operator tries every executable.
     NotForUs,
     /// The message for the operator's log.
     Message(String),
@@ -38,7 +38,7 @@ pub(super) fn without_values(error: &serde_json::Error) -> String {
         ("unknown variant", " `", "`,"),
     ] {
         let quoted = text.strip_prefix(before).filter(|rest| rest.starts_with(open));
-        // From the right: the value may hold the same characters.
+        // From the right: the value may contain the same characters.
         if let Some(end) = quoted.and_then(|rest| rest.rfind(&format!("{close} expected"))) {
             return format!("{before}{}", &text[before.len() + end + 1..]);
         }
@@ -63,7 +63,7 @@ pub(super) fn quiet_panics() {
 
 /// Runs `work` and makes a failure of a panic.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, HookFailure>) -> Result<T, HookFailure> {
-    // Nothing that the panic left half done is looked at afterwards: the process ends.
+    // The process ends, so nothing reads the state that the panic left.
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|payload| Err(HookFailure::Message(panic_text(payload.as_ref()))))
 }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_serde_says_loses_the_value() {
+    fn messages_of_serde_lose_the_value() {
         let number = |json: &str| without_values(&serde_json::from_str::<u8>(json).unwrap_err());
         for secret in [r#""hush""#, r#""hush\", expected `hush`""#] {
             let said = number(secret);

@@ -192,7 +192,7 @@ impl Document {
                     Err(InputError::Malformed { document: name, reason })
                 }
             },
-            // One that is not there is an error as well: it says nothing, and least of all that everything is off.
+            // A missing file is an error too: it must not count as empty values, which would switch everything off.
             Err(source) => Err(InputError::Read { document: name, source }),
         }
     }

@@ -1,4 +1,4 @@
-//! The process: which question the operator asks, and the answer.
+//! The process of a hook executable: reads the operator's question from the arguments, and answers it.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -78,7 +78,7 @@ fn run(process: &Process, hooks: &[Hook]) -> ExitCode {
 fn exit(ended: Result<(), HookFailure>, stderr: &Sink) -> ExitCode {
     let Err(failure) = ended else { return ExitCode::SUCCESS };
     if let Some(line) = failure.line() {
-        // Where stderr cannot be written either, the exit code has to do.
+        // Without stderr, the exit code is the only report.
         let _ = write(stderr, &line);
     }
     ExitCode::FAILURE
@@ -93,7 +93,7 @@ fn answer(process: &Process, hooks: &[Hook]) -> Result<(), HookFailure> {
         ["hook" | "hooks", "run", index] => execute(process, by_index(hooks, index)?),
         ["hook" | "hooks", "run", ..] => Err(HookFailure::of("hook run takes one argument, the index of the hook")),
         ["hook" | "hooks", "ready"] => Err(HookFailure::of("no readiness check is registered")),
-        // No settings check is advertised: whatever the settings are, there is nothing to say.
+        // No settings check is advertised: hooks accept all settings.
         ["hook" | "hooks", "check"] => Ok(()),
         ["--config"] => {
             let hook = by_file_name(process, hooks)?;
@@ -134,7 +134,7 @@ fn dump(process: &Process, hooks: &[Hook]) -> Result<(), HookFailure> {
 
 fn by_index<'a>(hooks: &'a [Hook], index: &str) -> Result<&'a Hook, HookFailure> {
     let known = index.parse::<usize>().ok().and_then(|index| hooks.get(index));
-    known.ok_or_else(|| HookFailure::Message(format!("there is no hook {index:?}: `hook list` shows the indices")))
+    known.ok_or_else(|| HookFailure::Message(format!("hook {index:?} does not exist: `hook list` shows the indices")))
 }
 
 /// The plain hook whose name the executable was called by, through a link. Any extension, `-` for `_`.

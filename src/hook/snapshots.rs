@@ -1,4 +1,4 @@
-//! Lists of objects from the operator, kept as text: only the snapshots that a hook asks for are parsed.
+//! Snapshots of objects, kept as text: only those that a hook asks for are parsed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,7 +59,7 @@ pub struct ItemError {
     pub reason: String,
 }
 
-/// A filter may result in null, and that is a result: `Option` alone would take it for absent.
+/// Null is a valid result of a filter; `Option` alone would read it as absent.
 fn even_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

@@ -1,4 +1,4 @@
-//! Why a server's certificate is not accepted, in words that name the cure.
+//! Faults of a server's certificate, with messages that name the cure.
 
 use jiff::Timestamp;
 use rustls::CertificateError;
@@ -16,7 +16,7 @@ pub enum CertificateFault {
     /// Its validity has not begun: the date, as `YYYY-MM-DD`.
     #[error("certificate is not valid before {0}: is a clock wrong, here or there?")]
     NotYetValid(String),
-    /// It is for other hosts: the first five of them, or why there are none.
+    /// It is for other hosts: the first five of them, or the reason why it has no names.
     #[error("certificate is not for this host but for {0}: fix spec.metadataEndpoint or have it issued for the host")]
     Name(String),
     /// It is self-signed.

@@ -36,7 +36,7 @@ impl Default for Limits {
     }
 }
 
-/// Why there is no client for a peer.
+/// Why the client for a peer cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct ClientError(#[from] pub ServerTrustError);
@@ -169,7 +169,7 @@ impl Client {
     }
 }
 
-/// A refused URL as it may be shown: without what may be a password.
+/// A refused URL for messages, without the part that may be a password.
 fn redacted(url: &str) -> String {
     match url.rsplit_once('@') {
         Some((_, host)) => printable(&format!("https://...@{host}")),

@@ -1,4 +1,4 @@
-//! How ureq gets its connections: our resolver, its TCP, our TLS. No proxies.
+//! Connects ureq through our resolver, its TCP and our TLS. No proxies.
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
@@ -109,7 +109,7 @@ impl Transport for TlsTransport {
         self.stream.sock.set_timeout(timeout);
         let amount = match self.stream.read(self.buffers.input_append_buf()) {
             Ok(amount) => amount,
-            // ureq takes this for the regular end of a body without Content-Length: anybody on the path could cut it.
+            // ureq would accept this as the end of a body without Content-Length; anybody on the path could cause it.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(own(FetchFault::Closed)),
             Err(error) => return Err(error.into()),
         };

@@ -1,4 +1,4 @@
-//! Why a fetch failed, in words that name the cure.
+//! Faults of a fetch, with messages that name the cure.
 //!
 //! The texts end up in conditions, so the same fault always has the same text: no ports of ours, no measured times, and
 //! whatever a peer sent is made printable and short.

@@ -1,4 +1,4 @@
-//! Talking to a peer: keys, tokens, and an HTTPS client for which every peer is an adversary.
+//! Talks to peers: keys, tokens, and an HTTPS client for which every peer is an adversary.
 //!
 //! Everything here is blocking and bounded: by a deadline, by a number of bytes, or by both. Nothing is retried and
 //! nothing is remembered; the callers decide when to fetch and what to do with an answer.

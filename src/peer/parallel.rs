@@ -1,4 +1,4 @@
-//! A bounded number of tasks at once: peers are asked in parallel.
+//! Runs a bounded number of tasks at once, so that peers are asked in parallel.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn tasks_run_at_the_same_time_up_to_the_limit() {
-        // Each group of four can go on only when all four are there.
+        // Each group of four continues only when all four have started.
         let (barrier, running, most) = (Barrier::new(4), AtomicUsize::new(0), AtomicUsize::new(0));
         let done = bounded_parallel((0..16).collect(), 4, |_: u32| {
             most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! DNS lookups with a deadline: the system's resolver has none.
+//! Looks up DNS names with a deadline, which the system's resolver lacks.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -19,7 +19,7 @@ pub enum ResolveError {
     Failed {
         /// The name, printable.
         name: String,
-        /// What the resolver reported, printable.
+        /// The resolver's message, printable.
         reason: String,
     },
     /// The resolver did not answer before the deadline.
@@ -74,7 +74,7 @@ fn ask(host: &str, port: u16, deadline: Instant, resolver: Resolver) -> Result<V
     let failed = |reason: String| ResolveError::Failed { name: name.clone(), reason: printable(&reason) };
     let (sender, receiver) = mpsc::sync_channel(1);
     let asked = host.to_owned();
-    // After the deadline the thread goes on alone: it ends when the system's resolver gives up.
+    // After the deadline the thread is left alone: it ends when the system's resolver gives up.
     thread::Builder::new()
         .spawn(move || sender.send(resolver(&asked, port)).ok())
         .map_err(|_| failed("cannot start a thread for the DNS lookup".to_owned()))?;

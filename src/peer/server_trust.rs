@@ -1,4 +1,4 @@
-//! Which server certificates are accepted, per peer.
+//! Decides which server certificates are accepted, for each peer.
 //!
 //! rustls does the work with the *ring* provider. We add: roots that replace the system's, a pinned server certificate,
 //! and refusals that people can act on.
@@ -39,7 +39,7 @@ pub struct Certificates {
     authorities: RootCertStore,
 }
 
-/// Why `spec.metadata` does not say which certificates to accept.
+/// Why `spec.metadata` cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServerTrustError {
     /// Not PEM.

@@ -1,4 +1,4 @@
-//! Tests of the room: vectors, and real servers on loopback.
+//! Tests of the peer room: test vectors, and real servers on loopback.
 
 mod client;
 mod fetcher;

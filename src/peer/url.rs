@@ -1,4 +1,4 @@
-//! Metadata URLs: which are accepted, and how their hosts are written.
+//! Checks metadata URLs, and writes their hosts in one form.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -21,7 +21,7 @@ pub enum UrlError {
     /// A user name or password.
     #[error("the URL has a user name or password, which would end up in logs: remove it from spec.metadataEndpoint")]
     UserInfo,
-    /// No host, or one that is neither a DNS name nor an IP address.
+    /// Neither a DNS name nor an IP address.
     #[error("\"{0}\" is not a host name or IP address: fix spec.metadataEndpoint")]
     Host(String),
     /// Not a port.
@@ -61,7 +61,7 @@ impl Target {
         let (host, port) = split_authority(authority)?;
         let no_host = || UrlError::Host(printable(host));
         let server_name = ServerName::try_from(host).map_err(|_| no_host())?.to_owned();
-        // Built from the parts, so that the URL that is fetched is the one that was checked.
+        // Built from the checked parts, so that exactly these are fetched.
         let uri = ureq::http::Uri::builder()
             .scheme("https")
             .authority(authority)

@@ -1,4 +1,4 @@
-//! What the documents say, and when they say nothing.
+//! Tests of the documents: their content, and when they are unavailable.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn the_public_document_has_deckhouses_members_in_its_order() {
 }
 
 #[test]
-fn the_private_document_is_sorted_and_says_that_it_is_complete() {
+fn the_private_document_is_sorted_and_marked_complete() {
     let world = world(&key_pem(), &Authority::root("root").pem());
     let expected = concat!(
         r#"{"ingressGateways":[{"address":"10.0.0.1","port":15443}],"publicServices":["#,
@@ -85,7 +85,7 @@ fn the_private_document_is_sorted_and_says_that_it_is_complete() {
 }
 
 #[test]
-fn nothing_to_offer_is_a_statement_of_its_own() {
+fn no_exports_and_no_gateways_still_make_a_document() {
     let mut world = world(&key_pem(), &Authority::root("root").pem());
     world.truncate(2);
     let documents = Documents::render(&index(&world), &identity(), Instant::now());
@@ -93,7 +93,7 @@ fn nothing_to_offer_is_a_statement_of_its_own() {
 }
 
 #[test]
-fn before_everything_is_synced_there_is_no_document() {
+fn documents_are_unavailable_until_everything_is_synced() {
     let world = world(&key_pem(), &Authority::root("root").pem());
     for late in Selection::needed(identity().inlet) {
         let mut partial = Index::default();
@@ -111,7 +111,7 @@ fn before_everything_is_synced_there_is_no_document() {
 }
 
 #[test]
-fn a_document_with_a_hole_is_not_served() {
+fn an_incomplete_document_is_not_served() {
     let (key, root) = (key_pem(), Authority::root("root").pem());
     let render = |world: &[Value]| Documents::render(&index(world), &identity(), Instant::now());
     let without = |position: usize| {
@@ -141,7 +141,7 @@ fn a_document_with_a_hole_is_not_served() {
 }
 
 #[test]
-fn intermediates_are_published_beside_the_root() {
+fn intermediates_are_published_next_to_the_root() {
     let root = Authority::root_from("root", 2020);
     let (one, two) = (root.intermediate("one"), root.intermediate("two"));
     let chain = format!("{}{}{}", one.pem(), two.pem(), root.pem());
@@ -155,7 +155,7 @@ fn intermediates_are_published_beside_the_root() {
     };
     let both = format!("{}{}", one.pem(), two.pem()).replace("\r\n", "\n");
     assert_eq!(member(&render(&chain)), Some(both));
-    assert_eq!(member(&render(&root.pem())), None, "a CA that signs by itself has none");
+    assert_eq!(member(&render(&root.pem())), None, "a root CA that signs workload certificates has no intermediates");
     assert_eq!(member(&render("\n")), None);
     let broken = render(&chain[..chain.len() - 60]);
     let place = "intermediate-cas.pem of ConfigMap d8-istio/metadata-exporter-intermediate-cas: ";
@@ -189,7 +189,7 @@ fn a_service_that_cannot_be_exported_is_named() {
 }
 
 #[test]
-fn a_stale_document_says_all_it_knows_but_not_that_it_is_complete() {
+fn a_stale_document_keeps_its_content_but_is_not_marked_complete() {
     let mut index = index(&world(&key_pem(), &Authority::root("root").pem()));
     let since = Instant::now();
     let at = |index: &Index, seconds| Documents::render(index, &identity(), since + Duration::from_secs(seconds));

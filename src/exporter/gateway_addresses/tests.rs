@@ -1,4 +1,4 @@
-//! Gateway discovery: the tables of a Deckhouse exporter, and where ours differs on purpose.
+//! Tests of gateway discovery: the cases of Deckhouse's exporter, and our deliberate differences.
 
 use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ fn load_balancer() {
 }
 
 #[test]
-fn load_balancer_takes_no_service_but_the_gateways() {
+fn load_balancer_takes_only_services_of_the_gateway() {
     let mut other = service("a", &tls(443), &json!([{"ip": "10.0.0.1"}]));
     other["metadata"]["namespace"] = json!("default");
     other["metadata"]["labels"]["federation.istio.deckhouse.io/public-service"] = json!("");
@@ -115,7 +115,7 @@ fn node_port() {
 }
 
 #[test]
-fn node_port_takes_the_first_service_by_name_that_has_one() {
+fn node_port_takes_the_first_service_by_name_with_a_node_port() {
     let manifests = vec![
         service("c", &tls_node_port(30_003), &Value::Null),
         service("b", &tls_node_port(30_001), &Value::Null),
@@ -132,7 +132,7 @@ fn node_port_takes_the_first_service_by_name_that_has_one() {
 }
 
 #[test]
-fn what_the_operator_names_wins() {
+fn addresses_of_the_advertise_config_map_win() {
     let named = |data: Value| {
         let balanced = service("a", &tls(443), &json!([{"ip": "10.0.0.1"}]));
         found(Inlet::LoadBalancer, vec![advertise(&data), balanced])
@@ -166,7 +166,7 @@ fn what_the_operator_names_wins() {
 }
 
 #[test]
-fn addresses_are_sorted_and_each_is_there_once() {
+fn addresses_are_sorted_and_unique() {
     let list = r#"[{"address":"192.168.1.28","port":1},{"address":"192.168.1.25","port":2},
         {"address":"192.168.1.25","port":1},{"address":"192.168.1.28","port":1}]"#;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What the exporter may read: paths and selectors of its requests, and the RBAC rules that they need.
+//! The exporter's access to the API server: paths and selectors of its requests, and the RBAC rules that they need.
 
 use super::super::inlet::Inlet;
 use super::super::object::{GATEWAY_LABEL, Kind};
@@ -23,7 +23,7 @@ pub struct Permission {
 #[must_use]
 pub fn permissions(inlet: Inlet) -> Vec<Permission> {
     let mut all: Vec<Permission> = Selection::needed(inlet).map(permission).collect();
-    // The Services of the gateway are among those of all namespaces.
+    // The Services of all namespaces include those of the gateway.
     let broad: Vec<&str> = all.iter().filter(|one| one.namespace.is_none()).map(|one| one.resource).collect();
     all.retain(|one| one.namespace.is_none() || !broad.contains(&one.resource));
     all.sort();
@@ -31,7 +31,7 @@ pub fn permissions(inlet: Inlet) -> Vec<Permission> {
     all
 }
 
-/// What reading a selection needs.
+/// The permission to read a selection.
 #[must_use]
 pub(super) fn permission(selection: Selection) -> Permission {
     let (namespace, name) = match selection.by() {

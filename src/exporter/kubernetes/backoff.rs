@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Waiting times that double from `first` to `most`, each between half of it and the whole.
+/// Waiting times that double from `first` to `most`, each reduced by up to half at random.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     first: Duration,

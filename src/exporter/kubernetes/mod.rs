@@ -1,8 +1,8 @@
 //! The Kubernetes API as a source of objects: a list and a watch for each selection.
 //!
 //! Each selection has a [`reflector`]: it lists, watches from there, resumes a watch that ended, and lists again when it
-//! cannot resume. While reading, [`decode`] keeps only what is needed. We do not use kube's watcher: it hides when a watch
-//! has recovered, and that decides whether a document is stale.
+//! cannot resume. While reading, [`decode`] keeps only the members that we need. kube's own watcher hides when a watch
+//! has recovered, which decides whether a document is stale, so it is not used.
 
 pub mod access;
 mod backoff;

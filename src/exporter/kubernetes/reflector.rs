@@ -62,7 +62,7 @@ pub(super) struct Reflector {
     failing: Option<WatchFault>,
 }
 
-/// Why a list or watch did not go on.
+/// Why a list or watch ended early.
 enum Stop {
     Watch(WatchFault),
     Feed(SourceError),
@@ -170,7 +170,7 @@ impl Reflector {
         if self.failing.take().is_none() {
             return Ok(());
         }
-        tracing::info!(selection = %self.selection, "watched again");
+        tracing::info!(selection = %self.selection, "the watch has recovered");
         self.feed.send(vec![Event::Current(self.selection)]).await
     }
 

@@ -1,4 +1,4 @@
-//! The reflector against a server that plays a script: every way in which a watch can go on, end or break.
+//! Tests the reflector against a scripted server: every way in which a watch can continue, end or break.
 
 mod fake;
 mod projection;
@@ -81,7 +81,7 @@ async fn a_watch_that_ends_as_it_should_is_resumed_in_silence() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_resumed_is_read_anew() {
+async fn a_watch_that_cannot_be_resumed_starts_with_a_list() {
     let script = [
         page(&[("bar", 80)], "20", ""),
         Answer::Refusal(410, "too old resource version"),
@@ -125,7 +125,7 @@ async fn a_watch_that_breaks_is_resumed_where_it_was() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_changes_nothing_and_is_not_shown() {
+async fn an_unreadable_answer_changes_nothing_and_is_not_quoted() {
     let odd = |object| line("ADDED", &object);
     let mut typed = service("bar", 1, "22");
     typed["metadata"]["name"] = serde_json::json!({"s3cr3t": 1});
@@ -151,7 +151,7 @@ async fn what_cannot_be_read_changes_nothing_and_is_not_shown() {
 }
 
 #[tokio::test]
-async fn a_permission_that_is_taken_away_is_told_until_it_is_back() {
+async fn a_missing_permission_is_reported_until_it_is_back() {
     let forbidden = || Answer::Refusal(403, "services is forbidden");
     let script = [
         forbidden(),
@@ -174,7 +174,7 @@ async fn a_permission_that_is_taken_away_is_told_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn after_a_long_failure_everything_is_read_anew() {
+async fn a_long_failure_ends_with_a_list() {
     let script = [page(&[], "20", ""), Answer::Refusal(500, "x"), page(&[], "30", ""), Answer::Open(bookmark("31"))];
     let mut play = Play::of(SERVICES, WatchTimes { stale: Duration::ZERO, ..brisk() }, script).await;
     play.expect(&["reset ", &cannot("watch", "the API server answers 500: x"), "reset ", "current"]).await;
@@ -182,7 +182,7 @@ async fn after_a_long_failure_everything_is_read_anew() {
 }
 
 #[tokio::test]
-async fn silence_is_a_failure_since_the_last_word() {
+async fn silence_is_a_failure_since_the_last_event() {
     let (quiet, answer) = (Duration::from_millis(300), Duration::from_millis(100));
     let script =
         [Answer::Mute, page(&[], "20", ""), Answer::Open(bookmark("21")), Answer::Mute, Answer::Open(bookmark("22"))];

@@ -23,10 +23,13 @@ pub(super) enum Verb {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// An error status of the API server.
-    Refused { code: u16, message: String, retry_after: Option<Duration> },
+    Refused {
+        code: u16,
+        message: String,
+        retry_after: Option<Duration>,
+    },
     /// The API server no longer has the changes since our version (410): only a list helps.
     Expired,
-    /// No connection.
     Unreachable(String),
     /// No answer within this time.
     Mute(Duration),
@@ -36,7 +39,7 @@ pub(super) enum Cause {
     Short,
     /// A watch without events or bookmarks for this time.
     Quiet(Duration),
-    /// More bytes than any object has.
+    /// A line or page over the limit in bytes.
     TooLong(usize),
     /// Not an answer of an API server.
     Unreadable(String),

@@ -44,7 +44,7 @@ pub(in crate::exporter) struct WatchSet {
 }
 
 impl WatchSet {
-    /// For the cluster of a kubeconfig file, else of `KUBECONFIG`, else the one that we run in. Sends no request yet.
+    /// For the cluster of a kubeconfig file, else of `KUBECONFIG`, else our own. Sends no request yet.
     pub(in crate::exporter) async fn connect(kubeconfig: Option<&Path>, inlet: Inlet) -> Result<Self, ConnectError> {
         let mut config = match kubeconfig {
             Some(path) => {
@@ -55,7 +55,7 @@ impl WatchSet {
             None => Config::infer().await?,
         };
         config.connect_timeout = Some(CONNECT);
-        // A retry would hide that something fails.
+        // A retry inside the client would hide a failure.
         config.default_retry = false;
         Ok(Self { client: Client::try_from(config)?, inlet, times: WatchTimes::default() })
     }

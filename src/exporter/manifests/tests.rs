@@ -62,7 +62,7 @@ fn a_mistake_is_reported_with_its_file() {
     assert!(!fails("bad.yaml", secret).contains("s3cr3t"));
 }
 
-/// What a source hands over, batch by batch.
+/// The batches of a source.
 struct Fed {
     events: mpsc::Receiver<Vec<Event>>,
 }
@@ -103,13 +103,13 @@ impl Fed {
 }
 
 #[tokio::test]
-async fn a_change_is_seen() {
+async fn a_change_is_read() {
     let folder = folder(&[("a.yaml", &yaml_service("a"))]);
     let mut fed = Fed::by(&folder);
     assert_eq!(fed.next().await, ["a"]);
     fs::write(folder.path().join("b.yaml"), yaml_service("b")).unwrap();
     assert_eq!(fed.next().await, ["a", "b"]);
-    // As editors and mounted ConfigMaps do it.
+    // Editors and mounted ConfigMaps replace files by renaming.
     fs::write(folder.path().join(".new"), yaml_service("c")).unwrap();
     fs::rename(folder.path().join(".new"), folder.path().join("a.yaml")).unwrap();
     assert_eq!(fed.next().await, ["b", "c"]);

@@ -1,4 +1,4 @@
-//! The routes, in process.
+//! Tests of the routes, in process.
 
 use std::time::Duration;
 
@@ -152,13 +152,13 @@ async fn a_peer_reads_the_private_document() {
 async fn every_refusal_looks_the_same() {
     let world = world(&Selection::ALL).await;
     let good = world.token(|_| {});
-    let stranger = sign(&world.unknown, &claims_for("uuid-z", "uuid-b", None, now()));
+    let unknown_key = sign(&world.unknown, &claims_for("uuid-z", "uuid-b", None, now()));
     let impostor = sign(&world.unknown, &claims_for("uuid-a", "uuid-b", None, now()));
     // The claims of one token under the signature of another.
     let (claims, other) = (good.rsplit_once('.').unwrap().0, world.token(|claims| claims.host = None));
     let resigned = format!("{claims}.{}", other.rsplit_once('.').unwrap().1);
     let bad = [
-        stranger,
+        unknown_key,
         impostor,
         world.token(|claims| "uuid-c".clone_into(&mut claims.aud)),
         world.token(|claims| "api".clone_into(&mut claims.scope)),
@@ -197,7 +197,7 @@ async fn every_refusal_looks_the_same() {
 }
 
 #[tokio::test]
-async fn whoever_has_the_document_is_told_so_but_not_before_the_gate() {
+async fn not_modified_is_answered_only_behind_the_gate() {
     let world = world(&Selection::ALL).await;
     let etag = world.get_private(&world.token(|_| {})).await.header(&ETAG).to_owned();
     let ask = |token: String, tag: String| {
@@ -214,7 +214,7 @@ async fn whoever_has_the_document_is_told_so_but_not_before_the_gate() {
 }
 
 #[tokio::test]
-async fn until_everything_is_read_nothing_is_served() {
+async fn nothing_is_served_until_everything_is_read() {
     let starting = world(&[]).await;
     for path in [PUBLIC, SPIFFE, PRIVATE] {
         let reply = starting.get(path).await;
@@ -222,7 +222,7 @@ async fn until_everything_is_read_nothing_is_served() {
     }
     assert_eq!(starting.get("/healthz").await.status, 200);
 
-    // Keys are known, Services are not: strangers learn nothing, a peer learns that it is early.
+    // Keys are known and Services are not: callers without a token get 401, peers get 503.
     let early = world(&Selection::ALL[1..]).await;
     assert_eq!(early.get(PRIVATE).await.status, 401);
     assert_eq!(early.get_private(&early.token(|_| {})).await.status, 503);
@@ -292,7 +292,7 @@ async fn only_get_and_head_without_a_body() {
 }
 
 #[tokio::test]
-async fn metrics_say_what_happened_and_what_there_is() {
+async fn metrics_count_requests_and_exports() {
     let world = world(&Selection::ALL).await;
     world.get(PUBLIC).await;
     world.get("/some/path?x=1").await;

@@ -1,4 +1,4 @@
-//! The exporter as a whole, on real sockets.
+//! Tests of the whole exporter on real sockets.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
@@ -99,7 +99,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 fn exchange(mut stream: impl io::Read + io::Write, request: &str) -> String {
     stream.write_all(request.as_bytes()).unwrap();
     let mut reply = Vec::new();
-    // Who is turned away may see a reset instead of an end.
+    // A refused client may get a reset instead of an end.
     let _ = stream.read_to_end(&mut reply);
     String::from_utf8(reply).unwrap()
 }
@@ -198,7 +198,7 @@ async fn oversized_heads_are_refused() {
 }
 
 #[tokio::test]
-async fn an_answer_under_way_is_finished_before_the_end() {
+async fn a_running_answer_is_finished_before_the_end() {
     let running = start(None).await;
     // More than the buffers of two sockets hold, so that the answer is still under way when the end comes.
     let long = ["x", "y", "z"].map(|letter| letter.repeat(63)).join(".");
@@ -230,7 +230,7 @@ async fn an_answer_under_way_is_finished_before_the_end() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_one_clear_error() {
+async fn an_address_in_use_is_a_clear_error() {
     let taken = TcpListener::bind(LOOPBACK).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { listen: taken.local_addr().unwrap(), ..settings(folder.path(), None) };

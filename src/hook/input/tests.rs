@@ -52,7 +52,7 @@ fn an_absent_snapshot_is_unknown_and_not_empty() {
 }
 
 #[test]
-fn one_bad_object_spoils_the_strict_snapshot_only() {
+fn one_bad_object_fails_only_the_strict_snapshot() {
     let list = json!({"a": [{"object": 1}, {"object": {"metadata": {"name": "n"}}}, {"object": 3}]});
     let input = contexts(&[group(&list)]);
     let said = input.snapshot::<u8>("a").unwrap_err().to_string();
@@ -116,12 +116,12 @@ fn files_are_found_by_their_variables() {
     assert_eq!(input.values::<Values>().unwrap().module.number, 1);
     assert!(input.has_values() && input.env("VALUES_PATH").is_some_and(|path| Path::new(path).is_absolute()));
     assert_eq!(input.env("NOT_SET"), None);
-    // As shell-operator does it.
+    // Like shell-operator.
     let context: (&str, Option<&[u8]>) = ("BINDING_CONTEXT_PATH", Some(b"[]"));
     let input = load(&[context]).unwrap();
     assert!(!input.has_values());
     assert_eq!(input.values::<Values>().unwrap(), Values::default());
-    // A file that is not there says nothing, not even that there are no values.
+    // A missing file does not mean that there are no values.
     let said = load(&[context, ("VALUES_PATH", None)]).unwrap_err().to_string();
     assert!(said.starts_with("VALUES_PATH (/") && said.contains("No such file"), "{said}");
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Keeps each write apart.
+/// Keeps each write separately.
 #[derive(Default)]
 struct Writes(Vec<Vec<u8>>);
 
@@ -49,7 +49,7 @@ fn the_threshold_is_the_operators() {
 }
 
 #[test]
-fn a_line_has_what_the_operator_looks_for() {
+fn a_line_has_the_members_that_the_operator_expects() {
     let lines = logged(Level::Info, |log| {
         log.info("two\nlines", &[("count", 3.into()), ("peer", "b".into()), ("level", "mine".into())]);
     });
@@ -65,7 +65,7 @@ fn a_line_has_what_the_operator_looks_for() {
 }
 
 #[test]
-fn only_what_is_grave_enough_is_written() {
+fn lines_below_the_threshold_are_not_written() {
     let all = |log: &Logger| {
         log.debug("d", &[]);
         log.info("i", &[]);
@@ -85,7 +85,7 @@ fn only_what_is_grave_enough_is_written() {
 }
 
 #[test]
-fn a_long_line_is_cut_and_says_so() {
+fn a_long_line_is_cut_and_marked() {
     let long = "\u{1}é".repeat(5000);
     let lines = logged(Level::Info, |log| {
         log.info("short", &[("kept", 1.into()), ("long", long.as_str().into())]);

@@ -159,7 +159,7 @@ fn list_is_as_addon_operator_expects_it() {
 #[test]
 fn config_is_one_json_object_and_always_the_same() {
     let mut bed = Bed::addon_operator();
-    // The operator asks with nothing but its own environment.
+    // The operator sets no variables for this question.
     bed.env = BTreeMap::from([("LOG_LEVEL".to_owned(), "trace".to_owned())]);
     let first = bed.call(&["hook", "config"]);
     let config: Value = serde_json::from_str(&first.stdout).unwrap();
@@ -261,7 +261,7 @@ fn every_failure_is_one_line_and_writes_nothing() {
 fn an_invalid_index_fails() {
     let bed = Bed::addon_operator();
     for index in ["7", "-1", "x", "", "1.0", "99999999999999999999"] {
-        assert!(bed.call(&["hook", "run", index]).message().starts_with("there is no hook"), "{index}");
+        assert!(bed.call(&["hook", "run", index]).message().contains("does not exist: `hook list`"), "{index}");
     }
     for args in [&["hook", "run"][..], &["hook", "run", "0", "1"]] {
         assert!(bed.call(args).message().starts_with("hook run takes one argument"));
@@ -318,7 +318,7 @@ fn a_plain_run_has_no_values() {
     assert!(bed.call(&[]).is_quiet_success());
     assert_eq!(bed.read("KUBERNETES_PATCH_PATH").lines().count(), 1);
 
-    // A hook that changes values all the same must not lose them silently.
+    // If a hook changes values nevertheless, they must not be lost silently.
     let bed = Bed::shell_operator("/hooks/writes_all");
     assert!(bed.call(&[]).message().contains("VALUES_JSON_PATCH_PATH is not set"));
     assert_eq!((bed.read("KUBERNETES_PATCH_PATH"), bed.read("METRICS_PATH")), (String::new(), String::new()));

@@ -42,12 +42,12 @@ pub(super) fn document(body: &str) -> Answer {
 }
 
 #[test]
-fn a_document_is_asked_for_plainly() {
+fn a_request_has_only_the_expected_headers() {
     let server = HttpsServer::fixed(&LOCALHOST, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
     let get = |token, etag| client(patient()).get(&server.url("/m/private/federation.json"), token, etag, soon());
     assert_eq!(get(None, None), Ok(document("hello")));
     assert_eq!(get(Some("a.b.c"), Some("\"v1\"")), Ok(document("hello")));
-    // What is no entity tag is not sent.
+    // An invalid entity tag is not sent.
     assert_eq!(get(None, Some("v1\r\nX: y")), Ok(document("hello")));
     let heads: Vec<Vec<String>> = server
         .requests()
@@ -146,7 +146,7 @@ fn every_other_status_is_an_error_with_a_hint() {
 }
 
 #[test]
-fn unauthorized_says_what_it_usually_means() {
+fn unauthorized_names_the_likely_cause() {
     let server = HttpsServer::fixed(&LOCALHOST, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
     let text = |token| {
         let error = client(patient()).get(&server.url("/x"), token, None, soon()).unwrap_err();
@@ -160,7 +160,7 @@ fn unauthorized_says_what_it_usually_means() {
 }
 
 #[test]
-fn redirects_are_not_followed_and_the_other_host_hears_nothing() {
+fn redirects_are_not_followed() {
     let touched = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&touched);
     let other = HttpsServer::tcp(move |_| {
@@ -245,8 +245,8 @@ fn a_document_may_be_as_long_as_the_limit() {
 }
 
 #[test]
-fn a_document_that_says_it_is_too_long_is_not_even_read() {
-    // Nothing follows the header, so a client that reads on would run into its deadline.
+fn a_document_with_too_large_a_content_length_is_not_read() {
+    // Nothing follows the header, so a client that reads the body would run into its deadline.
     let server = HttpsServer::tls(&LOCALHOST, |_, stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4194305\r\n\r\n")?;
         stream.flush()?;
@@ -259,7 +259,7 @@ fn a_document_that_says_it_is_too_long_is_not_even_read() {
 }
 
 #[test]
-fn of_a_gigabyte_only_the_first_megabytes_are_taken() {
+fn of_a_gigabyte_only_the_first_megabytes_are_read() {
     for header in ["Transfer-Encoding: chunked\r\n", ""] {
         let sent = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&sent);
@@ -279,8 +279,8 @@ fn of_a_gigabyte_only_the_first_megabytes_are_taken() {
             Ok(())
         });
         assert_eq!(get(&server).unwrap_err().fault, FetchFault::TooLarge(4 * 1024 * 1024));
-        // What the sockets buffer comes on top.
-        assert!(sent.load(Ordering::SeqCst) < 64, "{} MiB were taken", sent.load(Ordering::SeqCst));
+        // The sockets buffer some more.
+        assert!(sent.load(Ordering::SeqCst) < 64, "{} MiB were read", sent.load(Ordering::SeqCst));
     }
 }
 
@@ -297,7 +297,7 @@ fn headers_are_bounded() {
 }
 
 #[test]
-fn what_is_not_http_is_said_to_be_so() {
+fn an_answer_without_http_is_named() {
     for response in [
         "garbage\r\n\r\n",
         "HTTP/2 200 OK\r\n\r\n",
@@ -312,7 +312,7 @@ fn what_is_not_http_is_said_to_be_so() {
 }
 
 #[test]
-fn an_answer_that_ends_early_is_no_answer() {
+fn an_answer_that_ends_early_is_a_fault() {
     for response in [
         "",
         "HTTP/1.1 200 OK\r\nContent-Le",
@@ -326,7 +326,7 @@ fn an_answer_that_ends_early_is_no_answer() {
 
 #[test]
 fn a_connection_that_is_cut_does_not_end_a_document() {
-    // Without TLS's goodbye, somebody on the path may have cut it.
+    // Without TLS's close_notify, somebody on the path may have cut it.
     for header in ["", "Content-Length: 10\r\n", "Transfer-Encoding: chunked\r\n"] {
         let server = HttpsServer::tls(&LOCALHOST, move |_, stream| {
             write!(stream, "HTTP/1.1 200 OK\r\n{header}\r\n5\r\nhello")?;
@@ -338,11 +338,11 @@ fn a_connection_that_is_cut_does_not_end_a_document() {
 }
 
 #[test]
-fn what_is_not_tls_is_said_to_be_so() {
+fn an_answer_without_tls_is_named() {
     for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.9\r\n", "\0\0\0\0\0\0\0\0\0\0"] {
         let server = HttpsServer::tcp(move |mut socket| {
             socket.write_all(answer.as_bytes())?;
-            // Until the client goes away, so that its answer to us cannot turn into a reset.
+            // Reads until the client closes, so that its alert cannot cause a reset.
             io::copy(&mut socket, &mut io::sink()).map(|_| ())
         });
         let error = get(&server).unwrap_err();
@@ -405,7 +405,7 @@ fn the_same_fault_has_the_same_text_every_time() {
 
 #[test]
 fn proxies_of_the_environment_are_not_used() {
-    // The environment is the process's: so this test runs itself in a new one.
+    // The environment belongs to the process, so this test runs itself in a new one.
     const URL: &str = "ISTIO_FEDERATION_TEST_URL";
     if let Ok(url) = std::env::var(URL) {
         let answer = Client::new(&ServerTrust::Insecure, patient()).unwrap().get(&url, None, None, soon());

@@ -143,7 +143,7 @@ fn reasons(exchange: &Exchange) -> (&'static str, &'static str) {
 }
 
 #[test]
-fn the_public_document_tells_whom_the_token_is_for() {
+fn the_public_document_names_the_audience_of_the_token() {
     let server = peer(ok(&public("uuid-b"), Some("\"p\"")), ok(&private(), Some("\"f\"")));
     let exchange = exchange(&[federation(&server)]);
     assert_eq!(paths(&server), ["/m/public/public.json", "/m/private/federation.json"]);
@@ -172,7 +172,7 @@ fn the_public_document_tells_whom_the_token_is_for() {
 }
 
 #[test]
-fn a_peer_that_does_not_say_complete_is_not() {
+fn a_private_document_without_complete_is_incomplete() {
     let mut document = private();
     for complete in [json!(false), Value::Null] {
         document["complete"] = complete;
@@ -183,7 +183,7 @@ fn a_peer_that_does_not_say_complete_is_not() {
 }
 
 #[test]
-fn without_its_public_document_a_known_peer_is_asked_by_its_cached_identity() {
+fn without_a_public_document_the_cached_identity_is_used() {
     for broken in [status("500 Broken"), ok(&json!({"clusterUUID": "uuid-x"}), None)] {
         let server = peer(broken, ok(&private(), None));
         let answer = exchange(&[known(&server)]);
@@ -193,7 +193,7 @@ fn without_its_public_document_a_known_peer_is_asked_by_its_cached_identity() {
         let unclaimed = exchange(&[federation(&server)]);
         assert_eq!(reason(&unclaimed.private), "AwaitingPublic");
     }
-    // Nor by an identity that belongs to another address or another cluster.
+    // But not an identity that belongs to another address or another cluster.
     let server = peer(status("500 Broken"), ok(&private(), None));
     for edit in ["metadataEndpoint", "trustDomain"] {
         let mut edited = serde_json::to_value(known(&server)).unwrap();
@@ -205,7 +205,7 @@ fn without_its_public_document_a_known_peer_is_asked_by_its_cached_identity() {
 }
 
 #[test]
-fn nobody_gets_a_token_under_a_uuid_that_is_not_his() {
+fn no_peer_gets_a_token_for_the_uuid_of_another() {
     // A second federation that has the UUID uuid-c.
     let third = well_peer();
     let mut other = serde_json::to_value(known(&third)).unwrap();
@@ -229,7 +229,7 @@ fn nobody_gets_a_token_under_a_uuid_that_is_not_his() {
         assert_eq!(reasons(&exchange), (refused, "AwaitingPublic"));
         assert_eq!(paths(&server), ["/m/public/public.json"], "{refused}");
     }
-    // What the user names, is his.
+    // A UUID that the user configured belongs to the peer.
     let server = peer(ok(&public("uuid-x"), None), ok(&private(), None));
     let mut renamed = known(&server);
     renamed.spec.cluster_uuid = Some("uuid-x".to_owned());
@@ -237,7 +237,7 @@ fn nobody_gets_a_token_under_a_uuid_that_is_not_his() {
 }
 
 #[test]
-fn an_identity_that_was_lost_gets_no_token_with_a_304_either() {
+fn a_304_gives_no_token_to_a_peer_that_lost_its_identity() {
     let server = peer(status("304 Not Modified"), ok(&private(), None));
     let mut named = serde_json::to_value(known(&server)).unwrap();
     named["metadata"]["name"] = json!("named");
@@ -250,7 +250,7 @@ fn an_identity_that_was_lost_gets_no_token_with_a_304_either() {
 }
 
 #[test]
-fn why_a_request_failed_is_told_before_what_would_have_come_of_it() {
+fn a_failed_request_is_reported_before_its_consequences() {
     let server = peer(status("500 Broken"), ok(&private(), None));
     let mut federation = known(&server);
     federation.spec.cluster_uuid = Some("uuid-x".to_owned());
@@ -259,7 +259,7 @@ fn why_a_request_failed_is_told_before_what_would_have_come_of_it() {
 }
 
 #[test]
-fn entity_tags_go_to_the_peer_that_they_are_from() {
+fn entity_tags_go_only_to_the_peer_that_sent_them() {
     let absent = json!([{"kind": "PublicService", "name": "x", "since": "2026-01-01T00:00:00Z"}]);
     let edits: [(&str, Value, [Option<&str>; 2]); 6] = [
         ("", Value::Null, [Some("\"p\""), Some("\"f\"")]),
@@ -287,8 +287,8 @@ fn entity_tags_go_to_the_peer_that_they_are_from() {
 }
 
 #[test]
-fn a_token_that_is_relayed_names_the_host_that_it_was_for() {
-    // At first contact a peer may say that it is another cluster; what it gets is of no use to it there.
+fn a_relayed_token_names_its_intended_host() {
+    // At first contact a peer may claim to be another cluster; the token that it gets is useless there.
     let hostile = peer(ok(&public("uuid-of-victim"), None), status("401 Unauthorized"));
     let answer = exchange(&[federation(&hostile)]);
     assert_eq!(reasons(&answer), ("Fresh", "NonOKResponse"));
@@ -298,7 +298,7 @@ fn a_token_that_is_relayed_names_the_host_that_it_was_for() {
         verify(&relayed, ours, &Expectations { audience: "uuid-of-victim", hosts, now: now() })
     };
     assert_eq!(at_victim(&["victim.example".to_owned()]), Err(TokenError::Host(host(&hostile))));
-    assert!(at_victim(&[host(&hostile)]).is_ok(), "else the line above proves nothing");
+    assert!(at_victim(&[host(&hostile)]).is_ok(), "control: its own host accepts the token");
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn a_public_document_without_a_good_key_is_refused() {
 }
 
 #[test]
-fn a_private_document_that_is_refused_is_a_failure() {
+fn a_refused_private_document_is_a_failure() {
     for (body, refused) in [
         (json!({"ingressGateways": []}), "InvalidPrivateMetadata"),
         (json!({"ingressGateways": null, "publicServices": []}), "InvalidPrivateMetadata"),
@@ -333,14 +333,14 @@ fn a_private_document_that_is_refused_is_a_failure() {
 }
 
 #[test]
-fn an_exchange_that_the_end_of_the_run_cut_short_says_nothing() {
+fn an_exchange_cut_short_by_the_end_of_the_run_has_no_result() {
     let in_ms = |ms| Instant::now() + Duration::from_millis(ms);
     let mute = HttpsServer::tls(&LOCALHOST, |_, _| {
         std::thread::park_timeout(Duration::from_mins(1));
         Ok(())
     });
     assert_eq!(run(&[federation(&mute)], patient(), in_ms(200)), None);
-    // In its own time it would have had to answer.
+    // Control: with the usual time, it is a failure.
     let limits = Limits { exchange: Duration::from_millis(200), ..patient() };
     let failed = run(&[federation(&mute)], limits, in_ms(60_000)).unwrap();
     assert_eq!(reasons(&failed), ("FetchFailed", "AwaitingPublic"));
@@ -352,7 +352,7 @@ fn an_exchange_that_the_end_of_the_run_cut_short_says_nothing() {
         stream.write_all(ok(&public("uuid-b"), None).as_bytes())
     });
     assert_eq!(run(&[federation(&half)], patient(), in_ms(2000)), None);
-    // What came in time counts, and what failed by itself too, however soon the end is.
+    // Answers and failures before the end count, however soon the end is.
     let long = Limits { exchange: Duration::from_mins(10), ..patient() };
     assert_eq!(reasons(&run(&[federation(&well_peer())], long, in_ms(60_000)).unwrap()), ("Fresh", "Fresh"));
     let broken = peer(status("500 Broken"), String::new());
@@ -382,5 +382,5 @@ fn an_unverified_endpoint_is_marked() {
         assert_eq!(reasons(&refused), ("FetchFailed", "AwaitingPublic"));
         assert!(!refused.unverified);
     }
-    assert_eq!(paths(&server).len(), asked, "who is not verified hears nothing");
+    assert_eq!(paths(&server).len(), asked, "an unverified server gets no request");
 }

@@ -1,4 +1,4 @@
-//! Keys: what others wrote is read, what we write others read, and nothing is shown.
+//! Tests of keys: interoperable in both directions, and never shown.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -88,11 +88,11 @@ fn the_label_does_not_matter_nor_the_version() {
 }
 
 #[test]
-fn what_is_wrong_with_a_stored_key_is_said() {
+fn the_fault_of_a_stored_key_is_named() {
     use KeyError::{Algorithm, Blocks, Content, OtherHalf, Pem};
     let private = |text: &str| SigningKey::from_pem(text).unwrap_err();
     let public = |text: &str| VerifyingKey::from_pem(text).unwrap_err();
-    // What the Secret of Deckhouse's own test holds.
+    // The content of the Secret in Deckhouse's own test.
     assert_eq!(private("bbb"), Pem(Half::Private, PemError::NoBlock));
     assert_eq!(public("aaa"), Pem(Half::Public, PemError::NoBlock));
     assert_eq!(private(&PRIVATE[..90]), Pem(Half::Private, PemError::Unterminated));
@@ -116,7 +116,7 @@ fn what_is_wrong_with_a_stored_key_is_said() {
 }
 
 #[test]
-fn keys_that_anybody_can_sign_for_are_refused() {
+fn weak_keys_are_refused() {
     let spki = |key: [u8; 32]| {
         let mut der = content(PUBLIC);
         der[12..].copy_from_slice(&key);
@@ -144,7 +144,7 @@ fn no_half_of_a_private_key_is_ever_shown() {
     for piece in [&secret[22..], "9d61b19d", "157, 97"] {
         assert!(!shown.contains(piece), "{shown}");
     }
-    // Damaged in every place, it is not quoted in any error either.
+    // Damaged at any place, it is not quoted in an error either.
     for cut in 0..PRIVATE.len() {
         for damage in ["", "\n\n", "*", "-----BEGIN "] {
             let damaged = format!("{}{damage}{}", &PRIVATE[..cut], &PRIVATE[(cut + 1).min(PRIVATE.len())..]);

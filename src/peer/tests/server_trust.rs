@@ -78,7 +78,7 @@ fn a_chain_to_a_configured_ca_passes() {
 fn a_configured_server_certificate_passes_as_itself() {
     let plain = CertifiedKey::self_signed(&localhost());
     assert_eq!(verdict(&plain, &only(&plain.pem)), Ok(()));
-    // What `openssl req -x509` makes is a CA as well.
+    // `openssl req -x509` makes a CA.
     let ca_too = CertifiedKey::self_signed(&as_ca(localhost()));
     assert_eq!(verdict(&ca_too, &only(&ca_too.pem)), Ok(()));
     // From an unknown CA and not for servers: accepted because this certificate itself is configured.
@@ -91,7 +91,7 @@ fn a_configured_server_certificate_passes_as_itself() {
 }
 
 #[test]
-fn a_self_signed_certificate_that_is_not_configured_does_not() {
+fn another_self_signed_certificate_does_not_pass() {
     for server in [CertifiedKey::self_signed(&localhost()), CertifiedKey::self_signed(&as_ca(localhost()))] {
         let other = CertifiedKey::self_signed(&localhost());
         assert_eq!(verdict(&server, &only(&other.pem)), Err(CertificateFault::SelfSigned { configured: true }));
@@ -118,7 +118,7 @@ fn a_configured_server_certificate_does_not_become_a_ca() {
 }
 
 #[test]
-fn dates_are_judged_for_every_kind_of_trust_but_none() {
+fn dates_are_checked_unless_verification_is_off() {
     let ca = Authority::root("ca");
     let (old, new) = (dated(2025, 2026), dated(2990, 2999));
     for server in [CertifiedKey::self_signed(&old), CertifiedKey::self_signed(&as_ca(old.clone()))] {
@@ -133,7 +133,7 @@ fn dates_are_judged_for_every_kind_of_trust_but_none() {
 }
 
 #[test]
-fn names_are_judged_for_every_kind_of_trust_but_none() {
+fn names_are_checked_unless_verification_is_off() {
     let ca = Authority::root("ca");
     let elsewhere = server_for(&["b.example", "*.b.example", "10.0.0.1", "2001:db8::1"]);
     let shown = CertificateFault::Name("b.example, *.b.example, 10.0.0.1, 2001:db8::1".into());
@@ -202,7 +202,7 @@ fn the_systems_roots_are_loaded_only_when_needed() {
 
 #[test]
 fn the_systems_roots_come_from_the_system() {
-    // The system's place is named by the environment, which is the process's: so this test runs itself in a new one.
+    // A variable names the system's roots, and variables belong to the process: so this test runs itself in a new one.
     const URL: &str = "ISTIO_FEDERATION_TEST_URL";
     if let Ok(url) = std::env::var(URL) {
         let client = Client::new(&ServerTrust::System, patient()).unwrap();
@@ -229,7 +229,7 @@ fn the_systems_roots_come_from_the_system() {
     assert!(String::from_utf8_lossy(&without.stdout).contains("NoSystemRoots"), "{without:?}");
 }
 
-/// A server key that signs the handshake wrongly, as somebody would who has the certificate only.
+/// A server key that signs the handshake wrongly, like an attacker who has only the certificate.
 #[derive(Debug)]
 struct WrongKey(Arc<dyn rustls::sign::SigningKey>);
 
@@ -301,7 +301,7 @@ fn old_but_good_tls_is_spoken() {
 }
 
 #[test]
-fn what_is_configured_has_to_be_certificates() {
+fn spec_metadata_ca_accepts_only_certificates() {
     let certificate = CertifiedKey::self_signed(&localhost()).pem;
     let fault = |pem: &str| ServerTrust::only(pem).map(|_| ()).unwrap_err();
     assert_eq!(fault("garbage"), ServerTrustError::Pem(PemError::NoBlock));
@@ -321,7 +321,7 @@ fn what_is_configured_has_to_be_certificates() {
 }
 
 #[test]
-fn a_ca_wins_over_insecure_and_an_empty_one_is_none() {
+fn a_ca_wins_over_insecure_and_an_empty_one_counts_as_absent() {
     let pem = CertifiedKey::self_signed(&localhost()).pem;
     let spec = |ca: Option<&str>, insecure: Option<bool>| {
         ServerTrust::from_spec(Some(&MetadataTls { ca: ca.map(str::to_owned), insecure_skip_verify: insecure }))
@@ -331,5 +331,5 @@ fn a_ca_wins_over_insecure_and_an_empty_one_is_none() {
     assert!(matches!(spec(Some(" \n"), Some(false)), Ok(ServerTrust::System)));
     assert!(matches!(spec(Some(""), Some(true)), Ok(ServerTrust::Insecure)));
     assert!(matches!(spec(Some(&pem), Some(true)), Ok(ServerTrust::Only(_))));
-    assert!(spec(Some("garbage"), Some(true)).is_err(), "a broken CA never means: believe everybody");
+    assert!(spec(Some("garbage"), Some(true)).is_err(), "a broken CA never switches verification off");
 }

@@ -1,4 +1,4 @@
-//! Servers and resolvers that are slow or silent: every fetch ends, on time.
+//! Tests of slow and silent servers and resolvers: every fetch ends in time.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -41,7 +41,7 @@ fn drip(stream: &mut (impl Write + ?Sized), data: &[u8]) -> io::Result<()> {
 }
 
 #[test]
-fn a_server_that_drips_ends_at_the_deadline() {
+fn a_slow_server_is_left_at_the_deadline() {
     let deadline = FetchFault::Deadline(short().exchange);
     let body = HttpsServer::tls(&LOCALHOST, |_, stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n")?;
@@ -76,8 +76,8 @@ fn a_server_that_drips_ends_at_the_deadline() {
 }
 
 #[test]
-fn a_server_that_accepts_nothing_ends_at_the_connect_limit() {
-    // The kernel connects on its own; nobody ever speaks TLS.
+fn a_server_that_does_not_accept_is_left_at_the_connect_limit() {
+    // The kernel connects by itself; no program answers with TLS.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = |listener: &TcpListener| format!("https://localhost:{}/", listener.local_addr().unwrap().port());
     let fault = timed(&url(&mute), short());
@@ -87,7 +87,7 @@ fn a_server_that_accepts_nothing_ends_at_the_connect_limit() {
         "no connection within 0.4 s: no route, a firewall, or a server that does not speak TLS"
     );
 
-    // With its queue full, the kernel drops what comes: a black hole.
+    // With its queue full, the kernel drops new connections.
     let full = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = full.local_addr().unwrap();
     let queue: Vec<TcpStream> =
@@ -156,7 +156,7 @@ fn names_without_addresses_and_mute_resolvers_are_named() {
 #[test]
 fn the_next_address_is_tried_when_one_refuses() {
     let server = HttpsServer::fixed(&LOCALHOST, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
-    // Nobody listens at 127.0.0.2 on that port; more addresses than can be kept do no harm.
+    // Nothing listens at 127.0.0.2 on that port; further addresses than are kept do no harm.
     let several: Resolver = |_, port| {
         let addresses = [[127, 0, 0, 2], [127, 0, 0, 1]].iter().cycle().take(100);
         Ok(addresses.map(|&ip| SocketAddr::new(ip.into(), port)).collect())

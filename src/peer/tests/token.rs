@@ -1,4 +1,4 @@
-//! Tokens: vectors of others, every rule at its edge, and garbage.
+//! Tests of tokens: test vectors, every rule at its limit, and garbage.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -110,7 +110,7 @@ fn a_token_is_valid_for_ten_minutes_at_most() {
 }
 
 #[test]
-fn every_claim_has_to_fit() {
+fn every_claim_is_checked() {
     let good = claims();
     let with = |change: &dyn Fn(&mut TokenClaims)| {
         let mut claims = good.clone();
@@ -145,7 +145,7 @@ fn a_token_for_another_host_is_not_ours() {
     assert_eq!(judge(Some("10.0.0.1:8443"), &ours), Ok(caller()));
     for other in ["c.example", "a.example:8443", "10.0.0.1", "", "xa.example"] {
         assert_eq!(judge(Some(other), &ours), Err(TokenError::Host(other.into())), "{other}");
-        assert_eq!(judge(Some(other), &[]), Ok(caller()), "not judged where our own hosts are unknown");
+        assert_eq!(judge(Some(other), &[]), Ok(caller()), "not checked if our own hosts are unknown");
     }
 }
 
@@ -198,9 +198,9 @@ fn malformed_claims_are_refused_after_the_signature() {
 }
 
 #[test]
-fn no_claim_is_judged_before_the_signature() {
+fn no_claim_is_checked_before_the_signature() {
     let stranger = SigningKey::generate().unwrap();
-    // Everything about it is wrong; all that is learned is that the signature is.
+    // Everything in it is wrong; only the signature is reported.
     let wrong = TokenClaims {
         iss: "x".into(),
         aud: "x".into(),
@@ -275,7 +275,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_signed_verifies(own in "[a-z0-9-]{1,64}", peer in "\\PC{1,64}", now in 0..4_000_000_000_i64) {
+    fn a_signed_token_verifies(own in "[a-z0-9-]{1,64}", peer in "\\PC{1,64}", now in 0..4_000_000_000_i64) {
         let key = rfc_key();
         let token = sign(&key, &claims_for(&own, &peer, None, at(now)));
         let lookup = |sub: &str| (sub == own).then(|| key.verifying_key());

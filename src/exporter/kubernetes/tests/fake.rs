@@ -1,4 +1,4 @@
-//! An API server that plays a script: real HTTP, real streams, invented answers.
+//! A scripted API server: real HTTP and streams, invented answers.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -23,14 +23,14 @@ use crate::exporter::object::Object;
 use crate::exporter::selection::Selection;
 use crate::exporter::source::Feed;
 
-/// What the server does with a request.
+/// The server's reaction to a request.
 #[derive(Clone)]
 pub(super) enum Answer {
     /// Answers with this.
     Json(Value),
     /// Refuses.
     Refusal(u16, &'static str),
-    /// Sends this, and ends as it should.
+    /// Sends this and ends the stream properly.
     Ended(String),
     /// Sends this, and breaks the connection.
     Cut(String),
@@ -83,7 +83,7 @@ pub(super) struct Play {
     pub(super) failures: Vec<WatchFailure>,
 }
 
-/// Waits that a test does not notice, and patience that it does not lose.
+/// Times for tests: retries at once, never times out.
 pub(super) fn brisk() -> WatchTimes {
     let (long, little) = (Duration::from_mins(1), Duration::from_millis(2));
     WatchTimes {
@@ -170,7 +170,7 @@ async fn answer(State(script): State<Script>, request: Request) -> Response {
         }
         Answer::Ended(text) => Body::from_stream(begun(text)).into_response(),
         Answer::Cut(text) => {
-            // What was sent has arrived before the connection breaks.
+            // The data arrives before the connection breaks.
             let cut = stream::once(async {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 Err(io::Error::other("cut"))

@@ -21,7 +21,7 @@ fn secret(data: &Value) -> Value {
 }
 
 #[test]
-fn a_private_key_is_never_held() {
+fn a_private_key_is_never_read() {
     let object = read(Selection::KeyPair, &secret(&json!({"priv.pem": "cHJpdg==", "pub.pem": "cHVi"}))).unwrap();
     let Object::Data(data) = &object else { panic!("{object:?}") };
     assert_eq!(data.entries, [("pub.pem".to_owned(), "pub".to_owned())].into());
@@ -38,7 +38,7 @@ fn a_private_key_is_never_held() {
 }
 
 #[test]
-fn a_service_is_cut_down_to_what_is_exported() {
+fn only_exported_members_of_a_service_are_kept() {
     let object = read(Selection::ExportedServices, &service("bar", 80, "7")).unwrap();
     let expected = Object::read(json!({"apiVersion": "v1", "kind": "Service",
         "metadata": {"name": "bar", "namespace": "xyz", "labels": {"federation.istio.deckhouse.io/public-service": ""}},
@@ -47,7 +47,7 @@ fn a_service_is_cut_down_to_what_is_exported() {
 }
 
 #[test]
-fn a_heartbeat_is_no_change() {
+fn a_heartbeat_is_not_a_change() {
     let node = |second: u8, reason: &str| {
         let time = format!("2026-01-01T00:00:{second:02}Z");
         json!({"metadata": {"name": "n", "resourceVersion": second.to_string(), "labels": {"beat": time}},
