@@ -109,13 +109,13 @@ pub struct Internal {
     /// Our UUID, wherever it is known from.
     #[serde(rename = "clusterUUID")]
     pub cluster_uuid: Option<String>,
-    /// Peers refuse our UUID or trust domain, but it is in use: the exporter starts with it all the same.
+    /// Peers refuse our UUID or trust domain, but it is in use: the exporter starts with it anyway.
     pub own_identity_in_use: Option<bool>,
     /// Our key pair towards other exporters.
     pub remote_authn_keypair: Option<AuthnKeypair>,
     /// Peers that are fit to be rendered.
     pub federations: Option<Vec<FederationEntry>>,
-    /// Names of all IstioFederations; tells whose metrics have to end when one is gone.
+    /// Names of all IstioFederations; the metrics of those that are deleted end.
     pub federation_names: Option<Vec<String>>,
     /// Public documents of the peers that may read our private one, by cluster UUID.
     pub remote_public_metadata: Option<BTreeMap<String, PublicMetadata>>,

@@ -24,6 +24,8 @@ pub const CLUSTER_UUID_REFUSED: &str = "ClusterUUIDRefused";
 pub const CLUSTER_UUID_TAKEN: &str = "ClusterUUIDTaken";
 /// A document, or everything cached of a peer, exceeds its limit.
 pub const DOCUMENT_TOO_LARGE: &str = "DocumentTooLarge";
+/// The exchange conditions: False, no usable answer. Deckhouse's word.
+pub const FETCH_FAILED: &str = "FetchFailed";
 /// `MetadataEndpointVerified`: False, because the user asked for it.
 pub const INSECURE_SKIP_VERIFY: &str = "InsecureSkipVerify";
 /// The answer is not JSON.
@@ -38,6 +40,8 @@ pub const INVALID_TRUST_DOMAIN: &str = "InvalidTrustDomain";
 pub const NONE_ADMITTED: &str = "NoneAdmitted";
 /// `TrustAnchorsReady`: False, certificates are admitted but none has an anchor in the mesh.
 pub const NONE_RENDERED: &str = "NoneRendered";
+/// The exchange conditions: False, an answer with another status than 200 or 304. Deckhouse's word.
+pub const NON_OK_RESPONSE: &str = "NonOKResponse";
 /// `IngressGatewaysReady`: False, the peer lists none.
 pub const NO_INGRESS_GATEWAYS: &str = "NoIngressGateways";
 /// The peer announces our own cluster UUID.

@@ -6,12 +6,12 @@ use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ureq::unversioned::transport::{Connector as _, TcpConnector};
 use ureq::{Agent, Body, http::Response};
 
-use super::FETCH_FAILED;
 use super::connector::{BoundedResolver, TlsConnector};
 use super::fetch_fault::{FetchError, FetchFault, NamedLimits};
 use super::resolve;
 use super::server_trust::{self, ServerTrust, ServerTrustError};
 use super::url::Target;
+use crate::federation::reasons::FETCH_FAILED;
 use crate::text::printable;
 
 /// Longest header of an answer, in bytes.

@@ -11,7 +11,7 @@ use rustls::CertificateError;
 use super::certificate_fault::CertificateFault;
 use super::resolve::ResolveError;
 use super::url::UrlError;
-use super::{FETCH_FAILED, NON_OK_RESPONSE};
+use crate::federation::reasons::{FETCH_FAILED, NON_OK_RESPONSE};
 use crate::text::printable;
 
 /// A fetch that returned no document.

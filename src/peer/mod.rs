@@ -29,8 +29,3 @@ pub use token::{Expectations, TokenError, VerifiedCaller, claims_for, sign, veri
 pub use url::{UrlError, endpoint, host_of};
 
 use resolve::resolve;
-
-/// Condition reason of Deckhouse's federation: no usable answer.
-const FETCH_FAILED: &str = "FetchFailed";
-/// Condition reason of Deckhouse's federation: an answer with an unexpected status.
-const NON_OK_RESPONSE: &str = "NonOKResponse";

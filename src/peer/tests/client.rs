@@ -14,8 +14,8 @@ use super::super::client::{Answer, Client, Limits};
 use super::super::fetch_fault::{FetchError, FetchFault};
 use super::super::server_trust::ServerTrust;
 use super::super::url::UrlError;
-use super::super::{FETCH_FAILED, NON_OK_RESPONSE};
 use super::server_trust::patient;
+use crate::federation::reasons::{FETCH_FAILED, NON_OK_RESPONSE};
 
 pub(super) static LOCALHOST: LazyLock<CertifiedKey> =
     LazyLock::new(|| CertifiedKey::self_signed(&server_for(&["localhost"])));
