@@ -80,10 +80,10 @@ fn declares_only(source: &str) -> bool {
     let mut in_use = false;
     source.lines().map(str::trim).all(|line| {
         let starts = ["//", "mod ", "pub mod ", "pub(crate) mod ", "pub(super) mod ", "#[", "#!["];
-        let is_use = in_use
+        let starts_use = in_use
             || ["use ", "pub use ", "pub(crate) use ", "pub(super) use "].iter().any(|start| line.starts_with(start));
-        in_use = is_use && !line.ends_with(';');
-        line.is_empty() || is_use || starts.iter().any(|start| line.starts_with(start))
+        in_use = starts_use && !line.ends_with(';');
+        line.is_empty() || starts_use || starts.iter().any(|start| line.starts_with(start))
     })
 }
 
