@@ -1,7 +1,7 @@
-//! Whether the module can run at all. Its hooks watch kinds of Istio, and an operator that cannot watch one of them stops working for all
-//! modules. So the script `enabled` asks here first, and answers no while a kind is missing.
+//! No hook, but the answer of the script `enabled`: the module is off while a kind of Istio is missing.
 //!
-//! If that cannot be found out the answer is yes: a no removes everything that the module has.
+//! The hooks watch these kinds, and an operator that cannot watch one of them stops working for all modules. If the API server does not
+//! answer, the module is on: a no removes everything that it has.
 
 use std::error::Error;
 use std::fs;

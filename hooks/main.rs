@@ -1,4 +1,4 @@
-//! The hook executable of the module: one file per hook, and this list of them.
+//! The hook executable of the module: one file per hook, this list of them, and the answer of `enabled`.
 
 mod shared;
 

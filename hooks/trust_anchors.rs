@@ -1,5 +1,6 @@
-//! From the peers' admitted certificates to confined anchors in values, which the chart hands to istiod; and our own
-//! intermediates, which it hands to peers.
+//! From the peers' admitted certificates to confined anchors, and our own intermediates, both in values for the chart.
+//!
+//! The chart gives the anchors to istiod, and the intermediates to the exporter, which publishes them.
 
 use istio_federation::api::istio_federation::IstioFederation;
 use istio_federation::api::values::{TrustAnchorEntry, Values};

@@ -22,7 +22,10 @@ description: \"Generated: settings of the module, options of the exporter, envir
 
 ## Settings of the module
 
-Below `istio` in the operator's ConfigMap, or in `settings` of the ModuleConfig.
+Below `istio` in the operator's ConfigMap, or in `settings` of the ModuleConfig. On stock Istio these are required: `federation.enabled`,
+`federation.clusterDomain`, `federation.meshNamespace` unless istiod runs in `d8-istio`, `federation.metadataHost`,
+`federation.metadataExporter.image` and `https.mode`. `alliance` is Deckhouse's name for what its federation and its multicluster share; here it
+holds the ingress gateway's settings.
 
 | Setting | Type | Default | Meaning |
 | --- | --- | --- | --- |

@@ -1,4 +1,4 @@
-//! The two documents of a peer, judged as a whole: well-formed, complete and within limits, or refused with upstream's reason.
+//! The two documents of a peer, judged as a whole: well-formed, complete and within limits, or refused with Deckhouse's reason.
 
 use serde::de::DeserializeOwned;
 use thiserror::Error;

@@ -1,5 +1,6 @@
-//! When something that a peer no longer lists may be withdrawn: at once if the document is marked complete, else after it
-//! was missing from two fresh documents at least two minutes apart.
+//! When something that a peer no longer lists may be withdrawn.
+//!
+//! At once if the document is marked complete, else after it was missing from two fresh documents at least two minutes apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -21,7 +21,7 @@ const STATIONS: [&str; 5] = [
 #[tokio::test]
 async fn a_label_becomes_a_request() -> Result<()> {
     scenario("label", async |mesh| {
-        // As shipped, a second label within 30 s waits up to 45 s. This measures a single label, many times.
+        // As shipped, a change of status within 30 s of another waits. This measures a single label, many times.
         mesh.a.cluster.operator.set("ISTIO_FEDERATION_PACE", "eager");
         let apps = federated(mesh).await?;
         let Mesh { a, b, timeline } = mesh;
