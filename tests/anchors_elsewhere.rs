@@ -1,7 +1,7 @@
-//! Confined anchors in other verifiers: OpenSSL and Go's crypto/x509, if they are installed.
+//! Tests confined anchors with other verifiers: OpenSSL and Go's crypto/x509, if they are installed.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
 
-// The same maker of certificates as the room's own tests use.
+// Certificates come from the same code as in the room's own tests.
 #[allow(dead_code, unreachable_pub, reason = "shared: not everything is used here")]
 #[path = "../src/federation/trust/tests/maker.rs"]
 mod maker;
@@ -62,7 +62,7 @@ fn cases(verifier: &str) -> Vec<Case> {
         for list in [confined.clone() + &plain, plain + &confined] {
             cases.push(Case { list, chain: Some(to_pem(&ours.workload("a.local"))), accepted: true });
         }
-        // Control: the plain root lets these through.
+        // Control: the plain root accepts these.
         let forged = Some(to_pem(&root.workload("a.local")));
         cases.push(Case { list: to_pem(&root.der), chain: forged, accepted: true });
         // Istio's plug-in CA, whose intermediate has a DNS name.

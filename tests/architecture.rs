@@ -1,4 +1,4 @@
-//! Rules that no compiler checks: dependencies between rooms, crates of the executables, the form of files.
+//! Checks rules that no compiler checks: dependencies between rooms, crates of the executables, the form of files.
 //!
 //! The picture in `ARCHITECTURE.md` has the same arrows.
 #![allow(clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
@@ -76,13 +76,13 @@ const RULES: &[Rule] = &[
         forbidden: &["crate::cli", "crate::exporter", "crate::federation", "crate::hook", "crate::peer"],
         why: "api knows no other room",
     },
-    Rule { room: "src/text.rs", forbidden: IMPURE, why: "text does nothing but say" },
+    Rule { room: "src/text.rs", forbidden: IMPURE, why: "text only formats" },
     Rule {
         room: "src/text.rs",
         forbidden: &["crate", "jiff", "serde"],
-        why: "text is the lowest room: it knows nothing else",
+        why: "text is the lowest room: it uses no other",
     },
-    Rule { room: "src/federation", forbidden: IMPURE, why: "the domain is pure: pass what it needs as an argument" },
+    Rule { room: "src/federation", forbidden: IMPURE, why: "the domain is pure: pass results of I/O as arguments" },
     Rule {
         room: "src/federation",
         forbidden: &["crate::cli", "crate::exporter", "crate::hook", "crate::peer"],
@@ -144,7 +144,7 @@ const HEAVY: &[&str] = &[
     "tower",
 ];
 
-/// Crates that the program never links, because it answers strangers: tools for tests, and second TLS stacks.
+/// Crates that the program never links, because it is exposed to the network: tools for tests, and second TLS stacks.
 const NOT_SHIPPED: &[&str] = &[
     "aws-lc-rs",
     "aws-lc-sys",
@@ -270,12 +270,12 @@ fn each_room_is_judged_by_its_own_rules() {
 }
 
 #[test]
-fn executables_link_nothing_that_they_do_not_need() {
+fn executables_link_no_forbidden_crates() {
     for (package, needed, forbidden) in
         [("istio-federation-hooks", "ureq", HEAVY), ("istio-federation", "kube", NOT_SHIPPED)]
     {
         let crates = crates_of(package);
-        // An empty tree, or the tree of another package, would prove nothing.
+        // Control: it is the tree of the right package.
         assert!(crates.iter().any(|name| name == needed), "not the tree of {package}: {crates:?}");
         let found: Vec<&String> = crates.iter().filter(|name| forbidden.contains(&name.as_str())).collect();
         assert!(found.is_empty(), "{found:?}; to see why: cargo tree -p {package} -e normal -i NAME");

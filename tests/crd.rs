@@ -1,4 +1,4 @@
-//! The CRD in `crds/` is current, structural, translated, and accepts what Deckhouse's accepts.
+//! Checks that the CRD in `crds/` is current, structural and translated, and accepts every object of Deckhouse's CRD.
 //!
 //! `make generate` (`UPDATE=1`) writes it.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]

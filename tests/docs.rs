@@ -1,4 +1,4 @@
-//! What documents name exists: files, functions, links and headings. And the first page stays short.
+//! Checks that the files, functions, links and headings named in documents exist, and that the first page is short.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 use std::fs;
@@ -89,11 +89,11 @@ fn functions_that_the_architecture_names_exist() {
             missing.push(format!("{file}: {name}"));
         }
     }
-    assert!(missing.is_empty(), "ARCHITECTURE.md names what is not there:\n{}", missing.join("\n"));
+    assert!(missing.is_empty(), "ARCHITECTURE.md names missing functions:\n{}", missing.join("\n"));
 }
 
 #[test]
-fn paths_and_links_lead_somewhere() {
+fn paths_and_links_exist() {
     let mut broken = Vec::new();
     for page in PAGES {
         let text = read(page);

@@ -1,4 +1,4 @@
-//! The module's script `enabled`, called as by an operator, without a cluster.
+//! Tests of the module's script `enabled`, called like an operator, without a cluster.
 
 #![allow(clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 

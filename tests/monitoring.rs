@@ -1,4 +1,4 @@
-//! Alerts use existing metrics: hooks and exporter expose every series that `monitoring/` and the tests of its rules name.
+//! Checks that alerts use existing metrics: hooks or exporter expose every series in `monitoring/` and its tests.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 mod common;

@@ -1,4 +1,4 @@
-//! The output of `make package` is complete and has nothing else. `make package` runs this.
+//! Checks that the output of `make package` is complete and has nothing else. `make package` runs this.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
-//! Snapshot replay: the hook executable that ships runs on files as an operator writes them, against peers that answer over
-//! real TLS as the case says, and its output is compared with what the case expects. Other cases ask the exporter that
-//! ships. See `tests/replay/README.md`.
+//! Replays snapshots: runs the released hook executable on files like an operator's, against scripted peers with real
+//! TLS, and compares its output with the expectation of the case. Other cases send requests to the released exporter.
+//! See `tests/replay/README.md`.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
@@ -15,7 +15,7 @@ use std::thread;
 
 use harness::Used;
 
-/// Most of a case is waiting, for a process or for a slow peer.
+/// Cases mostly wait, for a process or for a slow peer.
 const THREADS: usize = 4;
 
 #[test]
@@ -25,7 +25,7 @@ fn every_case_replays() {
     let all = harness::case::names();
     let mut names: Vec<&String> = all.iter().filter(|name| name.contains(&only)).collect();
     assert!(!names.is_empty(), "no case in tests/replay has {only:?} in its name");
-    // The slow ones first, so that the others run next to them.
+    // Slow cases first, so that the others run meanwhile.
     names.sort_by_key(|name| !harness::is_slow(name));
 
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -58,7 +58,7 @@ fn every_case_replays() {
         assert!(unused.is_empty(), "no case uses these fixtures: {unused:?}");
     }
     assert!(failures.is_empty(), "{} of {} cases fail:\n{}", failures.len(), names.len(), failures.join("\n"));
-    // Past the capture of the test runner: the number of cases is worth a line even when all is well.
+    // Not captured by the test runner: the number of cases is worth a line after a success too.
     let done = if update { "updated" } else { "as expected" };
     writeln!(std::io::stderr(), "replay: {} of {} cases ran, all {done}", names.len(), all.len()).unwrap();
 }

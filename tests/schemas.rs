@@ -1,4 +1,4 @@
-//! The schemas in `openapi/` match the Rust types, are as strict as the readers of the values, complete, and translated.
+//! Checks the schemas in `openapi/`: they match the Rust types, are as strict as the readers, complete and translated.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
 
 #[path = "schemas/openapi.rs"]

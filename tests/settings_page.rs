@@ -1,4 +1,4 @@
-//! `docs/SETTINGS.md`: every setting and environment variable, generated from the schema, the command line and the sources.
+//! Generates `docs/SETTINGS.md`: every setting and environment variable, from schema, command line and sources.
 //!
 //! `make generate` (`UPDATE=1`) writes it.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "clippy does not count helpers of tests as tests")]
@@ -70,7 +70,7 @@ const OF_THE_OPERATOR: [(&str, &str); 11] = [
     ("VALUES_JSON_PATCH_PATH", "file for the patch of the values"),
     ("KUBERNETES_PATCH_PATH", "file for the patches of Kubernetes objects"),
     ("METRICS_PATH", "file for metrics"),
-    ("LOG_LEVEL", "least level of log lines; without it there are none"),
+    ("LOG_LEVEL", "lowest level of log lines; if unset, nothing is logged"),
     ("HOOK_CONFIG_PATH", "file for the configuration of all hooks, where `hook dump` is called"),
     ("MODULE_ENABLED_RESULT", "file for the answer of `enabled`"),
     ("MODULE_ENABLED_REASON", "file for the reason of that answer"),

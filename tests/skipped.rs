@@ -18,6 +18,6 @@ fn skipped_tests_are_named() {
         skipped.push("anchors verified by Go's crypto/x509 (install Go)");
     }
     let line = format!("not run: {}; lints and licences (make lint)\n", skipped.join("; "));
-    // Not `eprintln!`: the test harness would swallow it.
+    // Not `eprintln!`, which the test harness captures.
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }

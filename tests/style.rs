@@ -1,4 +1,4 @@
-//! The words of `STYLE.md`: phrases that never stand in the tree.
+//! Checks the wording: the phrases that `STYLE.md` replaces are nowhere in the tree.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "clippy knows tests, but not what they call")]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Growth of the import decision with the number of peers, inside one process.
+//! Measures how the import decision grows with the number of peers, inside one process.
 
 use std::error::Error;
 use std::time::Instant;

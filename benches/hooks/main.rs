@@ -1,4 +1,4 @@
-//! Cost of a run of the hook executable, and its growth with the number of imported services. `make bench` writes
+//! Measures a run of the hook executable, and its growth with the number of imported services. `make bench` writes
 //! `benches/RESULTS.md`. Absolute times differ between machines: compare them with the empty process of the same run.
 
 mod growth;
@@ -97,7 +97,7 @@ fn row(report: &mut String, name: &str, measured: &Measured, empty: &Measured) -
     writeln!(report, "| {name} | {median_ms:.2} ms | {fastest_ms:.2} ms | {memory_mb:.1} MB | {patches} | {ratio:.1} |")
 }
 
-/// Prints a warning if a figure exceeds its budget. Not a test: on a busy machine, a figure says nothing about the code.
+/// Prints a warning if a figure exceeds its budget. Not a test: on a busy machine, figures vary too much.
 #[expect(clippy::print_stderr, reason = "a program for people")]
 fn budget(name: &str, measured: f64, budget: f64) {
     if measured > budget {

@@ -1,4 +1,4 @@
-//! Binding contexts like an operator's: compact, with sorted members, and the output of each binding's filter.
+//! Makes binding contexts like an operator's: compact, with sorted members, and the output of each binding's filter.
 
 use std::collections::BTreeMap;
 use std::error::Error;

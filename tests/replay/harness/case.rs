@@ -1,4 +1,4 @@
-//! A case as it lies in its file, over the defaults of its folder.
+//! Reads a case from its file, over the defaults of its folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -40,29 +40,29 @@ pub(crate) struct Given {
     pub(crate) context: Context,
     pub(crate) values: Input,
     pub(crate) config_values: Input,
-    /// The objects of the cluster, by the binding that they are there for.
+    /// The objects of the cluster, by the binding that selects them.
     pub(crate) objects: BTreeMap<String, Vec<Value>>,
     /// Objects that no binding selects.
     pub(crate) unselected: Vec<Value>,
 }
 
-/// A file that the hook gets.
+/// An input file of the hook.
 #[derive(Clone)]
 pub(crate) enum Input {
     Text(String),
-    /// The variable names a file that is not there.
+    /// The variable names a missing file.
     Missing,
-    /// There is no such variable, as under shell-operator.
+    /// The variable is not set, as under shell-operator.
     Unset,
 }
 
 /// The binding contexts.
 pub(crate) enum Context {
-    /// As an operator makes them of the objects.
+    /// Made from the objects, like an operator.
     Operator,
-    /// Written by hand; the text `given` stands for the snapshot that an operator would make, or for all of them.
+    /// Written by hand; the text `given` stands for a snapshot made from the objects, or for all of them.
     Written(Vec<Value>),
-    /// No JSON, or no file.
+    /// Invalid JSON, or no file.
     Input(Input),
 }
 
@@ -91,7 +91,7 @@ struct Document {
     expect: Value,
 }
 
-/// The members of `given` that are no bindings.
+/// The members of `given` other than bindings.
 #[derive(Deserialize)]
 struct Files {
     #[serde(default)]
@@ -99,7 +99,7 @@ struct Files {
     /// A patch of the default values.
     #[serde(default)]
     values: Value,
-    /// Values that take the place of the default ones, or a text that takes the place of the file.
+    /// Values in place of the defaults, or a text in place of the file.
     #[serde(default)]
     whole_values: Option<Value>,
     #[serde(default)]
@@ -177,7 +177,7 @@ impl File {
     }
 }
 
-/// `about` and `differs` say something.
+/// `about` and `differs` are not empty.
 pub(crate) fn check_prose(about: &str, differs: Option<&String>) -> Result<(), String> {
     let is_empty = |text: &str| text.trim().is_empty();
     if is_empty(about) || differs.is_some_and(|text| is_empty(text)) {

@@ -1,4 +1,4 @@
-//! The output of a run against the expectation of its case.
+//! Compares the output of a run with the expectation of its case, or writes it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -53,7 +53,7 @@ impl Found {
         Ok(Self(members))
     }
 
-    /// With one member.
+    /// Output with one member.
     pub(crate) fn of(name: &str, member: Value) -> Self {
         Self(Map::from_iter([(name.to_owned(), member)]))
     }
@@ -70,9 +70,9 @@ pub(crate) fn text(name: &str, member: Option<&Value>) -> String {
 
 /// Compares, or writes.
 pub(crate) fn compare(file: &File, expect: &Value, found: &Found, update: bool) -> Result<(), String> {
-    let expect = expect.as_object().ok_or("`expect` is a mapping; {} where nothing comes out")?;
+    let expect = expect.as_object().ok_or("`expect` is a mapping; {} for no output")?;
     if let Some(name) = expect.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
-        return Err(format!("expect: there is no {name}"));
+        return Err(format!("expect: unknown member {name}"));
     }
     if *expect == found.0 {
         return Ok(());
@@ -100,7 +100,7 @@ fn write(file: &File, found: &Found) -> Result<(), String> {
     let text = format!("{}\nexpect:{expect}", file.before_expect());
     let back: Value = serde_saphyr::from_str(&text).map_err(|error| format!("cannot be read back: {error}"))?;
     if back["expect"] != Value::Object(found.0.clone()) {
-        return Err(format!("it reads back otherwise: {}", back["expect"]));
+        return Err(format!("it reads back differently: {}", back["expect"]));
     }
     fs::write(&file.path, text).map_err(|error| format!("{}: {error}", file.path.display()))
 }

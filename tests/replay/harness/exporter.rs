@@ -1,4 +1,4 @@
-//! Cases of the exporter: the program that ships serves the manifests of the case, and answers its requests.
+//! Runs cases of the exporter: the released program serves the manifests of the case, and answers its requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -51,7 +51,7 @@ struct Given {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
-    /// Its point; repeated in the answer.
+    /// The purpose of the request; repeated in the answer.
     #[serde(default)]
     about: String,
     #[serde(default = "get")]
@@ -72,15 +72,15 @@ struct Request {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Token {
-    /// Fixture that signs.
+    /// The fixture with the signing key.
     #[serde(default = "other")]
     key: String,
     #[serde(default = "eddsa")]
     header: Value,
-    /// Claims that are not as they should be; null leaves one out. `nbf` and `exp` are in seconds from now.
+    /// Changed claims; null removes one. `nbf` and `exp` are in seconds from now.
     #[serde(default)]
     claims: BTreeMap<String, Value>,
-    /// The payload is changed after it was signed.
+    /// Whether the payload is changed after signing.
     #[serde(default)]
     forged: bool,
 }
@@ -117,7 +117,7 @@ pub(crate) fn replay(case_file: &File, defaults: &Defaults, update: bool) -> Res
     if reversed.member(RESPONSES) != found.member(RESPONSES) {
         let [was, is] = [&found, &reversed].map(|found| expected::text(RESPONSES, found.member(RESPONSES)));
         let difference = expected::difference(&was, &is);
-        return Err(format!("with the manifests in reverse order, it answers otherwise:\n{difference}"));
+        return Err(format!("with the manifests in reverse order, it answers differently:\n{difference}"));
     }
     Ok(fill.used())
 }

@@ -1,6 +1,6 @@
-//! Placeholders: `{{...}}` in a case stands for a text that differs from run to run, or is too long to read.
+//! Fills placeholders: `{{...}}` in a case stands for a text that differs from run to run, or is too long to read.
 //!
-//! The output gets the same placeholders again, so that it can be compared to the letter.
+//! The output gets the same placeholders again, so that it can be compared literally.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +21,7 @@ pub(crate) struct Fill {
     pub(crate) start: Timestamp,
     /// Ports by peer.
     ports: BTreeMap<String, u16>,
-    /// Texts that were put in, and the placeholders that they came from.
+    /// The texts that replaced placeholders, with the placeholders.
     known: RefCell<BTreeMap<String, String>>,
     fixtures: RefCell<BTreeSet<String>>,
 }
@@ -134,12 +134,12 @@ impl Fill {
         Ok((self.start + SignedDuration::from_secs(seconds)).to_string())
     }
 
-    /// The fixtures that were put in.
+    /// The fixtures that replaced placeholders.
     pub(crate) fn used(&self) -> BTreeSet<String> {
         self.fixtures.borrow().clone()
     }
 
-    /// Puts placeholders where the text of a result differs from run to run.
+    /// Puts placeholders in place of texts that differ from run to run.
     pub(crate) fn empty_text(&self, text: &str) -> String {
         let known = self.known.borrow();
         let mut texts: Vec<(&String, &String)> = known.iter().collect();

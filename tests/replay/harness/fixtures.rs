@@ -1,6 +1,7 @@
 //! The common parts of cases: `defaults.yaml` of all cases and of a folder, and the named fixtures in them.
 //!
-//! `{from: NAME, ...}` is the fixture NAME with the other members laid over it as a JSON Merge Patch, so null takes a member away.
+//! `{from: NAME, ...}` is the fixture NAME with the other members merged over it as a JSON Merge Patch: null removes a
+//! member.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::case;
 
-/// Fixtures may be made of others, so deep and no deeper.
+/// Longest chain of fixtures made from each other.
 const DEPTH: usize = 8;
 
 /// `defaults.yaml`.
@@ -83,11 +84,11 @@ impl Defaults {
     pub(crate) fn given(&self, given: Map<String, Value>) -> Result<Map<String, Value>, String> {
         match self.resolve(&Value::Object(laid_over(self.document.given.clone(), given)), 0)? {
             Value::Object(members) => Ok(members),
-            other => Err(format!("given is no mapping: {other}")),
+            other => Err(format!("given is not a mapping: {other}")),
         }
     }
 
-    /// The script of a peer: members of the case take the place of those of the defaults.
+    /// The script of a peer: members of the case replace those of the defaults.
     pub(crate) fn peer(&self, name: &str, script: Map<String, Value>) -> Result<Value, String> {
         let mut members = self.document.peers.get(name).cloned().unwrap_or_default();
         for (name, member) in script {
@@ -107,14 +108,14 @@ impl Defaults {
         }
     }
 
-    /// Fixtures that a case was made of, each with its file.
+    /// The fixtures of a case, each with its file.
     pub(crate) fn used(&self) -> BTreeSet<String> {
         self.used.borrow().clone()
     }
 
     fn resolve(&self, value: &Value, depth: usize) -> Result<Value, String> {
         if depth > DEPTH {
-            return Err(format!("fixtures are made of each other more than {DEPTH} times over"));
+            return Err(format!("more than {DEPTH} fixtures are made from each other"));
         }
         match value {
             Value::Array(items) => items.iter().map(|item| self.resolve(item, depth)).collect(),
@@ -138,7 +139,7 @@ impl Defaults {
     }
 }
 
-/// Values and environment as a JSON Merge Patch; other members take each other's place, and null takes one away.
+/// Values and environment as a JSON Merge Patch; other members replace each other, and null removes one.
 fn laid_over(mut under: Map<String, Value>, over: Map<String, Value>) -> Map<String, Value> {
     for (name, member) in over {
         match (name.as_str(), member) {

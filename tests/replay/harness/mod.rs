@@ -1,4 +1,4 @@
-//! The harness: one case, from its file to the verdict.
+//! Runs one case, from its file to the verdict.
 
 pub(crate) mod case;
 mod expected;
@@ -29,7 +29,7 @@ pub(crate) struct Used {
     pub(crate) files: BTreeSet<String>,
 }
 
-/// Runs a case and compares it with what it expects.
+/// Runs a case and compares the result with its expectation.
 pub(crate) fn replay(name: &str, update: bool) -> Result<Used, String> {
     let file = File::read(name)?;
     let (folder, _) = name.split_once('/').ok_or("a case is in a folder")?;
@@ -42,7 +42,7 @@ pub(crate) fn replay(name: &str, update: bool) -> Result<Used, String> {
     Ok(Used { named: defaults.used(), files })
 }
 
-/// Whether a case takes its time.
+/// Whether a case is slow.
 pub(crate) fn is_slow(name: &str) -> bool {
     let case = || -> Result<Case, String> {
         let (folder, _) = name.split_once('/').ok_or("a case is in a folder")?;
@@ -105,7 +105,7 @@ fn twice_is_once(
     for name in ["values", "patches", "error"] {
         if let Some(member) = again.member(name) {
             let text = expected::text(name, Some(member));
-            return Err(format!("run again after its patches were applied, it gives {name} once more:\n{text}"));
+            return Err(format!("run again after its patches were applied, it gives {name} again:\n{text}"));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The output, in the form for comparison and reading.
+//! Brings the output into the form for comparison and reading.
 
 use base64::Engine as _;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -16,14 +16,14 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Value>, String> {
 pub(crate) fn log(stdout: &str, fill: &Fill) -> Result<Vec<Value>, String> {
     let mut lines = documents(stdout)?;
     for line in &mut lines {
-        let members = line.as_object_mut().ok_or_else(|| format!("a log line that is no object: {stdout}"))?;
+        let members = line.as_object_mut().ok_or_else(|| format!("a log line is not an object: {stdout}"))?;
         members.remove("time").ok_or("a log line without time")?;
         fill.empty_document(line);
     }
     Ok(lines)
 }
 
-/// The operations of a values patch. A key pair that was made just now is checked here, as nobody can foretell it.
+/// The operations of a values patch. A new key pair is random, so it is checked here.
 pub(crate) fn values(text: &str, fill: &Fill) -> Result<Vec<Value>, String> {
     let mut operations: Vec<Value> = documents(text)?
         .into_iter()
@@ -46,14 +46,14 @@ fn is_new(pair: &Value) -> bool {
     pair["priv"].as_str().is_some_and(|text| text.contains("-----BEGIN"))
 }
 
-/// Whether the text is a pair as Deckhouse reads it, judged by another library than the maker's.
+/// Whether the text is a pair as Deckhouse reads it, checked with another library than the maker's.
 fn is_a_pair(pair: &Value) -> Result<(), String> {
     let half = |name: &str, label: &str| {
         let text = pair[name].as_str().unwrap_or_default();
         let body = text.strip_prefix(&format!("-----BEGIN {label}-----\n"));
         let body = body.and_then(|body| body.strip_suffix(&format!("-----END {label}-----\n")));
         let der = body.and_then(|body| base64::engine::general_purpose::STANDARD.decode(body.replace('\n', "")).ok());
-        der.ok_or_else(|| format!("{name} is not one PEM block {label}"))
+        der.ok_or_else(|| format!("{name} is not a single PEM block {label}"))
     };
     let private = half("priv", "ED25519 PRIVATE KEY")?;
     let public = half("pub", "ED25519 PUBLIC KEY")?;

@@ -1,4 +1,4 @@
-//! The operator's side: starts the hook executable with its files and variables, as addon-operator does.
+//! Starts the hook executable with files and variables, like addon-operator.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -115,16 +115,16 @@ fn outcome(ended: &Output, folder: &Path, has_values: bool) -> Result<Outcome, S
         return if stderr.is_empty() {
             Ok(outcome)
         } else {
-            Err(format!("it succeeded, and wrote to stderr: {stderr}"))
+            Err(format!("it succeeded, but wrote to stderr: {stderr}"))
         };
     }
     let line: Value = serde_json::from_str(stderr.trim_end_matches('\n'))
-        .map_err(|error| format!("{}, and stderr is not one JSON line ({error}): {stderr:?}", ended.status))?;
+        .map_err(|error| format!("{}, and stderr is not a single JSON line ({error}): {stderr:?}", ended.status))?;
     let message = line["message"].as_str().ok_or_else(|| format!("stderr has no message: {stderr}"))?;
     let folder = folder.to_str().ok_or("a folder that is not UTF-8")?;
     outcome.failure = Some(message.replace(folder, "{{folder}}"));
     if let Some((output, text)) = outcome.outputs.iter().find(|(_, text)| !text.is_empty()) {
-        return Err(format!("it failed ({message}), and wrote {output} all the same: {text}"));
+        return Err(format!("it failed ({message}), but wrote {output}: {text}"));
     }
     Ok(outcome)
 }

@@ -1,4 +1,4 @@
-//! Peers: servers on loopback with real TLS that answer as the case says.
+//! Starts the peers of a case: scripted servers on loopback with real TLS.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Write};
@@ -20,7 +20,7 @@ use super::pem_content;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Script {
-    /// The answer for the public document; a number is an answer with this status alone.
+    /// The answer for the public document; a number is an answer with only this status.
     #[serde(default)]
     public: Option<Answer>,
     #[serde(default)]
@@ -41,9 +41,9 @@ enum Tls {
     SelfSigned,
     /// With a certificate by the same CA for another host.
     OtherHost,
-    /// Not: it talks like another kind of server.
+    /// No TLS: it answers like another kind of server.
     Garbage,
-    /// Not: it says nothing.
+    /// No TLS: it sends nothing.
     Mute,
 }
 
@@ -52,7 +52,7 @@ enum Tls {
 struct Answer {
     #[serde(default = "ok")]
     status: u16,
-    /// `Content-Type: application/json` unless it says otherwise; null leaves a header out.
+    /// Over `Content-Type: application/json`; null removes a header.
     #[serde(default)]
     headers: BTreeMap<String, Option<String>>,
     /// The document, sent as JSON.
@@ -64,19 +64,19 @@ struct Answer {
     /// Entity tag: a request that names it gets 304.
     #[serde(default)]
     etag: Option<String>,
-    /// A `Content-Length` that is not the body's.
+    /// A wrong `Content-Length`.
     #[serde(default)]
     length: Option<u64>,
-    /// So many blanks before the body, without a `Content-Length`.
+    /// Number of blanks before the body, which then has no `Content-Length`.
     #[serde(default)]
     blanks: u64,
-    /// Answers only after this path of this peer has been asked for, at most 4 s later.
+    /// Waits until this path of this peer was requested, at most 4 s.
     #[serde(default)]
     after: Option<(String, String)>,
-    /// One byte of the body in so many milliseconds.
+    /// Milliseconds for each byte of the body.
     #[serde(default)]
     drip: Option<u64>,
-    /// Closes the connection after so many bytes of the body.
+    /// Number of bytes of the body after which the connection is closed.
     #[serde(default)]
     cut: Option<usize>,
     /// Never answers.
@@ -111,7 +111,7 @@ pub(crate) fn authority() -> String {
     IDENTITIES.authority.clone()
 }
 
-/// The certificate of those peers that have signed it themselves, PEM.
+/// The self-signed certificate of peers, PEM.
 pub(crate) fn self_signed() -> String {
     IDENTITIES.self_signed.pem.clone()
 }
@@ -146,7 +146,7 @@ impl Asked {
     }
 }
 
-/// Starts the peers of a case: only then their addresses are known, and their answers can be filled in.
+/// Starts the peers of a case. Only then are their addresses known and their answers can be filled in.
 pub(crate) fn start(case: &Case) -> Result<Peers, String> {
     let mut peers = BTreeMap::new();
     let asked: Arc<Asked> = Arc::default();

@@ -1,5 +1,5 @@
-//! The input of a run, and its changes by the effects of the hook: a cluster in memory, and the snapshots that an operator
-//! makes of it for the hook's own bindings.
+//! Makes the input of a run, and applies the effects of the hook to it: a cluster in memory, and snapshots of it for the
+//! bindings of the hook.
 
 use istio_federation_sim::cluster::Cluster;
 use istio_federation_sim::operator::config::{Binding, Hook};
@@ -163,7 +163,7 @@ impl<'a> World<'a> {
                     .find(target.api_version.as_deref(), &target.kind, &target.namespace, &target.name)
                     .is_none()
             {
-                return Err(format!("a patch of an object that is not there: {target}"));
+                return Err(format!("a patch of a missing object: {target}"));
             }
             operation.apply(&mut self.cluster).map_err(|error| error.to_string())?;
         }

@@ -1,4 +1,4 @@
-//! YAML in the style of the cases: a value that fits on a line is on one line.
+//! Writes YAML in the style of the cases: a value that fits on a line is on one line.
 
 use serde_json::Value;
 

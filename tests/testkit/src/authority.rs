@@ -1,4 +1,4 @@
-//! Certificate authorities as meshes and servers have them, and certificates that they issue: honest ones or not.
+//! Makes certificate authorities of meshes and servers, and certificates under them: honest or forged.
 
 use std::net::IpAddr;
 use std::sync::Arc;

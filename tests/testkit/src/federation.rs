@@ -1,9 +1,9 @@
-//! Builder of IstioFederations.
+//! Builds IstioFederations and documents of peers.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// An IstioFederation in the making, as JSON.
+/// A builder of an IstioFederation, as JSON.
 #[derive(Clone, Debug)]
 pub struct Federation(Value);
 
@@ -17,7 +17,7 @@ pub fn federation(name: &str) -> Federation {
     }))
 }
 
-/// The public document of a peer with this UUID; neither key nor root are what they should be.
+/// The public document of a peer with this UUID; its key and root are placeholders.
 #[must_use]
 pub fn public_document(uuid: &str) -> Value {
     json!({"clusterUUID": uuid, "authnKeyPub": "key", "rootCA": "root"})
@@ -67,7 +67,7 @@ impl Federation {
         self.merged(&json!({"status": more}))
     }
 
-    /// The cache with `more` merged over it (JSON Merge Patch), fetched for the spec as it is now.
+    /// The cache with `more` merged over it (JSON Merge Patch), fetched for the current spec.
     #[must_use]
     pub fn cached(self, more: &Value) -> Self {
         let spec = &self.0["spec"];
@@ -75,7 +75,7 @@ impl Federation {
         self.status(&json!({"metadataCache": {"source": source}})).status(&json!({"metadataCache": more}))
     }
 
-    /// One more condition, of the present generation. `since` is RFC 3339.
+    /// Adds a condition of the current generation. `since` is RFC 3339.
     #[must_use]
     pub fn condition(mut self, type_: &str, status: &str, reason: &str, since: &str) -> Self {
         let condition = json!({

@@ -1,4 +1,4 @@
-//! An HTTPS server on loopback that answers as a test says: real sockets and rustls, in threads of its own.
+//! A scripted HTTPS server on loopback: real sockets and rustls, in its own threads.
 
 use std::io::{self, Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -76,7 +76,7 @@ impl HttpsServer {
                     break;
                 }
                 let handle = Arc::clone(&handle);
-                // A client that goes away is often the point of a test.
+                // Some tests are about clients that disconnect.
                 thread::spawn(move || handle(socket).ok());
             }
         });

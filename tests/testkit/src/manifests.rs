@@ -1,4 +1,4 @@
-//! Kubernetes objects that the exporter reads, as manifests.
+//! Makes manifests of the Kubernetes objects that the exporter reads.
 
 use serde_json::{Value, json};
 

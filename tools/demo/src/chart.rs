@@ -1,4 +1,4 @@
-//! The objects that the module's chart renders from values, as far as hooks and exporter read them back.
+//! Renders the chart's objects from values, as far as hooks and exporter read them back.
 //!
 //! The demo has no Helm: it writes these objects itself, and says so.
 

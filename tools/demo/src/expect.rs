@@ -1,4 +1,4 @@
-//! The conditions that hold when two clusters have federated.
+//! Checks whether two clusters have federated.
 
 use std::collections::BTreeSet;
 
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_missing_when_all_is_there() {
+    fn federated_clusters_miss_nothing() {
         let (a, b) = federated();
         assert_eq!(missing(&a, &b), [""; 0]);
     }
@@ -118,7 +118,7 @@ mod tests {
     type Break = fn(&mut Facts, &mut Facts);
 
     #[test]
-    fn everything_that_can_be_missing_is_named() {
+    fn each_missing_part_is_named() {
         let breaks: [(Break, &str); 11] = [
             (|a, _| a.anchors.clear(), "no trust anchor for b.local"),
             (|a, _| a.mesh_config.clear(), "mesh configuration of a.local"),

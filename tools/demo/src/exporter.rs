@@ -26,12 +26,12 @@ pub(crate) struct Identity {
     pub(crate) inlet: String,
 }
 
-/// A running exporter. It ends with this value, in whatever way that comes.
+/// A running exporter. It ends when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Exporter {
     process: Child,
     log: PathBuf,
-    /// Where peers reach it: `https://127.0.0.1:<port>/metadata`.
+    /// Endpoint for peers: `https://127.0.0.1:<port>/metadata`.
     pub(crate) endpoint: String,
     /// CA of its certificate (PEM).
     pub(crate) ca: String,
@@ -46,7 +46,7 @@ struct Ports {
 
 impl Drop for Exporter {
     fn drop(&mut self) {
-        // It has nothing to finish; and once the demo has ended, nothing of it still runs.
+        // It has nothing to finish, and nothing may outlive the demo.
         self.process.kill().and_then(|()| self.process.wait()).ok();
     }
 }
@@ -75,7 +75,7 @@ impl Exporter {
             .arg("--port-file")
             .arg(&ports)
             .env_remove("PUBLIC_HOSTS")
-            // Held until this process ends, even where it is killed.
+            // Open until this process ends, even if it is killed.
             .arg("--until-stdin-ends")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -103,7 +103,7 @@ impl Exporter {
 
     async fn is_ready(&mut self, ports: &Path) -> anyhow::Result<bool> {
         self.check()?;
-        // Written in one step: it is there as a whole, or not yet.
+        // The file is written in one step.
         let Ok(text) = fs::read_to_string(ports) else { return Ok(false) };
         let Ports { metadata, metrics } = serde_json::from_str(&text).context("cannot read the port file")?;
         self.endpoint = format!("https://{metadata}/metadata");

@@ -1,4 +1,4 @@
-//! The state of a cluster, read from its objects and values, never from our expectations.
+//! Reads the state of a cluster from its objects and values, never from our expectations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Looks at a cluster.
+    /// Reads the state of a cluster.
     pub fn of<C: Chart>(operator: &Operator<C>) -> anyhow::Result<Self> {
         let values: Values = serde_json::from_value(operator.values().clone()).context("the values cannot be read")?;
         let discovery = values.global.and_then(|global| global.discovery).unwrap_or_default();
@@ -85,7 +85,8 @@ fn all<T: DeserializeOwned>(cluster: &Cluster, kind: &str) -> anyhow::Result<Vec
         .collect()
 }
 
-/// The host and ports that a labelled Service offers to peers. A rule of its own, short of corner cases: it judges the hooks' work.
+/// The host and ports that a labelled Service offers to peers. Not the hooks' code, because it checks their work; corner
+/// cases are left out.
 fn offered(service: &Service, domain: &str) -> Option<(String, BTreeSet<u32>)> {
     let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
     let labelled = service.metadata.labels.get(PUBLIC_SERVICE_LABEL).is_some_and(String::is_empty);

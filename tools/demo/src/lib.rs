@@ -55,16 +55,16 @@ pub struct Demo {
     /// Empty or new folder that keeps every file: manifests, input and output of hooks, logs
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on: edit the manifests and see the effects
+    /// Keep running: edit the manifests and see the effects
     #[arg(long)]
     watch: bool,
 }
 
 /// Folder for the files of a demo.
 enum Out {
-    /// Named by the user; stays.
+    /// Named by the user; it is kept.
     Kept(PathBuf),
-    /// Goes when all went well.
+    /// Deleted after a success.
     Temporary(tempfile::TempDir),
 }
 
@@ -173,14 +173,14 @@ fn executable(named: Option<&PathBuf>, name: &str, option: &str) -> anyhow::Resu
     };
     if !path.is_file() {
         bail!(
-            "there is no executable {}: run `make demo`, which builds it, or name it with --{option}",
+            "executable {} does not exist: run `make demo`, which builds it, or name it with --{option}",
             path.display()
         );
     }
     Ok(path)
 }
 
-/// Shows each cluster where the other one really is.
+/// Writes the real endpoint of each cluster into the other.
 fn introduce(sides: &mut [Side; 2]) -> anyhow::Result<()> {
     let [a, b] = sides;
     say(format_args!("Hooks: {}", a.hooks().join(", ")));

@@ -1,4 +1,4 @@
-//! The tables that the demo ends with.
+//! Makes the tables at the end of the demo.
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};

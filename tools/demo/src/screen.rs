@@ -1,8 +1,8 @@
-//! The output of the demo.
+//! Prints the output of the demo.
 
 use std::io::Write as _;
 
-/// Shows a line. A closed pipe is no reason to fail.
+/// Shows a line. A closed pipe is not an error.
 pub(crate) fn say(text: impl std::fmt::Display) {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{text}").and_then(|()| stdout.flush()).ok();

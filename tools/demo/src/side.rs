@@ -42,11 +42,11 @@ pub(crate) struct Side {
 /// The work of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// To begin.
+    /// Start.
     Start,
-    /// To run every hook once.
+    /// Run every hook once.
     Round,
-    /// To let every schedule fire.
+    /// Fire every schedule.
     Tick,
 }
 
@@ -100,7 +100,7 @@ impl Side {
         self.folder.path()
     }
 
-    /// Writes where `peer` really is into the IstioFederations for it. Returns their names.
+    /// Writes the real endpoint of `peer` into the IstioFederations for it. Returns their names.
     pub(crate) fn meet(&mut self, peer: &Self) -> anyhow::Result<Vec<String>> {
         let cluster = self.operator.cluster_mut();
         let of_peer =
@@ -124,7 +124,7 @@ impl Side {
         Ok(found.into_iter().map(|(key, _)| key.name).collect())
     }
 
-    /// Lets the operator work, and keeps the objects' files as it leaves them. Its runs are in `steps`.
+    /// Lets the operator work, and writes the objects' files afterwards. Adds its runs to `steps`.
     pub(crate) async fn work(&mut self, work: Work, steps: &mut Vec<Step>) -> anyhow::Result<()> {
         self.exporter.check().with_context(|| self.name.clone())?;
         let first = steps.len();
@@ -138,11 +138,11 @@ impl Side {
         done.with_context(|| self.name.clone())
     }
 
-    /// Takes over the changes of a person in the files, and returns them.
+    /// Applies the changes of a person in the files, and returns them.
     pub(crate) fn read_edits(&mut self) -> anyhow::Result<Vec<Change>> {
         self.folder.read_edits(self.operator.cluster_mut())?;
         let changes = self.operator.cluster_mut().take_changes();
-        // What ended with the edited objects.
+        // Dependents of the edited objects.
         self.folder.save(self.operator.cluster(), &changes)?;
         self.operator.configure(read_settings(&self.settings)?)?;
         Ok(changes)
@@ -157,7 +157,7 @@ impl Side {
     }
 }
 
-/// Every object as if it were new.
+/// A creation for every object.
 fn all_as_new(cluster: &Cluster) -> Vec<Change> {
     cluster.objects().map(|(key, _)| Change { verb: Verb::Created, key: key.clone() }).collect()
 }

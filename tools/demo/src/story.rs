@@ -1,4 +1,4 @@
-//! The changes of a cluster, as sentences.
+//! Describes the changes of a cluster in sentences.
 
 use x509_parser::extensions::{GeneralName, GeneralSubtree};
 use x509_parser::pem::Pem;
@@ -17,7 +17,7 @@ pub(crate) fn sentences(before: &Facts, after: &Facts) -> Vec<String> {
         lines.push("made its key pair, with which it signs its requests".to_owned());
     }
     for (name, federation) in &after.federations {
-        told_by_peer(name, before.federations.get(name), federation, &mut lines);
+        news_of_peer(name, before.federations.get(name), federation, &mut lines);
     }
     for reader in after.readers.difference(&before.readers) {
         lines.push(format!(
@@ -55,7 +55,7 @@ pub(crate) fn sentences(before: &Facts, after: &Facts) -> Vec<String> {
     lines
 }
 
-fn told_by_peer(name: &str, before: Option<&IstioFederation>, after: &IstioFederation, lines: &mut Vec<String>) {
+fn news_of_peer(name: &str, before: Option<&IstioFederation>, after: &IstioFederation, lines: &mut Vec<String>) {
     let none = MetadataCache::default();
     let cache = |federation: &IstioFederation| federation.status.clone().and_then(|status| status.metadata_cache);
     let (was, is) = (before.and_then(cache).unwrap_or_else(|| none.clone()), cache(after).unwrap_or(none));
@@ -118,7 +118,7 @@ fn subject(certificate: &X509Certificate<'_>) -> String {
     printable(&certificate.subject().to_string())
 }
 
-/// The name constraints that stand in the certificate.
+/// The name constraints of the certificate.
 fn constraints(certificate: &X509Certificate<'_>) -> String {
     let Ok(Some(constraints)) = certificate.name_constraints() else {
         return "it has NO name constraints".to_owned();

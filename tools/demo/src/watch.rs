@@ -1,4 +1,4 @@
-//! `demo --watch`: the clusters go on, and a person edits their manifests.
+//! Runs `demo --watch`: the clusters keep running while a person edits their manifests.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::side::{Side, Work};
 /// How often files are read and schedules fire; in a cluster the schedule is every 15 seconds.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Goes on until it is interrupted from outside.
+/// Runs until it is interrupted.
 pub(crate) async fn watch(sides: &mut [Side; 2]) -> anyhow::Result<()> {
     say("\nWatching. Edit a manifest, for example add the label to Service foo in cluster-b:");
     say("  metadata: {labels: {federation.istio.deckhouse.io/public-service: \"\"}}");

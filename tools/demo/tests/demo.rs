@@ -1,4 +1,4 @@
-//! The demo, run as people run it, on the program and the hook executable that ship: real HTTP, TLS and tokens.
+//! Tests of the demo as people run it, with the released program and hook executable: real HTTP, TLS and tokens.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 #[path = "../../../tests/common/hook_build.rs"]
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use hook_build::{built_program, hook_executable};
 use serde_json::{Value, json};
 
-/// How long a line may take to appear: not a measure, only an end for a test that fails.
+/// How long a line may take to appear. Generous: it only ends a failing test.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn examples() -> PathBuf {
@@ -96,7 +96,7 @@ fn failure(mut command: Command) -> String {
     said
 }
 
-/// Every line of the README's output is in this one; `...` stands for what was left out, and numbers do not count.
+/// Every line of the README's output is in this one; `...` stands for omitted text, and numbers are ignored.
 fn the_readme_shows(output: &str) {
     let without_numbers = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap();
@@ -325,7 +325,7 @@ fn an_edited_manifest_has_its_effect_in_the_other_cluster() {
     let gone = "cluster-a  ServiceEntry bar.xyz.svc.cluster-b.local is gone";
     demo.wait_for(&["cluster-a  you deleted IstioFederation cluster-b", gone]);
 
-    assert_eq!(demo.interrupt(), Some(0), "ending a demo that has federated is no failure");
+    assert_eq!(demo.interrupt(), Some(0), "after the clusters have federated, Ctrl-C is a success");
     no_exporter_is_left(&out.join("cluster-a"));
     no_exporter_is_left(&out.join("cluster-b"));
 }

@@ -1,4 +1,4 @@
-//! jq filters as an operator evaluates them: for bindings (jqFilter) and for the object patch `JQPatch`.
+//! Evaluates jq filters like an operator: for bindings (jqFilter) and for the object patch `JQPatch`.
 //!
 //! Operators use gojq; this is jaq. Known difference: jaq does not assign through null (`.status.a = 1` on an object without
 //! status fails here, and makes the status there). Neither has modules to import here.
@@ -9,7 +9,7 @@ use jaq_json::Val;
 use serde_json::Value;
 use thiserror::Error;
 
-/// Why a filter cannot be used, or why it failed on an object.
+/// Why a filter is invalid, or why it failed on an object.
 #[derive(Debug, Error)]
 pub enum JqError {
     /// Not jq.
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_have_the_shape_that_operators_give_them() {
+    fn results_have_the_shape_of_operators() {
         let object = json!({"metadata": {"name": "bar", "labels": {"a/b": ""}}, "spec": {"ports": [{"port": 80}, {"port": 9_007_199_254_740_993_i64}]}});
         for (filter, result) in [
             (".metadata.name", json!("bar")),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_works_in_both_jqs_and_what_does_not() {
+    fn differences_between_jaq_and_gojq_are_the_known_ones() {
         let made = json!({"status": {"conditions": [1]}});
         let changed = |filter: &str| Filter::compile(filter).unwrap().result(&json!({}));
         assert_eq!(changed(".status += {conditions: ([1] + [.status.conditions[]?])}").unwrap(), made);

@@ -1,4 +1,4 @@
-//! Objects as files that a person can edit: one YAML file per object.
+//! Keeps objects as files that a person can edit: one YAML file per object.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,7 +29,7 @@ pub enum FolderError {
         /// The parser's reason.
         why: String,
     },
-    /// Not an object that an API server would take.
+    /// Not a valid object.
     #[error("{path}: {why}", path = path.display())]
     Object {
         /// The file.
@@ -80,7 +80,7 @@ pub fn read_manifests(folder: &Path) -> Result<BTreeMap<Key, (PathBuf, Value)>, 
     Ok(found)
 }
 
-/// A folder that holds a [`Cluster`]: changes of hooks are written there, changes of a person are read.
+/// The folder of a [`Cluster`]: changes by hooks are written there, changes by a person are read.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -132,7 +132,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Takes over the changes of a person in the folder. The objects of a file with another name than ours get files of
+    /// Applies the changes of a person in the folder. The objects of a file with another name than ours get files of
     /// their own, and that file goes.
     pub fn read_edits(&mut self, cluster: &mut Cluster) -> Result<(), FolderError> {
         let found = read_manifests(&self.path)?;

@@ -1,4 +1,4 @@
-//! Kubernetes objects in memory, and the work of an API server on them, as far as hooks can see it.
+//! A stand-in for the API server: objects in memory, with the behaviour that hooks can observe.
 //!
 //! Kept: identity, uid, resourceVersion, generation, creationTimestamp, the split between an object and its status, owner
 //! references, objects that end with their namespace. Not kept: schemas, admission, finalizers, versions of one kind.
@@ -81,7 +81,7 @@ fn group_of(api_version: &str) -> &str {
     api_version.rsplit_once('/').map_or("", |(group, _)| group)
 }
 
-/// Whether API servers take this as a name of most kinds.
+/// Whether this is a valid name for most kinds.
 fn is_subdomain(name: &str) -> bool {
     let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let is_label = |label: &str| {
@@ -98,7 +98,7 @@ fn uid_of(object: &Value) -> Option<&str> {
     object.pointer("/metadata/uid").and_then(Value::as_str)
 }
 
-/// Why the API refuses something.
+/// Why the API refuses a write.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub enum ApiError {
     /// Creation of an existing object.
@@ -107,7 +107,7 @@ pub enum ApiError {
     /// Change of a missing object.
     #[error("{0} not found")]
     NotFound(String),
-    /// Something that no API server would store.
+    /// An object that API servers refuse.
     #[error("{key} is invalid: {why}")]
     Invalid {
         /// The object.
@@ -117,7 +117,7 @@ pub enum ApiError {
     },
 }
 
-/// The part of an object that a write is about; the other part stays as it is.
+/// The part of an object that a write changes; the other part stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Everything but `status`.
@@ -261,7 +261,7 @@ impl Cluster {
         self.store(key, merged, Verb::Updated(part))
     }
 
-    /// Takes an object as a person wrote it, status included: a new one, or instead of the old one. False if nothing is
+    /// Stores an object as a person wrote it, with its status: a new one, or in place of the old one. False if nothing is
     /// different.
     pub fn put(&mut self, object: Value) -> Result<bool, ApiError> {
         let key = Key::of(&object)?;
@@ -269,7 +269,7 @@ impl Cluster {
         self.store(&key, object, verb)
     }
 
-    /// Takes an object as another cluster has it, with all that its server wrote.
+    /// Stores an object as another cluster has it, with the members that its server wrote.
     pub fn restore(&mut self, object: Value) -> Result<Key, ApiError> {
         let key = Key::of(&object)?;
         if self.objects.contains_key(&key) {

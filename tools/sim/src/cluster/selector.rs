@@ -1,4 +1,4 @@
-//! Which objects a binding is about: kind, names, namespaces, labels, fields (hook-protocol: `kubernetes[]`).
+//! Selects the objects of a binding: kind, names, namespaces, labels, fields (`kubernetes[]` of the hook protocol).
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub struct Selector {
     pub namespace: Option<Namespaces>,
 }
 
-/// `matchNames`; an empty list names nothing in particular, so everything.
+/// `matchNames`; an empty list selects all names.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Names {

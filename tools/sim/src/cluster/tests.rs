@@ -38,7 +38,7 @@ fn entry(name: &str) -> Value {
 }
 
 #[test]
-fn a_new_object_gets_what_the_server_gives() {
+fn a_new_object_gets_the_members_of_the_server() {
     let mut cluster = cluster();
     let mut object = entry("a");
     object["status"] = json!({"ready": true});
@@ -58,7 +58,7 @@ fn a_new_object_gets_what_the_server_gives() {
 }
 
 #[test]
-fn main_and_status_are_written_apart() {
+fn main_and_status_are_written_separately() {
     let mut cluster = cluster();
     let key = cluster.create(entry("a")).unwrap();
     let before = cluster.get(&key).unwrap().clone();
@@ -79,7 +79,7 @@ fn main_and_status_are_written_apart() {
     let after = cluster.get(&key).unwrap().clone();
     assert_eq!((&after["status"], &after["metadata"]["generation"]), (&json!({"ready": true}), &json!(2)));
     assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
-    assert!(!cluster.update(&key, both, Part::Main).unwrap(), "the same again is no write");
+    assert!(!cluster.update(&key, both, Part::Main).unwrap(), "writing the same again changes nothing");
     assert_eq!(*cluster.get(&key).unwrap(), after);
 
     let mut labelled = after;

@@ -1,4 +1,4 @@
-//! The bindings of hooks: the answer of `hook config`, read as addon-operator reads it.
+//! Reads the bindings of hooks from the answer of `hook config`, like addon-operator.
 
 use std::collections::BTreeSet;
 
@@ -164,7 +164,7 @@ fn hook(index: usize, raw: RawHook) -> Result<Hook, OperatorError> {
     }
     for included in raw.kubernetes.iter().flat_map(|binding| &binding.include_snapshots_from) {
         if !names.contains(included.as_str()) {
-            return Err(error(format!("includeSnapshotsFrom names {included:?}, which is no kubernetes binding")));
+            return Err(error(format!("includeSnapshotsFrom names {included:?}, which is not a kubernetes binding")));
         }
     }
     for RawSchedule { crontab, .. } in &raw.schedule {
@@ -180,7 +180,7 @@ fn hook(index: usize, raw: RawHook) -> Result<Hook, OperatorError> {
             Ok(Binding {
                 filter: filter.map_err(|why| error(format!("binding {}: {why}", binding.name)))?,
                 name: binding.name,
-                // Only a queue of its own lets the module go on.
+                // Only with its own queue, the module does not wait.
                 waited_for: binding.queue.is_empty() || binding.wait_for_synchronization.unwrap_or(true),
                 queue: or(binding.queue, MAIN),
                 selector: binding.selector,
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_operator_would_refuse_is_refused() {
+    fn configurations_that_operators_refuse_are_refused() {
         for (change, why) in [
             (json!({"configVersion": "v0"}), "configVersion"),
             (json!({"beforeHelm": -1}), "-1"),

@@ -1,4 +1,4 @@
-//! Binding contexts: the reason of a run, and the snapshots that a hook decides from.
+//! Makes binding contexts: the reason of a run, and the snapshots that a hook decides from.
 
 use std::collections::BTreeMap;
 
@@ -61,7 +61,7 @@ pub fn snapshots(hook: &Hook, cluster: &Cluster) -> Result<Map<String, Value>, O
     Ok(snapshots)
 }
 
-/// What `hook` sees through `binding`: the filtered object, or the whole one where there is no filter.
+/// The view of `hook` through `binding`: the filtered object, or the whole one without a filter.
 pub(super) fn view(hook: &Hook, binding: &Binding, cluster: &Cluster) -> Result<View, OperatorError> {
     let objects = cluster.list(&binding.selector).into_iter();
     objects.map(|(key, object)| Ok((key.clone(), item(hook, binding, object)?.1))).collect()

@@ -1,4 +1,4 @@
-//! Metrics of hooks (`METRICS_PATH`), kept in groups as an operator keeps them.
+//! Keeps the metrics of hooks (`METRICS_PATH`) in groups, like an operator.
 
 use std::collections::{BTreeMap, BTreeSet};
 

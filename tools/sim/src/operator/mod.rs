@@ -1,5 +1,5 @@
-//! The part of addon-operator that a module's hooks can see, small: which hook runs when, with which files, and what its
-//! answers do. It stands in for the operator and knows nothing of this module; the real one decides where they differ.
+//! A stand-in for addon-operator, as far as a module's hooks can observe it: order of runs, files, and effects of output.
+//! It knows nothing of this module. Where the real operator differs, the real one is right.
 //!
 //! Not kept: queues, retries, crontabs (the caller gives the ticks), schemas of values, Helm itself (see [`Chart`]).
 
@@ -195,7 +195,7 @@ impl<C: Chart> Operator<C> {
         &self.metrics
     }
 
-    /// The user configured something else; [`Operator::react`] then renders.
+    /// Replaces the user's settings; [`Operator::react`] then renders.
     pub fn configure(&mut self, config: Value) -> Result<(), OperatorError> {
         self.stale_release |= self.values.set_config(config)?;
         Ok(())
@@ -315,8 +315,8 @@ impl<C: Chart> Operator<C> {
         Ok(())
     }
 
-    /// What Helm does with rendered objects: new and different ones are written; those that it rendered before and no longer
-    /// renders are deleted, unless they say otherwise.
+    /// Applies rendered objects like Helm: writes new and different ones, and deletes those that it no longer renders,
+    /// unless an annotation keeps them.
     fn install(&mut self, objects: Vec<Value>) -> Result<Vec<Change>, OperatorError> {
         let mut release = BTreeSet::new();
         for object in objects {

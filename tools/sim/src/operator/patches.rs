@@ -1,4 +1,4 @@
-//! Object patches of hooks (`KUBERNETES_PATCH_PATH`), applied to the cluster as an operator applies them.
+//! Applies the object patches of hooks (`KUBERNETES_PATCH_PATH`) to the cluster, like an operator.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -94,7 +94,7 @@ pub struct Target {
     /// Subresource, with or without a slash in front; empty for the object itself.
     #[serde(default)]
     pub subresource: String,
-    /// Whether an object that is not there is fine.
+    /// Whether a missing object is not an error.
     #[serde(default)]
     pub ignore_missing_object: bool,
 }
@@ -106,7 +106,7 @@ pub struct JqPatch {
     /// The object.
     #[serde(flatten)]
     pub target: Target,
-    /// What makes the new object of the old one.
+    /// The filter from the old object to the new one.
     pub jq_filter: String,
 }
 
@@ -213,7 +213,9 @@ impl Operation {
                 let jq = |why| PatchError::Jq { target: target.to_string(), why };
                 match Filter::compile(jq_filter).and_then(|filter| filter.outputs(&object)).map_err(jq)?.as_slice() {
                     [one] if one.is_object() => Ok(one.clone()),
-                    other => Err(target.failed(format!("the jq filter gave {} outputs, not one object", other.len()))),
+                    other => {
+                        Err(target.failed(format!("the jq filter gave {} outputs, expected one object", other.len())))
+                    }
                 }
             }),
             Self::MergePatch(MergePatch { target, merge_patch }) => {
@@ -257,7 +259,7 @@ impl Target {
         let part = match self.subresource.trim_start_matches('/') {
             "" => Part::Main,
             "status" => Part::Status,
-            other => return Err(self.failed(format!("there is no subresource {other}"))),
+            other => return Err(self.failed(format!("unknown subresource {other}"))),
         };
         let found = self.find(cluster).and_then(|key| cluster.get(&key).cloned().map(|object| (key, object)));
         let Some((key, object)) = found else {

@@ -1,4 +1,4 @@
-//! Starting the hook executable: the calls, files and variables of addon-operator's batch hooks.
+//! Starts the hook executable with the calls, files and variables of addon-operator's batch hooks.
 
 use std::fs;
 use std::path::{Path, PathBuf};

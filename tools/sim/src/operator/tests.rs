@@ -1,5 +1,5 @@
-//! Tests of the operator with a fake hook executable: shell scripts that the tests write. They show how the protocol is
-//! spoken, and nothing about this module's hooks.
+//! Tests of the operator with a fake hook executable: shell scripts that the tests write. They test the
+//! protocol, not this module's hooks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -103,7 +103,7 @@ fn watching() -> Value {
 }
 
 #[tokio::test]
-async fn a_run_gets_what_an_operator_gives() {
+async fn a_run_gets_the_files_of_an_operator() {
     let config = json!({
         "schedule": [{"name": "tick", "crontab": "* * * * *"}],
         "kubernetes": [
@@ -142,7 +142,7 @@ async fn a_run_gets_what_an_operator_gives() {
 }
 
 #[tokio::test]
-async fn a_hook_runs_when_what_it_sees_changes() {
+async fn a_hook_runs_when_its_snapshots_change() {
     let blind = json!({"kubernetes": [{"name": "things", "kind": "Thing", "executeHookOnEvent": false, "executeHookOnSynchronization": false}]});
     let mut world = world(&[(watching(), ""), (blind, "exit 1")]).await.unwrap();
     assert_eq!(shown(&world.start().await), ["hook-0 (things)"]);
@@ -205,7 +205,7 @@ async fn values_lead_to_lifecycle_hooks_and_the_chart() {
 }
 
 #[tokio::test]
-async fn helm_removes_what_it_does_not_render_any_more() {
+async fn helm_removes_objects_that_it_no_longer_renders() {
     let mut world = world(&[(watching(), "")]).await.unwrap();
     world.start().await;
     world.operator.configure(json!({"fake": {"internal": {"token": "t"}}})).unwrap();
@@ -251,7 +251,7 @@ async fn yaml_object_patches_work_too() {
 }
 
 #[tokio::test]
-async fn a_failing_hook_is_shown_with_its_message() {
+async fn a_failing_hook_is_reported_with_its_message() {
     for (script, wanted) in [
         (r#"echo '{"message":"execute: no key"}' >&2; exit 1"#, "execute: no key"),
         ("echo plain >&2; exit 3", "plain"),
@@ -297,7 +297,7 @@ async fn a_failing_hook_is_shown_with_its_message() {
 }
 
 #[tokio::test]
-async fn a_failing_object_patch_stops_neither_the_others_nor_is_it_hidden() {
+async fn a_failing_object_patch_is_reported_and_the_others_are_applied() {
     let script = r#"echo '{"operation":"Create","object":{"apiVersion":"example.com/v1","kind":"Thing","metadata":{"name":"a","namespace":"xyz"}}}
         {"operation":"Delete","kind":"Thing","namespace":"xyz","name":"a"}' > "$KUBERNETES_PATCH_PATH"
         echo '[{"op":"add","path":"/fake/internal/token","value":"t"}]' > "$VALUES_JSON_PATCH_PATH""#;
@@ -318,7 +318,7 @@ async fn hooks_that_only_wake_each_other_are_stopped() {
 }
 
 #[tokio::test]
-async fn an_executable_that_is_none_is_told() {
+async fn an_invalid_executable_is_reported() {
     let failed = |path: &str| {
         let executable = Executable::new(Path::new(path), &[("FAKE_HOOK", "/nowhere")]);
         async move { executable.hooks().await.unwrap_err().to_string() }
@@ -329,7 +329,7 @@ async fn an_executable_that_is_none_is_told() {
 }
 
 #[tokio::test]
-async fn a_changing_configuration_is_told() {
+async fn a_changing_configuration_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     write_hooks(folder.path(), &[(json!({"onStartup": 1}), "")]);
     let executable = Executable::new(Path::new(FAKE), &[("FAKE_HOOK", folder.path().to_str().unwrap())]);

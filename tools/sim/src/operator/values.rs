@@ -1,4 +1,4 @@
-//! Values of a module as addon-operator keeps them: settings, and the patches of hooks over them.
+//! Keeps the values of a module like addon-operator: settings, and the patches of hooks over them.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ pub enum ValuesError {
     /// Not a stream of JSON Patch operations.
     #[error("the values patch is not JSON Patch: {0}")]
     Syntax(String),
-    /// An operation that operators do not take.
+    /// An operation that operators do not support.
     #[error("values patch: {op} {path}: only add and remove are allowed")]
     Operation {
         /// The operation.
@@ -18,7 +18,7 @@ pub enum ValuesError {
         /// Its path.
         path: String,
     },
-    /// Values of somebody else.
+    /// A path outside the module's values.
     #[error("values patch: {path} is not below /{key}")]
     Root {
         /// The path.
@@ -77,20 +77,20 @@ impl ModuleValues {
         Self { key: key.to_owned(), base: Box::new(base), config, patches: Vec::new(), current }
     }
 
-    /// What `VALUES_PATH` holds.
+    /// The content of `VALUES_PATH`.
     #[must_use]
     pub fn document(&self) -> &Value {
         &self.current
     }
 
-    /// What `CONFIG_VALUES_PATH` holds: null where nothing was configured.
+    /// The content of `CONFIG_VALUES_PATH`: null if nothing is configured.
     #[must_use]
     pub fn config_document(&self) -> Value {
         let section = |name: &str| self.config.get(name).cloned().unwrap_or_default();
         json!({"global": section("global"), self.key.as_str(): section(&self.key)})
     }
 
-    /// The user configured something else.
+    /// Replaces the user's settings.
     pub fn set_config(&mut self, config: Value) -> Result<bool, ValuesError> {
         self.recompute(config, self.patches.clone())
     }
@@ -164,7 +164,7 @@ impl ModuleValues {
 
 impl std::fmt::Debug for ModuleValues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not the values: there are keys in them.
+        // Without the values, which contain keys.
         f.debug_struct("ModuleValues").field("key", &self.key).finish_non_exhaustive()
     }
 }
@@ -194,7 +194,7 @@ fn compact(operations: impl Iterator<Item = Operation>) -> Vec<Operation> {
     kept
 }
 
-/// `values` after the stored `operations`; here, removing a missing member is no error.
+/// `values` after the stored `operations`; here, removing a missing member is not an error.
 fn replayed(mut values: Value, operations: &[Operation]) -> Result<Value, ValuesError> {
     for operation in operations {
         match operation.apply(&mut values) {
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_operator_would_refuse_is_refused() {
+    fn patches_that_operators_refuse_are_refused() {
         for (patch, why) in [
             (r#"[{"op":"replace","path":"/istio/internal","value":1}]"#, "replace"),
             (r#"[{"op":"test","path":"/istio/internal","value":1}]"#, "test"),
