@@ -1,4 +1,4 @@
-//! Our key pair towards other exporters: taken from its Secret, made if there is none yet, never replaced.
+//! Our key pair towards other exporters: taken from its Secret, made once, never replaced.
 
 use istio_federation::api::kubernetes::NAMESPACE;
 use istio_federation::api::values::AuthnKeypair;

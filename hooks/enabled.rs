@@ -13,14 +13,14 @@ use istio_federation::api::istio_federation::MetadataTls;
 use istio_federation::hook;
 use istio_federation::peer::{Answer, Client, FetchFault, Limits, ServerTrust};
 
-/// What the hooks watch, and the chart renders.
+/// The CRDs of the objects that the hooks watch and the chart renders.
 const NEEDED: [&str; 4] = [
     "serviceentries.networking.istio.io",
     "gateways.networking.istio.io",
     "destinationrules.networking.istio.io",
     "authorizationpolicies.security.istio.io",
 ];
-/// Where Kubernetes puts what a Pod knows its API server by.
+/// Kubernetes mounts the address and credentials of the API server here.
 const CREDENTIALS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Answers the operator, by the files that it names; and says the reason of a no on stdout too, because addon-operator logs that alone.

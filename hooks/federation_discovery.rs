@@ -92,7 +92,7 @@ fn read(input: &Input, log: &Logger) -> Result<Option<Given>, Failure> {
     }))
 }
 
-/// What the peers answered.
+/// The peers' answers.
 struct Fetched {
     /// The exchanges that came to an end, by federation.
     exchanges: BTreeMap<String, Exchange>,

@@ -47,7 +47,7 @@ fn read(input: &Input, log: &Logger) -> Result<Option<Given>, Failure> {
     Ok(Some(Given { ours, federations: federations::read(input, "federations", log)?, values }))
 }
 
-/// What the values should be.
+/// The wanted values.
 #[derive(Debug, Default)]
 struct Decided {
     federations: Vec<FederationEntry>,

@@ -29,7 +29,7 @@ const HOOKS: &[Hook] = &[
 ];
 
 fn main() -> ExitCode {
-    // What the script `enabled` of the module calls.
+    // The script `enabled` of the module calls this.
     if std::env::args().nth(1).as_deref() == Some("enabled") {
         return enabled::main();
     }

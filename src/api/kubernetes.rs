@@ -109,7 +109,7 @@ pub struct ServicePort {
     pub name: String,
     /// Number.
     pub port: u32,
-    /// Port on every node; 0 when there is none.
+    /// Port on every node; 0 without one.
     pub node_port: u32,
     /// `TCP` (also when empty), `UDP` or `SCTP`.
     pub protocol: String,

@@ -34,7 +34,7 @@ impl Values {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Global {
-    /// What the operator found out.
+    /// Facts that the operator discovered.
     pub discovery: Option<Discovery>,
 }
 

@@ -32,7 +32,7 @@ pub struct OfferedPort<'a> {
     pub number: u16,
     /// DNS label.
     pub name: &'a str,
-    /// What is spoken there.
+    /// Its protocol.
     pub protocol: Protocol,
 }
 
@@ -50,7 +50,7 @@ pub struct OfferedService<'a> {
 pub struct GatewayOffer {
     /// Where its gateways are; sorted, at most [`GATEWAY_LIMIT`].
     pub gateways: Vec<Endpoint>,
-    /// What is refused; sorted.
+    /// The refusals; sorted.
     pub refused: Vec<Refusal>,
 }
 
@@ -106,7 +106,7 @@ pub struct Offer<'a> {
     pub gateways: Vec<Endpoint>,
     /// Its services, each host once.
     pub services: Vec<OfferedService<'a>>,
-    /// What is refused.
+    /// The refusals.
     pub refused: Vec<Refusal>,
 }
 

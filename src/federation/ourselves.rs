@@ -28,7 +28,7 @@ pub enum OurselvesError {
         setting: &'static str,
         /// Its value.
         value: String,
-        /// What is wrong with it.
+        /// The problem.
         cause: NameError,
     },
     /// New, and peers would refuse it.
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_wrong_is_named() {
+    fn missing_and_wrong_members_are_named() {
         assert_eq!(read(json!({})), Err(OurselvesError::NoDomain));
         let none = Ourselves::from_values(
             &serde_json::from_value(json!({"istio": {"federation": {"clusterDomain": "a"}}})).unwrap(),

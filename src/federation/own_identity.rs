@@ -38,7 +38,7 @@ pub struct RefusedIdentity {
     pub value: String,
     /// The rule that it breaks.
     pub rule: String,
-    /// What a change costs.
+    /// The consequence of a change.
     pub price: &'static str,
 }
 

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_written_block_is_read_back() {
         for length in [0_u8, 1, 47, 48, 49, 200] {
             let der: Vec<u8> = (0..length).collect();
             let text = encode_certificate(&der);

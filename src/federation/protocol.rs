@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What is spoken on a port.
+/// The protocol of a port.
 ///
 /// Only what makes a difference to an importing mesh. The connection between the meshes is Istio's mutual TLS in every
 /// case; this is what travels inside it.

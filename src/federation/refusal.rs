@@ -8,7 +8,7 @@ use crate::text::printable;
 /// Something that a peer offered and that is not taken. Its name is safe to print wherever it came from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refusal {
-    /// What was refused.
+    /// The refused item.
     pub kind: ItemKind,
     /// Its name: printable ASCII, at most [`crate::text::NAME_LIMIT`] characters.
     pub name: String,

@@ -43,9 +43,9 @@ pub enum ClaimError {
     /// The user named another.
     #[error("the peer announces cluster UUID {announced}, but spec.clusterUUID is {expected}")]
     Unexpected {
-        /// What the peer says.
+        /// The peer's value.
         announced: String,
-        /// What the user wrote.
+        /// The user's value.
         expected: String,
     },
     /// It was another until now.
@@ -53,9 +53,9 @@ pub enum ClaimError {
         "the peer's cluster UUID changed from {bound} to {announced}: if that is right, set spec.clusterUUID to it"
     )]
     Changed {
-        /// What the peer said first.
+        /// The peer's first value.
         bound: String,
-        /// What it says now.
+        /// Its present value.
         announced: String,
     },
     /// It belongs to another IstioFederation.
@@ -97,7 +97,7 @@ pub(crate) fn is_same_endpoint(cache: &MetadataCache, spec: &IstioFederationSpec
     cache.source.as_ref().is_some_and(|source| source.metadata_endpoint == spec.metadata_endpoint)
 }
 
-/// What the roster holds of one federation.
+/// The roster's entry for one federation.
 #[derive(Clone, Debug)]
 struct Entry {
     trust_domain: Result<TrustDomain, TrustDomainRefused>,

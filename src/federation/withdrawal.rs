@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn coming_back_starts_anew() {
+    fn a_host_that_comes_back_starts_again() {
         let cached = document("ab", "x");
         let gone = merge(Some(&cached), &[], document("a", "x"), false, at(0));
         let back = merge(Some(&gone.document), &gone.absent, document("ab", "x"), false, at(60));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_keeps_nothing_for_ever() {
+    fn a_clock_that_was_set_back_keeps_nothing_forever() {
         let cached = document("ab", "x");
         let ahead = merge(Some(&cached), &[], document("a", "x"), false, at(100_000));
         let back = merge(Some(&ahead.document), &ahead.absent, document("a", "x"), false, at(0));

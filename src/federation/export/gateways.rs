@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_stays_listed_and_is_not_added() {
+    fn an_unreadable_service_stays_listed_and_is_not_added() {
         let all = [service("xyz", "foo"), service("xyz", "bar"), service("shop", "cart")];
         let existing: Vec<_> = changes(&all, &[]).create.iter().map(stored).collect();
         let unread =

@@ -26,7 +26,7 @@ pub struct ExportedPort {
     pub number: u16,
     /// Name, a DNS label; made from protocol and number where the Service gives none.
     pub name: String,
-    /// What is spoken on it.
+    /// Its protocol.
     pub protocol: Protocol,
 }
 
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_called_is_not_exported() {
+    fn services_that_cannot_be_called_are_not_exported() {
         let good = || service(vec![port("http", 80)]);
         let changed = |change: fn(&mut Service)| {
             let mut service = good();

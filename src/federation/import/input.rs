@@ -1,4 +1,4 @@
-//! What a plan is made from, and how our ServiceEntries are recognised.
+//! The input of a plan, and how our ServiceEntries are recognised.
 
 use ipnet::Ipv4Net;
 
@@ -11,7 +11,7 @@ pub const LABEL: &str = "federation.istio.deckhouse.io/imported-service";
 /// Annotation with the names of the contributing IstioFederations, sorted, separated by commas.
 pub const FEDERATIONS: &str = "federation.istio.deckhouse.io/federations";
 
-/// What a plan is made from.
+/// The input of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanInput<'a> {
     /// All IstioFederations that could be read.

@@ -41,7 +41,7 @@ pub struct Providers<'a> {
 pub struct Outcome {
     /// How many of its hosts are imported.
     pub imported: usize,
-    /// What is refused of its offer; sorted.
+    /// The refused items of its offer; sorted.
     pub refused: Vec<Refusal>,
 }
 
@@ -55,7 +55,7 @@ pub struct Routes<'a> {
 }
 
 impl<'a> Routes<'a> {
-    /// Unites what the federations offer. Their order does not matter.
+    /// Merges the offers of the federations. Their order does not matter.
     #[must_use]
     pub fn new(
         federations: impl IntoIterator<Item = &'a IstioFederation>,

@@ -8,7 +8,7 @@ use crate::api::istio_federation::IstioFederation;
 use crate::federation::names::{ServiceHost, TrustDomain};
 use crate::federation::roster::cache_of;
 
-/// What may happen to a ServiceEntry that exists.
+/// The allowed change of an existing ServiceEntry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Everything it came from is known: the routes decide.

@@ -15,7 +15,7 @@ use x509_cert::time::{Time, Validity};
 use super::key::RsaPublicKey;
 use super::structure::{Certificate, Tbs, value};
 
-/// What a certificate says about itself. Nothing is verified.
+/// The members of a certificate that we show. Nothing is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateInfo {
     /// Basic constraints with CA:TRUE.

@@ -50,7 +50,7 @@ pub enum OwnChainError {
     Pem {
         /// Which block, from 1.
         block: usize,
-        /// What is wrong with it.
+        /// The problem.
         source: PemError,
     },
     /// DER.
@@ -58,7 +58,7 @@ pub enum OwnChainError {
     Malformed {
         /// Which block, from 1.
         block: usize,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
 }
