@@ -15,10 +15,11 @@ use istio_federation::federation::discovery::{
     record_refusals, report_anchors,
 };
 use istio_federation::federation::import::{Outcome, Routes};
+use istio_federation::federation::offer::GatewayOffer;
 use istio_federation::federation::ourselves::Ourselves;
 use istio_federation::federation::refusal::Refusal;
 use istio_federation::federation::roster::Roster;
-use istio_federation::federation::trust::{AnchorReport, OwnChain, anchors_of_peers};
+use istio_federation::federation::trust::{AnchorReport, Judge, OwnChain, anchors_of_peers};
 use istio_federation::hook::{Effects, Events, HookConfig, Input, Logger, Schedule};
 use istio_federation::peer::{Limits, Panicked, PeerFetcher, SigningKey, bounded_parallel};
 use jiff::{Timestamp, Unit};
@@ -149,13 +150,21 @@ struct Decided<'a> {
     exchanged: Option<Exchanged>,
 }
 
+/// What was vetted for the status of single federations, by their names.
+#[derive(Default)]
+struct Vetted<'a> {
+    /// Refused certificates.
+    certificates: BTreeMap<&'a str, Vec<Refusal>>,
+    gateways: BTreeMap<&'a str, GatewayOffer>,
+}
+
 /// The status of every federation after the run.
 fn decide(given: &Given, fetched: Fetched) -> Vec<Decided<'_>> {
     let Fetched { mut exchanges, roster } = fetched;
-    let context =
-        StatusContext { ours: &given.ours, own_chain: given.own_chain.as_ref(), now: given.now, pace: given.pace };
+    let judge = given.own_chain.as_ref().map(Judge::new);
+    let context = StatusContext { ours: &given.ours, judge: judge.as_ref(), now: given.now, pace: given.pace };
     let before = &given.federations.readable;
-    let mut refused_certificates: BTreeMap<&str, Vec<Refusal>> = BTreeMap::new();
+    let mut vetted = Vetted::default();
     let mut after: Vec<Decided<'_>> = Vec::new();
     for was in before {
         let name = was.metadata.name.as_str();
@@ -164,7 +173,8 @@ fn decide(given: &Given, fetched: Fetched) -> Vec<Decided<'_>> {
             Some(Ok(trust_domain)) => exchanges.remove(name).map(|exchange| {
                 let next = context.next_status(was, trust_domain, exchange);
                 exchanged = Some(next.exchanged);
-                refused_certificates.extend(next.refused_certificates.map(|refused| (name, refused)));
+                vetted.certificates.extend(next.refused_certificates.map(|refused| (name, refused)));
+                vetted.gateways.extend(next.gateways.map(|gateways| (name, gateways)));
                 next.status
             }),
             Some(Err(refused)) => {
@@ -185,20 +195,21 @@ fn decide(given: &Given, fetched: Fetched) -> Vec<Decided<'_>> {
         };
         after.push(Decided { federation, exchanged });
     }
-    judge_together(given, &roster, &mut after, &mut refused_certificates);
+    judge_together(given, judge.as_ref(), &roster, &mut after, vetted);
     after
 }
 
 /// Adds what follows from all federations together: anchors, imported services, and what is refused.
 fn judge_together(
     given: &Given,
+    judge: Option<&Judge<'_>>,
     roster: &Roster,
     after: &mut [Decided<'_>],
-    refused_certificates: &mut BTreeMap<&str, Vec<Refusal>>,
+    Vetted { mut certificates, gateways }: Vetted<'_>,
 ) {
     let federations = || after.iter().map(|decided| decided.federation.as_ref());
-    let report = given.own_chain.as_ref().map(|own| AnchorReport::from(anchors_of_peers(federations(), roster, own)));
-    let routes = Routes::new(federations(), roster, &given.ours);
+    let report = judge.map(|judge| AnchorReport::from(anchors_of_peers(federations(), roster, judge)));
+    let routes = Routes::with_gateways(federations(), roster, &given.ours, gateways);
     let mut outcomes: BTreeMap<String, Outcome> =
         routes.outcomes.into_iter().map(|(name, outcome)| (name.to_owned(), outcome)).collect();
     for (decided, was) in after.iter_mut().zip(&given.federations.readable) {
@@ -210,8 +221,8 @@ fn judge_together(
             report_anchors(report, &mut decided.federation, was, given.now);
         }
         let anchors = report.as_ref().map(|report| report.refused(name));
-        let (outcome, certificates) = (outcomes.remove(name), refused_certificates.remove(name));
-        record_refusals(&mut decided.federation, outcome, certificates.as_deref(), anchors);
+        let (outcome, refused) = (outcomes.remove(name), certificates.remove(name));
+        record_refusals(&mut decided.federation, outcome, refused.as_deref(), anchors);
     }
 }
 

@@ -7,7 +7,7 @@ use istio_federation::api::values::{TrustAnchorEntry, Values};
 use istio_federation::federation::ourselves::Ourselves;
 use istio_federation::federation::refusal::Refusal;
 use istio_federation::federation::roster::{Roster, cache_of};
-use istio_federation::federation::trust::{AnchorList, OwnCertificates, anchors_of_peers};
+use istio_federation::federation::trust::{AnchorList, Judge, OwnCertificates, anchors_of_peers};
 use istio_federation::hook::{Effects, Events, HookConfig, Input, Logger};
 use serde_json::json;
 
@@ -70,7 +70,9 @@ fn decide(given: &Given) -> Decided {
     let Given { values, ours, federations, own } = given;
     let internal = values.internal();
     let list = match own {
-        Some(own) => anchors_of_peers(&federations.readable, &Roster::new(&federations.readable, ours), &own.chain),
+        Some(own) => {
+            anchors_of_peers(&federations.readable, &Roster::new(&federations.readable, ours), &Judge::new(&own.chain))
+        }
         None if !federations.readable.iter().any(has_anchors) => AnchorList::default(),
         None => return Decided { lacks_own_root: true, ..Decided::default() },
     };

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use istio_federation::api::istio_federation::CertificateRole;
 use istio_federation::federation::names::TrustDomain;
 use istio_federation::federation::pem::encode_certificate as to_pem;
-use istio_federation::federation::trust::{OwnChain, PeerCertificates, admit_document, build_anchors};
+use istio_federation::federation::trust::{Judge, OwnChain, PeerCertificates, admit_document, build_anchors};
 use maker::{CN, Ca, DC, IA5, Key, O, PRINTABLE, San, Template, UTF8, name, names_and_verdicts, organization};
 
 /// 2026-12-01.
@@ -32,12 +32,12 @@ fn list(roots: &[&[u8]], intermediates: &[&[u8]], trust_domain: &str, own: &OwnC
     let text = |ders: &[&[u8]]| ders.iter().map(|der| to_pem(der)).collect::<String>();
     let below = text(intermediates);
     let now = jiff::Timestamp::from_second(NOW).unwrap();
-    let admission = admit_document(&text(roots), Some(&below), own, &[], now);
+    let admission = admit_document(&text(roots), Some(&below), &Judge::new(own), &[], now);
     assert_eq!(admission.refused, []);
     let trust_domain = TrustDomain::vet(trust_domain, &[]).unwrap();
     let peer = PeerCertificates { federation: "b", trust_domain: &trust_domain, certificates: &admission.certificates };
     assert!(admission.certificates.iter().any(|certificate| certificate.role == CertificateRole::Root));
-    let made = build_anchors(&[peer], own);
+    let made = build_anchors(&[peer], &Judge::new(own));
     assert_eq!(made.refused, []);
     made.entries.iter().map(|entry| entry.pem.as_str()).collect()
 }

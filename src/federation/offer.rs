@@ -114,7 +114,17 @@ impl<'a> Offer<'a> {
     /// Vets the cached private document of the peer of `trust_domain`.
     #[must_use]
     pub fn vet(document: &'a CachedPrivateMetadata, trust_domain: &TrustDomain, ours: &Ourselves) -> Self {
-        let GatewayOffer { gateways, refused } = GatewayOffer::vet(&document.ingress_gateways, ours);
+        Self::with_gateways(GatewayOffer::vet(&document.ingress_gateways, ours), document, trust_domain)
+    }
+
+    /// Vets the services of a document whose gateways are vetted already.
+    #[must_use]
+    pub(crate) fn with_gateways(
+        gateways: GatewayOffer,
+        document: &'a CachedPrivateMetadata,
+        trust_domain: &TrustDomain,
+    ) -> Self {
+        let GatewayOffer { gateways, refused } = gateways;
         let mut offer = Self { gateways, services: Vec::new(), refused };
         let mut listed: Vec<&PublicService> = document.public_services.iter().collect();
         listed.sort_by(|a, b| a.hostname.cmp(&b.hostname));

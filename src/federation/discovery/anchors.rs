@@ -53,7 +53,7 @@ mod tests {
     use crate::federation::ourselves::Ourselves;
     use crate::federation::reasons::NONE_RENDERED as NONE;
     use crate::federation::roster::Roster;
-    use crate::federation::trust::{OwnChain, anchors_of_peers};
+    use crate::federation::trust::{Judge, OwnChain, anchors_of_peers};
 
     const OWN_ROOT: &str = include_str!("../../../tests/replay/fixtures/own-root.pem");
     const PEER_ROOT: &str = include_str!("../../../tests/replay/fixtures/b-root.pem");
@@ -79,7 +79,8 @@ mod tests {
         let values = json!({"istio": {"federation": {"clusterDomain": "a.local", "clusterUUID": "a"}}});
         let ours = Ourselves::from_values(&serde_json::from_value(values).unwrap(), None).unwrap();
         let roster = Roster::new(std::slice::from_ref(is), &ours);
-        let report = AnchorReport::from(anchors_of_peers([is], &roster, &OwnChain::read(OWN_ROOT).unwrap()));
+        let own = OwnChain::read(OWN_ROOT).unwrap();
+        let report = AnchorReport::from(anchors_of_peers([is], &roster, &Judge::new(&own)));
         let mut after = Cow::Borrowed(is);
         report_anchors(&report, &mut after, was, at(9));
         let condition = after.status.as_ref()?.conditions.first()?.clone();

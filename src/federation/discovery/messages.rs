@@ -1,14 +1,13 @@
 //! The conditions after an exchange, in words. A text must not vary while nothing changes: each variation would be a write.
 
 use super::exchange::{Exchange, Fetch};
-use crate::api::istio_federation::{CachedPrivateMetadata, CertificateRole, MetadataCache};
+use crate::api::istio_federation::{CertificateRole, MetadataCache};
 use crate::federation::conditions::{
     ConditionUpdate, ENDPOINT_VERIFIED, INGRESS_GATEWAYS_READY, OWN_IDENTITY_ACCEPTED, PRIVATE_EXCHANGE_READY,
     PUBLIC_EXCHANGE_READY, TRUST_ANCHORS_READY, TRUST_DOMAIN_ACCEPTED,
 };
 use crate::federation::names::TrustDomain;
 use crate::federation::offer::GatewayOffer;
-use crate::federation::ourselves::Ourselves;
 use crate::federation::own_identity::RefusedIdentity;
 use crate::federation::reasons;
 use crate::federation::refusal::Refusal;
@@ -123,8 +122,8 @@ pub(super) fn of_missing_anchors(refused: &[Refusal]) -> ConditionUpdate {
 
 /// About the peer's gateways: those that are kept, and whether its newest document lists any.
 #[must_use]
-pub(super) fn of_gateways(document: &CachedPrivateMetadata, lists_gateways: bool, ours: &Ourselves) -> ConditionUpdate {
-    let GatewayOffer { gateways, refused } = GatewayOffer::vet(&document.ingress_gateways, ours);
+pub(super) fn of_gateways(offer: &GatewayOffer, lists_gateways: bool) -> ConditionUpdate {
+    let GatewayOffer { gateways, refused } = offer;
     if !lists_gateways {
         let message = match gateways.len() {
             0 => "the peer lists no gateway: its services cannot be reached".to_owned(),
@@ -154,9 +153,11 @@ pub(super) fn of_gateways(document: &CachedPrivateMetadata, lists_gateways: bool
 mod tests {
     use std::collections::BTreeMap;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
+    use crate::api::istio_federation::CachedIngressGateway;
+    use crate::federation::ourselves::Ourselves;
 
     fn ours() -> Ourselves {
         let values = json!({"istio": {"federation": {"clusterDomain": "a.local", "clusterUUID": "a"}}});
@@ -178,9 +179,8 @@ mod tests {
             (json!([]), false, false, "NoIngressGateways", "cannot be reached"),
             (json!([good]), false, false, "NoIngressGateways", "the last 1 known are kept"),
         ] {
-            let document: Value = json!({"ingressGateways": cached, "publicServices": []});
-            let document = serde_json::from_value(document).unwrap();
-            let update = of_gateways(&document, listed, &ours());
+            let gateways: Vec<CachedIngressGateway> = serde_json::from_value(cached.clone()).unwrap();
+            let update = of_gateways(&GatewayOffer::vet(&gateways, &ours()), listed);
             assert_eq!((update.status, update.reason), (Some(status), reason), "{cached}");
             assert!(update.message.contains(part), "{}", update.message);
         }

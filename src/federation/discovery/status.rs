@@ -15,11 +15,12 @@ use crate::api::metadata::PublicMetadata;
 use crate::federation::address;
 use crate::federation::conditions;
 use crate::federation::names::TrustDomain;
+use crate::federation::offer::GatewayOffer;
 use crate::federation::ourselves::Ourselves;
 use crate::federation::refusal::Refusal;
 use crate::federation::roster::{cache_of, is_same_endpoint};
 use crate::federation::rotation;
-use crate::federation::trust::{self, OwnChain};
+use crate::federation::trust::{self, Judge};
 use crate::federation::withdrawal;
 
 /// Shortest time between two writes of the cache, and before a condition gets worse: bounds what a flapping peer costs.
@@ -34,8 +35,8 @@ const CACHE_LIMIT: usize = 1024 * 1024;
 pub struct StatusContext<'a> {
     /// Our cluster.
     pub ours: &'a Ourselves,
-    /// Our own certificates; `None` while they are not known, and then no root is admitted.
-    pub own_chain: Option<&'a OwnChain>,
+    /// Judges certificates; `None` while our own are not known, and then no root is admitted.
+    pub judge: Option<&'a Judge<'a>>,
     /// The time.
     pub now: Timestamp,
     /// How fast requests and writes repeat.
@@ -49,6 +50,8 @@ pub struct NextStatus {
     pub status: IstioFederationStatus,
     /// Refused certificates; `None` if none were judged in this run.
     pub refused_certificates: Option<Vec<Refusal>>,
+    /// The gateways in the new status; `None` if none were vetted in this run.
+    pub gateways: Option<GatewayOffer>,
     /// How the requests ended; a condition may show it later.
     pub exchanged: Exchanged,
 }
@@ -105,18 +108,20 @@ impl StatusContext<'_> {
             updates.push(messages::too_large(culprit, size, CACHE_LIMIT));
         }
 
-        let mut content = Vec::new();
+        let (mut content, mut gateways) = (Vec::new(), None);
         if has_public {
             content.push(messages::of_anchors(&cache, refused_certificates.as_deref()));
         }
         if let (Some(lists_gateways), Some(private)) = (lists_gateways, &cache.private) {
-            content.push(messages::of_gateways(private, lists_gateways, self.ours));
+            let offer = GatewayOffer::vet(&private.ingress_gateways, self.ours);
+            content.push(messages::of_gateways(&offer, lists_gateways));
+            gateways = Some(offer);
         }
         if self.settle(&mut status, federation, cache) {
             updates.extend(content);
         } else {
             // Status describes the cache that it holds.
-            refused_certificates = None;
+            (refused_certificates, gateways) = (None, None);
         }
         let status_of = |type_| updates.iter().find(|update| update.type_ == type_).and_then(|update| update.status);
         let exchanged = Exchanged {
@@ -130,7 +135,7 @@ impl StatusContext<'_> {
             });
         }
         status.conditions = conditions::merge(&status.conditions, &updates, generation, self.now);
-        NextStatus { status, refused_certificates, exchanged }
+        NextStatus { status, refused_certificates, gateways, exchanged }
     }
 
     /// Takes the answer to the request for the private document; returns whether the peer's newest document lists gateways.
@@ -193,10 +198,10 @@ impl StatusContext<'_> {
 
     /// Rotates the admitted certificates. `None` while our own chain is unknown.
     fn rotate(&self, cache: &mut MetadataCache) -> Option<Vec<Refusal>> {
-        let own = self.own_chain?;
+        let judge = self.judge?;
         let public = cache.public.as_ref()?;
         let trust::Admission { certificates, mut refused } =
-            trust::admit_document(&public.root_ca, public.intermediate_cas.as_deref(), own, &cache.anchors, self.now);
+            trust::admit_document(&public.root_ca, public.intermediate_cas.as_deref(), judge, &cache.anchors, self.now);
         let changed = cache.anchors_change_time.filter(|_| self.pace == Pace::Patient);
         let rotation = rotation::rotate(&cache.anchors, changed, &certificates, self.now);
         cache.anchors = rotation.kept;

@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use super::addresses::slots;
 use crate::api::istio_federation::{IstioFederation, ItemKind};
 use crate::federation::names::ServiceHost;
-use crate::federation::offer::{Endpoint, Offer, OfferedPort, OfferedService};
+use crate::federation::offer::{Endpoint, GatewayOffer, Offer, OfferedPort, OfferedService};
 use crate::federation::ourselves::Ourselves;
 use crate::federation::refusal::Refusal;
 use crate::federation::roster::{Roster, cache_of};
@@ -62,6 +62,17 @@ impl<'a> Routes<'a> {
         roster: &'a Roster,
         ours: &Ourselves,
     ) -> Self {
+        Self::with_gateways(federations, roster, ours, BTreeMap::new())
+    }
+
+    /// The same, with the gateways that this run has vetted already, by name of the federation.
+    #[must_use]
+    pub fn with_gateways(
+        federations: impl IntoIterator<Item = &'a IstioFederation>,
+        roster: &'a Roster,
+        ours: &Ourselves,
+        mut vetted: BTreeMap<&str, GatewayOffer>,
+    ) -> Self {
         let mut by_name: Vec<&IstioFederation> = federations.into_iter().collect();
         by_name.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
         let mut routes = Self::default();
@@ -69,7 +80,10 @@ impl<'a> Routes<'a> {
             let name = federation.metadata.name.as_str();
             let Some(Ok(trust_domain)) = roster.trust_domain_of(name) else { continue };
             let Some(document) = cache_of(federation).and_then(|cache| cache.private.as_ref()) else { continue };
-            let Offer { gateways, services, refused } = Offer::vet(document, trust_domain, ours);
+            let Offer { gateways, services, refused } = match vetted.remove(name) {
+                Some(gateways) => Offer::with_gateways(gateways, document, trust_domain),
+                None => Offer::vet(document, trust_domain, ours),
+            };
             let mut outcome = Outcome { imported: 0, refused };
             // Without a gateway no service can be reached: the gateways' condition says so once.
             if !gateways.is_empty() {
@@ -198,6 +212,18 @@ mod tests {
         assert_eq!(federations, &["x", "y"]);
         let both = Outcome { imported: 1, refused: Vec::new() };
         assert_eq!(outcomes, BTreeMap::from([("x".to_owned(), both.clone()), ("y".to_owned(), both)]));
+    }
+
+    #[test]
+    fn gateways_that_are_vetted_already_are_not_vetted_again() {
+        let federation = federation("x", 1, &[80]);
+        let roster = Roster::new([&federation].map(Clone::clone).as_slice(), &ours());
+        let endpoint = Endpoint { address: "198.51.100.7".parse().unwrap(), port: 7 };
+        let vetted = GatewayOffer { gateways: vec![endpoint], refused: Vec::new() };
+        let routes = Routes::with_gateways([&federation], &roster, &ours(), BTreeMap::from([("x", vetted)]));
+        let endpoints: Vec<_> =
+            routes.by_domain().flat_map(|(_, routes)| routes).flat_map(|route| &route.providers.endpoints).collect();
+        assert_eq!(endpoints, [&endpoint]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::federation::pem::{self, PemError};
 use crate::federation::refusal::Refusal;
 
 use super::certificate::{CaCertificate, subject_text};
-use super::own::OwnChain;
+use super::judge::Judge;
 use super::refusal::RefusalReason;
 
 /// Most roots, and most intermediates, of one peer.
@@ -30,7 +30,7 @@ pub struct Admission {
 pub fn admit_document(
     root_ca: &str,
     intermediate_cas: Option<&str>,
-    own: &OwnChain,
+    judge: &Judge<'_>,
     admitted: &[AdmittedCertificate],
     now: Timestamp,
 ) -> Admission {
@@ -39,7 +39,7 @@ pub fn admit_document(
     if let Some(text) = intermediate_cas.filter(|text| !text.trim().is_empty()) {
         offered.add(CertificateRole::Intermediate, "intermediateCAs", text);
     }
-    let vetted = offered.vet(own, |certificate| {
+    let vetted = offered.vet(judge, |certificate| {
         let pem = pem::encode_certificate(&certificate.der);
         if admitted.iter().any(|admitted| admitted.certificate == pem) {
             return Ok(Standing::Established);
@@ -117,24 +117,21 @@ impl CertificateSet {
     /// Judges everything. `standing_of` judges validity and returns whether a certificate was admitted before.
     pub(super) fn vet(
         self,
-        own: &OwnChain,
+        judge: &Judge<'_>,
         standing_of: impl Fn(&CaCertificate) -> Result<Standing, RefusalReason>,
     ) -> Vetted {
         let mut refused = self.refused;
         let (mut roots, mut intermediates) = (Vec::new(), Vec::new());
         for (role, der) in self.certificates {
-            let judged = CaCertificate::read(&der).and_then(|certificate| {
-                own.judge(&certificate)?;
-                Ok((standing_of(&certificate)?, certificate))
-            });
+            let judged = judge.certificate(&der).and_then(|certificate| Ok((standing_of(&certificate)?, certificate)));
             match (judged, role) {
                 (Ok(candidate), CertificateRole::Root) => roots.push(candidate),
                 (Ok(candidate), CertificateRole::Intermediate) => intermediates.push(candidate),
                 (Err(reason), _) => refused.push(refuse(&der, &reason)),
             }
         }
-        let roots = admit_roots(roots, &mut refused);
-        let intermediates = admit_intermediates(&roots, intermediates, &mut refused);
+        let roots = admit_roots(judge, roots, &mut refused);
+        let intermediates = admit_intermediates(judge, &roots, intermediates, &mut refused);
         let with_role = |role| move |certificate| (role, certificate);
         let certificates = roots
             .into_iter()
@@ -147,12 +144,12 @@ impl CertificateSet {
     }
 }
 
-fn admit_roots(candidates: Vec<Ranked>, refused: &mut Vec<Refusal>) -> Vec<CaCertificate> {
+fn admit_roots(judge: &Judge<'_>, candidates: Vec<Ranked>, refused: &mut Vec<Refusal>) -> Vec<CaCertificate> {
     let mut roots = Vec::new();
     for (standing, candidate) in candidates {
         let reason = if !candidate.is_self_issued() {
             RefusalReason::NotSelfSigned
-        } else if candidate.signed.verifies(&candidate.key) {
+        } else if judge.is_issued_by(&candidate, &candidate) {
             roots.push((standing, candidate));
             continue;
         } else {
@@ -165,6 +162,7 @@ fn admit_roots(candidates: Vec<Ranked>, refused: &mut Vec<Refusal>) -> Vec<CaCer
 
 /// Admits certificates that an admitted root signed, and those that such an intermediate signed in turn.
 fn admit_intermediates(
+    judge: &Judge<'_>,
     roots: &[CaCertificate],
     candidates: Vec<Ranked>,
     refused: &mut Vec<Refusal>,
@@ -174,7 +172,7 @@ fn admit_intermediates(
     for (standing, candidate) in candidates {
         if roots.iter().any(|root| root.der == candidate.der) {
             // Chain files usually end with the root.
-        } else if candidate.is_issued_by(&candidate) {
+        } else if judge.is_issued_by(&candidate, &candidate) {
             refused.push(refuse(&candidate.der, &RefusalReason::SelfSigned));
         } else {
             waiting.push((standing, candidate));
@@ -183,7 +181,7 @@ fn admit_intermediates(
     loop {
         let before = admitted.len();
         for (standing, mut candidate) in std::mem::take(&mut waiting) {
-            let allowed = issuers_of(&candidate, roots, &admitted)
+            let allowed = issuers_of(judge, &candidate, roots, &admitted)
                 .filter_map(|issuer| below(issuer.path_length, candidate.path_length).ok())
                 .max_by_key(|length| length.map_or(u16::MAX, u16::from));
             match allowed {
@@ -199,18 +197,19 @@ fn admit_intermediates(
         }
     }
     for (_, candidate) in waiting {
-        let issued = issuers_of(&candidate, roots, &admitted).next().is_some();
+        let issued = issuers_of(judge, &candidate, roots, &admitted).next().is_some();
         refused.push(refuse(&candidate.der, &if issued { RefusalReason::PathLength } else { RefusalReason::NoIssuer }));
     }
     first(admitted, "intermediates", refused)
 }
 
 fn issuers_of<'a>(
+    judge: &Judge<'_>,
     candidate: &CaCertificate,
     roots: &'a [CaCertificate],
     admitted: &'a [Ranked],
 ) -> impl Iterator<Item = &'a CaCertificate> {
-    roots.iter().chain(admitted.iter().map(|(_, issuer)| issuer)).filter(|issuer| candidate.is_issued_by(issuer))
+    roots.iter().chain(admitted.iter().map(|(_, issuer)| issuer)).filter(|issuer| judge.is_issued_by(candidate, issuer))
 }
 
 /// The path length of a CA below an issuer: its own, but shorter than the issuer's.

@@ -11,7 +11,7 @@ use crate::federation::refusal::Refusal;
 use super::admit::{CertificateSet, Standing, refuse};
 use super::certificate::CaCertificate;
 use super::confine::Confined;
-use super::own::OwnChain;
+use super::judge::Judge;
 use super::refusal::RefusalReason;
 
 /// Most bytes of the subjects of all anchors together. A TLS server lists them in its certificate request, which ends at
@@ -44,9 +44,9 @@ pub struct AnchorList {
 /// end) and the trust domains of all peers that offer it: a verifier takes the first anchor that fits and tries no other,
 /// so two of them must not allow different things.
 #[must_use]
-pub fn build_anchors(peers: &[PeerCertificates<'_>], own: &OwnChain) -> AnchorList {
+pub fn build_anchors(peers: &[PeerCertificates<'_>], judge: &Judge<'_>) -> AnchorList {
     let mut refused = BTreeSet::new();
-    let candidates = vet(peers, own, &mut refused);
+    let candidates = vet(peers, judge, &mut refused);
     let candidates = distinguishable(candidates, &mut refused);
     let candidates = within_subjects_limit(candidates, &mut refused);
     let mut keys: BTreeMap<&[u8], Vec<&Candidate<'_>>> = BTreeMap::new();
@@ -94,7 +94,7 @@ impl Candidate<'_> {
 /// second one, so that a peer with many certificates cannot push out another's only one.
 fn vet<'a>(
     peers: &[PeerCertificates<'a>],
-    own: &OwnChain,
+    judge: &Judge<'_>,
     refused: &mut BTreeSet<(String, Refusal)>,
 ) -> Vec<Candidate<'a>> {
     let mut candidates = Vec::new();
@@ -104,7 +104,7 @@ fn vet<'a>(
         for admitted in peer.certificates {
             offered.add(admitted.role, "an admitted certificate", &admitted.certificate);
         }
-        let vetted = offered.vet(own, |_| Ok(Standing::Established));
+        let vetted = offered.vet(judge, |_| Ok(Standing::Established));
         refused.extend(vetted.refused.into_iter().map(|refusal| (peer.federation.to_owned(), refusal)));
         candidates.extend(vetted.certificates.into_iter().enumerate().map(|(rank, (_, certificate))| Candidate {
             rank,

@@ -95,11 +95,6 @@ impl CaCertificate {
         self.issuer == *self.subject.canonical()
     }
 
-    /// Whether `issuer` is named as its issuer and signed it.
-    pub(super) fn is_issued_by(&self, issuer: &Self) -> bool {
-        self.issuer == *issuer.subject.canonical() && self.signed.verifies(&issuer.key)
-    }
-
     /// Whether it is valid at `now`. Checked once, at admission: an anchor is not removed because it expires.
     pub(super) fn judge_validity(&self, now: Timestamp) -> Result<(), RefusalReason> {
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);

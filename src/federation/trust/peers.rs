@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::anchor_list::{AnchorList, PeerCertificates, build_anchors};
-use super::own::OwnChain;
+use super::judge::Judge;
 use crate::api::istio_federation::IstioFederation;
 use crate::federation::refusal::Refusal;
 use crate::federation::roster::{Roster, cache_of};
@@ -13,7 +13,7 @@ use crate::federation::roster::{Roster, cache_of};
 pub fn anchors_of_peers<'a>(
     federations: impl IntoIterator<Item = &'a IstioFederation>,
     roster: &'a Roster,
-    own: &OwnChain,
+    judge: &Judge<'_>,
 ) -> AnchorList {
     let peers = federations.into_iter().filter_map(|federation| {
         let name = federation.metadata.name.as_str();
@@ -21,7 +21,7 @@ pub fn anchors_of_peers<'a>(
         let certificates = cache_of(federation)?.anchors.as_slice();
         (!certificates.is_empty()).then_some(PeerCertificates { federation: name, trust_domain, certificates })
     });
-    build_anchors(&peers.collect::<Vec<_>>(), own)
+    build_anchors(&peers.collect::<Vec<_>>(), judge)
 }
 
 /// Which federations have an anchor in the mesh, and which certificates have none.

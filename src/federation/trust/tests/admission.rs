@@ -10,7 +10,7 @@ use super::{admit, now, own, own_unrelated, pem_of, testdata};
 use crate::api::istio_federation::CertificateRole::{Intermediate, Root};
 use crate::api::istio_federation::{AdmittedCertificate, CertificateRole, ItemKind};
 use crate::federation::pem::{PemError, encode_certificate as to_pem};
-use crate::federation::trust::{CERTIFICATE_LIMIT, OwnChain, OwnChainError, admit_document};
+use crate::federation::trust::{CERTIFICATE_LIMIT, Judge, OwnChain, OwnChainError, admit_document};
 
 /// Offers one root; `None` when it is admitted, else the reason.
 fn judge(root: &[u8]) -> Option<String> {
@@ -217,11 +217,11 @@ fn one_broken_block_costs_the_others_nothing() {
         to_pem(b"\x30\x03\x02\x01\x01"),
         to_pem(&second.der)
     );
-    let admission = admit_document(&text, Some("  \n"), &own_unrelated(), &[], now());
+    let admission = admit_document(&text, Some("  \n"), &Judge::new(&own_unrelated()), &[], now());
     assert_eq!(admission.certificates.len(), 2);
     let names: Vec<_> = admission.refused.iter().map(|refusal| refusal.name.as_str()).collect();
     assert_eq!(names, ["a certificate without readable subject", "rootCA, PEM block 2"]);
-    let empty = admit_document("", None, &own_unrelated(), &[], now());
+    let empty = admit_document("", None, &Judge::new(&own_unrelated()), &[], now());
     assert_eq!((empty.certificates.len(), empty.refused[0].name.as_str()), (0, "rootCA"));
 }
 
@@ -281,7 +281,7 @@ fn a_peer_has_three_roots_and_three_intermediates_at_most() {
     let ders = |all: &'_ [Ca]| all.iter().map(|ca| ca.der.clone()).collect::<Vec<_>>();
     let (roots, below) = (ders(&roots), ders(&below));
     let offered = |all: &[Vec<u8>]| all.iter().map(|der| to_pem(der)).collect::<String>();
-    let admission = admit_document(&offered(&roots), Some(&offered(&below)), &own_unrelated(), &[], now());
+    let admission = admit_document(&offered(&roots), Some(&offered(&below)), &Judge::new(&own_unrelated()), &[], now());
     assert_eq!(admission.certificates.len(), 2 * CERTIFICATE_LIMIT);
     assert_eq!(admission.refused.len(), 4);
     assert!(admission.refused.iter().all(|refusal| refusal.reason.contains("more than 3 ")));
@@ -290,7 +290,10 @@ fn a_peer_has_three_roots_and_three_intermediates_at_most() {
         assert_eq!(certificate.certificate, to_pem(root));
     }
     let reversed: Vec<_> = roots.iter().rev().cloned().collect();
-    assert_eq!(admit_document(&offered(&reversed), Some(&offered(&below)), &own_unrelated(), &[], now()), admission);
+    assert_eq!(
+        admit_document(&offered(&reversed), Some(&offered(&below)), &Judge::new(&own_unrelated()), &[], now()),
+        admission
+    );
     // Whoever was there before has the better claim, even if another begins earlier.
     let late = roots[2..]
         .iter()
@@ -301,7 +304,7 @@ fn a_peer_has_three_roots_and_three_intermediates_at_most() {
     let with_more = admit_document(
         &format!("{}{}", chain(2..5), chain(0..1)),
         Some(&offered(&below[1..])),
-        &own_unrelated(),
+        &Judge::new(&own_unrelated()),
         &established,
         now(),
     );
@@ -387,7 +390,7 @@ fn our_own_chain_has_to_be_readable() {
 proptest! {
     #[test]
     fn no_text_is_too_odd(text in "(-----(BEGIN|END) [A-Z]{0,12}-----|[A-Za-z0-9+/=\n -]{0,40}){0,30}") {
-        let admission = admit_document(&text, Some(&text), &own_unrelated(), &[], now());
+        let admission = admit_document(&text, Some(&text), &Judge::new(&own_unrelated()), &[], now());
         prop_assert!(admission.certificates.is_empty());
         prop_assert!(!admission.refused.is_empty());
     }
@@ -403,7 +406,9 @@ fn an_end_that_comes_is_no_reason_to_withdraw() {
     let issuer = Ca { der: root.clone(), key, subject: organization("x"), identifiers: true };
     let below = issuer.intermediate("below", true, &[]).der;
     let before = vec![admitted(&root, Root), admitted(&below, Intermediate)];
-    let offer = |before| admit_document(&pem_of(&[&root]), Some(&pem_of(&[&below])), &own_unrelated(), before, now());
+    let offer = |before| {
+        admit_document(&pem_of(&[&root]), Some(&pem_of(&[&below])), &Judge::new(&own_unrelated()), before, now())
+    };
     let kept = offer(&before);
     assert_eq!((kept.certificates, kept.refused), (before.clone(), vec![]));
     let newcomer = offer(&[]);

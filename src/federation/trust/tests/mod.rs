@@ -12,7 +12,7 @@ use crate::api::istio_federation::{AdmittedCertificate, CertificateRole};
 use crate::federation::names::{DnsName, TrustDomain};
 use crate::federation::pem::PemError;
 
-use super::{Admission, AnchorList, OwnChain, PeerCertificates, admit_document, build_anchors};
+use super::{Admission, AnchorList, Judge, OwnChain, PeerCertificates, admit_document, build_anchors};
 use crate::federation::pem::encode_certificate as to_pem;
 
 /// The certificates of a PEM text.
@@ -44,7 +44,7 @@ fn own_unrelated() -> OwnChain {
 
 fn admit(roots: &[&[u8]], intermediates: &[&[u8]], own: &OwnChain) -> Admission {
     let intermediates = (!intermediates.is_empty()).then(|| pem_of(intermediates));
-    admit_document(&pem_of(roots), intermediates.as_deref(), own, &[], now())
+    admit_document(&pem_of(roots), intermediates.as_deref(), &Judge::new(own), &[], now())
 }
 
 /// A peer in a test: its name, trust domain and admitted certificates.
@@ -76,7 +76,7 @@ fn anchors_of(peers: &[Peer], own: &OwnChain) -> AnchorList {
             certificates: &peer.certificates,
         })
         .collect();
-    build_anchors(&peers, own)
+    build_anchors(&peers, &Judge::new(own))
 }
 
 /// The DER of all anchors.

@@ -10,7 +10,7 @@ use istio_federation::federation::discovery::{Exchange, Fetch, Pace, PrivateAnsw
 use istio_federation::federation::documents::{self, DocumentError};
 use istio_federation::federation::ourselves::Ourselves;
 use istio_federation::federation::roster::Roster;
-use istio_federation::federation::trust::OwnChain;
+use istio_federation::federation::trust::{Judge, OwnChain};
 use istio_federation_e2e::{Helm, accepts, accepts_status, apply};
 use istio_federation_testkit::Authority;
 use jiff::Timestamp;
@@ -109,7 +109,8 @@ fn discovered(runner: &mut TestRunner, name: &str, shares: &mut Shares) -> Resul
     shares.public_documents.add(public.is_good());
     shares.private_documents.add(private.is_good());
     let own_chain = OwnChain::read(&OWN_ROOT)?;
-    let context = StatusContext { ours: &ours, own_chain: Some(&own_chain), now: Timestamp::now(), pace: Pace::Eager };
+    let judge = Judge::new(&own_chain);
+    let context = StatusContext { ours: &ours, judge: Some(&judge), now: Timestamp::now(), pace: Pace::Eager };
     let had_public = public.is_good();
     // The resolver gives addresses; the documents may name anything.
     let parsed = |texts: Vec<String>| texts.iter().filter_map(|text| text.parse().ok()).collect();

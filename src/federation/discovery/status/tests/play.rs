@@ -18,7 +18,7 @@ use crate::federation::names::TrustDomain;
 use crate::federation::ourselves::Ourselves;
 use crate::federation::own_identity::RenderedIdentity;
 use crate::federation::roster::cache_of;
-use crate::federation::trust::OwnChain;
+use crate::federation::trust::{Judge, OwnChain};
 
 /// 2026-12-01, in seconds since 1970: within the validity of all certificates made here.
 const START: i64 = 1_796_083_200;
@@ -72,8 +72,8 @@ impl Play {
         let ours = Ourselves::from_values(&serde_json::from_value(values).unwrap(), None).unwrap();
         let ours = ours.with_identity_in_use(&[RenderedIdentity::default()]).unwrap();
         let trust_domain = TrustDomain::vet(&self.federation.spec.trust_domain, &ours.trust_domains()).unwrap();
-        let own_chain = self.own_chain_known.then_some(&*OWN);
-        let context = StatusContext { ours: &ours, own_chain, now: self.now(), pace: self.pace };
+        let judge = self.own_chain_known.then(|| Judge::new(&OWN));
+        let context = StatusContext { ours: &ours, judge: judge.as_ref(), now: self.now(), pace: self.pace };
         let next = context.next_status(&self.federation, &trust_domain, exchange);
         self.federation.status = Some(next.status.clone());
         next
