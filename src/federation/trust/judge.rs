@@ -7,15 +7,18 @@ use super::certificate::CaCertificate;
 use super::own::OwnChain;
 use super::refusal::RefusalReason;
 
+/// DER of a certificate, and bits of the issuer's key.
+type Signature = (Vec<u8>, Vec<u8>);
+type Verdict = Result<CaCertificate, RefusalReason>;
+
 /// Judges peers' certificates against ours. Keeps its results: discovery judges a certificate when a peer publishes it and
 /// again for the list of anchors.
 #[derive(Clone, Debug)]
 pub struct Judge<'a> {
     own: &'a OwnChain,
     /// By DER.
-    certificates: RefCell<BTreeMap<Vec<u8>, Result<CaCertificate, RefusalReason>>>,
-    /// By DER of the certificate and bits of the issuer's key.
-    signatures: RefCell<BTreeMap<(Vec<u8>, Vec<u8>), bool>>,
+    certificates: RefCell<BTreeMap<Vec<u8>, Verdict>>,
+    signatures: RefCell<BTreeMap<Signature, bool>>,
 }
 
 impl<'a> Judge<'a> {
@@ -26,7 +29,7 @@ impl<'a> Judge<'a> {
     }
 
     /// The certificate, unless its form, its key or its likeness to one of ours refuses it.
-    pub(super) fn certificate(&self, der: &[u8]) -> Result<CaCertificate, RefusalReason> {
+    pub(super) fn certificate(&self, der: &[u8]) -> Verdict {
         let judge = || CaCertificate::read(der).and_then(|read| self.own.judge(&read).map(|()| read));
         self.certificates.borrow_mut().entry(der.to_vec()).or_insert_with(judge).clone()
     }
