@@ -44,7 +44,7 @@ enum Decision<'a> {
     Heal(StoredKeyError),
     /// The Secret's is broken, and values have none.
     Refuse(StoredKeyError),
-    /// There is no pair yet.
+    /// Neither has a pair yet.
     Make,
 }
 

@@ -1,4 +1,4 @@
-//! No hook, but the answer of the script `enabled`: the module is off while a kind of Istio is missing.
+//! The answer of the script `enabled` (not a hook): the module is off while a kind of Istio is missing.
 //!
 //! The hooks watch these kinds, and an operator that cannot watch one of them stops working for all modules. If the API server does not
 //! answer, the module is on: a no removes everything that it has.
@@ -23,7 +23,7 @@ const NEEDED: [&str; 4] = [
 /// Kubernetes mounts the address and credentials of the API server here.
 const CREDENTIALS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Answers the operator, by the files that it names; and says the reason of a no on stdout too, because addon-operator logs that alone.
+/// Answers in the operator's files. Also prints the reason of a no, because addon-operator logs only stdout.
 pub(crate) fn main() -> ExitCode {
     hook::main_of(run)
 }
@@ -54,7 +54,7 @@ fn answer(variable: &str, text: &str) -> Result<(), String> {
     fs::write(&file, text).map_err(|error| format!("enabled: {variable} ({file}): {error}"))
 }
 
-/// The CRDs that the API server says are not there; `None` where it cannot be asked.
+/// The CRDs that the API server lacks; `None` if there is no answer.
 fn ask() -> Option<Vec<&'static str>> {
     let (host, port) = (std::env::var("KUBERNETES_SERVICE_HOST").ok()?, std::env::var("KUBERNETES_SERVICE_PORT").ok()?);
     let host = if host.contains(':') { format!("[{host}]") } else { host };
@@ -64,7 +64,7 @@ fn ask() -> Option<Vec<&'static str>> {
     let limits = Limits::default();
     let client = Client::new(&trust, limits).ok()?;
     let end = Instant::now() + limits.exchange;
-    // The objects themselves: what is served is not complete yet while an API server starts.
+    // The CRD objects themselves: the list of served kinds is incomplete while an API server starts.
     let url = |crd: &str| format!("https://{host}:{port}/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd}");
     let mut missing = Vec::new();
     for crd in NEEDED {

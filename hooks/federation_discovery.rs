@@ -35,7 +35,7 @@ const STATUS: &str = "(.status // {} | . + {conditions: (.conditions // []), ref
 
 pub(crate) fn config() -> HookConfig {
     let mut kubernetes = vec![
-        // Looks at spec alone: what this hook writes does not wake it.
+        // Looks at spec alone, so that this hook's own writes do not start it.
         bindings::federations("specs", "null", Events::All, QUEUE),
         bindings::federations("federations", STATUS, Events::None, QUEUE),
         bindings::kube_system(QUEUE),
@@ -73,7 +73,7 @@ struct Given {
     pace: Pace,
 }
 
-/// `None` if there is nothing to do: federation is off, or there is no key to sign tokens with yet.
+/// `None` if there is nothing to do: federation is off, or the key that signs tokens does not exist yet.
 fn read(input: &Input, log: &Logger) -> Result<Option<Given>, Failure> {
     let Some(values) = settings::values_if_enabled(input)? else { return Ok(None) };
     let Some(pair) =
@@ -101,7 +101,7 @@ struct Fetched {
     roster: Roster,
 }
 
-/// Asks the peers that are due.
+/// Fetches from the peers that are due.
 fn fetch(given: &Given, run_start: Instant, log: &Logger) -> Result<Fetched, Failure> {
     let roster = Roster::new(&given.federations.readable, &given.ours);
     let has_trust_domain = |federation: &&IstioFederation| {
@@ -150,7 +150,7 @@ struct Decided<'a> {
     exchanged: Option<Exchanged>,
 }
 
-/// What was vetted for the status of single federations, by their names.
+/// Gateways and certificates vetted for the status of single federations, by their names.
 #[derive(Default)]
 struct Vetted<'a> {
     /// Refused certificates.
@@ -199,7 +199,7 @@ fn decide(given: &Given, fetched: Fetched) -> Vec<Decided<'_>> {
     after
 }
 
-/// Adds what follows from all federations together: anchors, imported services, and what is refused.
+/// Adds the results of judging all federations together: anchors, imported services and refusals.
 fn judge_together(
     given: &Given,
     judge: Option<&Judge<'_>>,

@@ -97,7 +97,7 @@ fn emit(given: &Given, decided: &Decided, log: &Logger) -> Result<Effects, Failu
         effects.values.set(&["istio", "internal", "ownIdentityInUse"], in_use)?;
     }
     if !given.federations.all_read {
-        // The values may hold a federation that cannot be read: they stay until all can be read again.
+        // The values may hold an unreadable federation: they stay until all can be read again.
         return Ok(effects);
     }
     if was.federations.as_ref() != Some(&decided.federations) {

@@ -48,14 +48,14 @@ fn read(input: &Input, log: &Logger) -> Result<Option<Given>, Failure> {
     let ours = settings::ourselves(input, &values)?;
     let federations = federations::read(input, "federations", log)?;
     if !federations.all_read {
-        // The anchor of a federation that cannot be read must stay.
+        // The anchor of an unreadable federation must stay.
         return Ok(None);
     }
     let own = own_chain::read(input, &values)?;
     Ok(Some(Given { values, ours, federations, own }))
 }
 
-/// What changes in values; `None` for what stays.
+/// Changes of values; `None` for members that stay.
 #[derive(Default)]
 struct Decided {
     intermediates: Option<String>,

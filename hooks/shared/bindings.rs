@@ -1,4 +1,4 @@
-//! Bindings that several hooks have. A jq filter keeps only what a hook reads: less to pass, and no run for other changes.
+//! Bindings that several hooks have. Their jq filters keep only members that a hook reads, so other changes start no run.
 
 use istio_federation::api::istio;
 use istio_federation::api::istio_federation as resource;
@@ -49,7 +49,7 @@ pub(crate) fn kube_system(queue: &str) -> KubernetesBinding {
 
 /// The two ConfigMaps that own the objects that hooks write. They exist while federation is on.
 pub(crate) fn owners(queue: &str) -> KubernetesBinding {
-    // Not by `heritage`: addon-operator puts its own into what it renders.
+    // Not by `heritage`: addon-operator puts its own into the objects that it renders.
     let labels = [("module", "istio"), ("app", OWNER_APP)];
     KubernetesBinding {
         name: "owners".to_owned(),

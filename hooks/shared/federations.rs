@@ -1,4 +1,4 @@
-//! Reading IstioFederations: one that cannot be read does not affect the others.
+//! Reads IstioFederations; an unreadable one does not affect the others.
 
 use istio_federation::api::istio_federation::IstioFederation;
 use istio_federation::hook::{Input, InputError, Logger};
@@ -8,7 +8,7 @@ use serde_json::json;
 pub(crate) struct Federations {
     /// Those that could be read, by name.
     pub(crate) readable: Vec<IstioFederation>,
-    /// Whether these are all.
+    /// Whether all could be read.
     pub(crate) all_read: bool,
 }
 

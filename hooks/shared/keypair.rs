@@ -1,4 +1,4 @@
-//! Our key pair towards other exporters: its Secret, and its place in values.
+//! Our key pair for other exporters: reading it from its Secret and from values.
 
 use istio_federation::api::kubernetes::NAMESPACE;
 use istio_federation::api::values::{AuthnKeypair, Values};

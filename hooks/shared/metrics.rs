@@ -1,4 +1,4 @@
-//! Metrics of a federation.
+//! Metrics of a federation: the results of fetching its documents.
 
 use istio_federation::api::istio_federation::IstioFederation;
 use istio_federation::api::metadata::{PRIVATE_PATH, PUBLIC_PATH};
@@ -14,7 +14,7 @@ const ERROR_METRIC: &str = "d8_istio_federation_metadata_endpoints_fetch_error_c
 /// When a request last succeeded, in seconds since 1970; while it fails, when the failure was found. Absent if none ever did.
 const SUCCESS_METRIC: &str = "d8_istio_federation_metadata_last_success_timestamp_seconds";
 
-/// Group of a federation's metrics: one each, so that those of a peer that is not asked stay.
+/// Group of a federation's metrics: one each, so that metrics of a peer that is not due stay.
 fn group(federation: &str) -> String {
     format!("federation_discovery/{federation}")
 }

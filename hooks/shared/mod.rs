@@ -1,4 +1,4 @@
-//! What several hooks need: steps, settings, common bindings, patches and metrics.
+//! Code that several hooks share: steps, settings, common bindings, patches and metrics.
 
 pub(crate) mod bindings;
 pub(crate) mod federations;

@@ -1,4 +1,4 @@
-//! Our own CA certificates, which no peer's may resemble. Never the CA's key.
+//! Our own CA certificates, without the CA's key. A peer's certificate must not resemble them.
 
 use istio_federation::api::kubernetes::NAMESPACE;
 use istio_federation::api::values::Values;
@@ -28,7 +28,7 @@ pub(crate) fn bindings(queue: &str) -> [KubernetesBinding; 2] {
         api_version: "v1".to_owned(),
         kind: "Secret".to_owned(),
         match_names: vec!["cacerts".to_owned()],
-        // In all namespaces: which one is the mesh's is a setting, and a binding is written before there are settings.
+        // In all namespaces: the mesh's namespace is a setting, and bindings are printed before there are settings.
         jq_filter: Some(
             "{namespace: .metadata.namespace, pem: [.data | (.[\"ca-cert.pem\"], .[\"cert-chain.pem\"], .[\"root-cert.pem\"]) | select(. != null) | @base64d]}"
                 .to_owned(),
@@ -54,7 +54,7 @@ pub(crate) fn read(input: &Input, values: &Values) -> Result<Option<OwnCertifica
     let mesh_namespace = values.federation_settings().and_then(|settings| settings.mesh_namespace.as_deref());
     let mesh_namespace = mesh_namespace.unwrap_or(NAMESPACE);
     let mut plug_in: Vec<Certificates> = input.snapshot("own_intermediates")?;
-    // Anybody may have a Secret of that name in a namespace of their own.
+    // Other users may have a Secret of that name in their own namespaces.
     plug_in.retain(|secret| secret.namespace == mesh_namespace || MESH_NAMESPACES.contains(&secret.namespace.as_str()));
     let text = |certificates: &[&Certificates]| {
         certificates.iter().flat_map(|found| &found.pem).map(String::as_str).collect::<Vec<_>>().join("\n")

@@ -6,7 +6,7 @@ use std::fmt;
 /// Why a step failed.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-/// An error with the step that it happened in.
+/// An error and the step that failed.
 #[derive(Debug)]
 struct StepError {
     step: &'static str,

@@ -25,7 +25,7 @@ pub struct ObjectMeta {
     /// Version of the spec.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
-    /// When the object was made.
+    /// When the object was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<Timestamp>,
     /// Labels.
@@ -78,7 +78,7 @@ pub struct Condition {
     pub observed_generation: Option<i64>,
 }
 
-/// `v1/Service`: what export and gateway discovery need.
+/// `v1/Service`: the members that export and gateway discovery need.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Service {

@@ -34,7 +34,7 @@ pub struct PublicMetadata {
     pub intermediate_cas: Option<String>,
 }
 
-/// `federation.json`: what the cluster exports. For federated clusters only.
+/// `federation.json`: the exports of the cluster. For federated clusters only.
 ///
 /// `None` means that the member is absent or null, which makes the document incomplete; an empty list is a statement.
 /// Further in, null stands for an empty value, as in Go, where an empty list of ports is written that way.
@@ -47,7 +47,7 @@ pub struct PrivateMetadata {
     /// The exported services.
     #[serde(deserialize_with = "list")]
     pub public_services: Option<Vec<PublicService>>,
-    /// The exporter has seen everything there is, so what is not listed is not exported. Additive.
+    /// The exporter has seen all Services, so that a Service missing here is not exported. Additive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complete: Option<bool>,
 }

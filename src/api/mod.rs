@@ -1,6 +1,6 @@
-//! Types as they travel: the custom resource, the peers' documents, Istio and Kubernetes objects, module values.
+//! Types of the wire and the API: custom resource, the peers' documents, Istio and Kubernetes objects, module values.
 //!
-//! Serde shapes only. What a value means, and whether to believe it, is decided in [`crate::federation`].
+//! Serde shapes only. [`crate::federation`] interprets the values and decides whether to believe them.
 
 pub mod istio;
 pub mod istio_federation;

@@ -1,4 +1,4 @@
-//! The module's values: settings of the user and what hooks compute for the templates.
+//! The module's values: the user's settings, and values that hooks compute for the templates.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metadata::{IngressGateway, PublicMetadata};
 
-/// What `VALUES_PATH` holds. Every section may be absent or null.
+/// The content of the file `VALUES_PATH`. Every section may be absent or null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Values {
@@ -59,9 +59,9 @@ pub struct Discovery {
 pub struct Istio {
     /// Settings of federation.
     pub federation: Option<Federation>,
-    /// Settings of what connects meshes.
+    /// Settings of the connection between meshes.
     pub alliance: Option<Alliance>,
-    /// What hooks computed.
+    /// Values that hooks computed.
     pub internal: Option<Internal>,
 }
 
@@ -71,14 +71,14 @@ pub struct Istio {
 pub struct Federation {
     /// Whether federation is on.
     pub enabled: Option<bool>,
-    /// Our cluster domain, where the operator does not know it.
+    /// Our cluster domain, if the operator does not know it.
     pub cluster_domain: Option<String>,
-    /// Our UUID, where the operator does not know it; by default the UID of namespace kube-system.
+    /// Our UUID, if the operator does not know it; by default the UID of namespace kube-system.
     #[serde(rename = "clusterUUID")]
     pub cluster_uuid: Option<String>,
     /// Namespace where istiod reads its mesh configuration.
     pub mesh_namespace: Option<String>,
-    /// Host that our exporter is reached by.
+    /// Host of our exporter.
     pub metadata_host: Option<String>,
     /// Other names that our mesh accepts as its own trust domain.
     pub trust_domain_aliases: Option<Vec<String>>,
@@ -102,18 +102,18 @@ pub struct AllianceIngressGateway {
     pub advertise: Option<Vec<IngressGateway>>,
 }
 
-/// `istio.internal`: what hooks computed.
+/// `istio.internal`: values that hooks computed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Internal {
-    /// Our UUID, wherever it is known from.
+    /// Our UUID, from any source.
     #[serde(rename = "clusterUUID")]
     pub cluster_uuid: Option<String>,
     /// Peers refuse our UUID or trust domain, but it is in use: the exporter starts with it anyway.
     pub own_identity_in_use: Option<bool>,
     /// Our key pair towards other exporters.
     pub remote_authn_keypair: Option<AuthnKeypair>,
-    /// Peers that are fit to be rendered.
+    /// Peers that the chart renders.
     pub federations: Option<Vec<FederationEntry>>,
     /// Names of all IstioFederations; the metrics of those that are deleted end.
     pub federation_names: Option<Vec<String>>,

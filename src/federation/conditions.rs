@@ -115,9 +115,9 @@ pub fn remove(federation: &mut Cow<'_, IstioFederation>, type_: &str) {
     }
 }
 
-/// Whether an update is not written yet: the condition became what it is less than `interval` ago, and gets worse.
+/// Whether an update is not written yet: its last change is less than `interval` ago, and it gets worse.
 ///
-/// A flapping peer therefore costs few writes. A recovery is shown at once, and so is what follows from a new spec.
+/// A flapping peer therefore costs few writes. A recovery and the result of a new spec are shown at once.
 #[must_use]
 pub fn is_postponed(
     before: &[Condition],

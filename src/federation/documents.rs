@@ -24,7 +24,7 @@ pub enum DocumentError {
     /// JSON, but not a private document.
     #[error("the answer is not private metadata: {0}")]
     Private(String),
-    /// More than is kept of a peer.
+    /// Larger than the limit for a peer.
     #[error("the document is too large: {0}")]
     TooLarge(String),
 }
@@ -42,7 +42,7 @@ impl DocumentError {
     }
 }
 
-/// Reads `public.json`. All three members have to be there.
+/// Reads `public.json`. All three members must be present.
 pub fn read_public(body: &[u8]) -> Result<PublicMetadata, DocumentError> {
     let document: PublicMetadata = read(body, DocumentError::Public)?;
     for (member, text) in [
@@ -63,7 +63,7 @@ pub fn read_public(body: &[u8]) -> Result<PublicMetadata, DocumentError> {
     Ok(document)
 }
 
-/// Reads `federation.json`. Both lists have to be there; they may be empty.
+/// Reads `federation.json`. Both lists must be present; they may be empty.
 pub fn read_private(body: &[u8]) -> Result<PrivateMetadata, DocumentError> {
     let document: PrivateMetadata = read(body, DocumentError::Private)?;
     let missing = match (&document.ingress_gateways, &document.public_services) {
@@ -101,7 +101,7 @@ pub fn normalize(document: &PrivateMetadata) -> CachedPrivateMetadata {
 
 fn read<T: DeserializeOwned>(body: &[u8], misshapen: fn(String) -> DocumentError) -> Result<T, DocumentError> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
-        // The text of a data error quotes the peer; where it went wrong is enough to find it.
+        // The text of a data error quotes the peer; its position is enough to find it.
         serde_json::error::Category::Data => {
             misshapen(format!("a member has the wrong type (line {}, column {})", error.line(), error.column()))
         }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_an_empty_value_and_spoils_nothing_beside_it() {
+    fn null_is_an_empty_value_and_its_neighbours_stay_valid() {
         let body = r#"{"ingressGateways":[{"address":null,"port":null},null,{"address":"203.0.113.1","port":1}],
             "publicServices":[{"hostname":"x","ports":null},{"hostname":null,"ports":[null,{"name":null,"port":null,"protocol":null}]},null]}"#;
         let cached = normalize(&read_private(body.as_bytes()).unwrap());

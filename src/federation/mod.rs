@@ -1,6 +1,6 @@
-//! The domain: what a peer may say, what follows from it, and what has to change.
+//! The domain: rules for the statements of peers, and the changes that follow from them in our cluster.
 //!
-//! Pure: no I/O, no clock (time is an argument), no randomness. `tests/architecture.rs` holds it to that.
+//! Pure: no I/O, no clock (time is an argument), no randomness. `tests/architecture.rs` checks this.
 
 pub(crate) mod address;
 pub mod conditions;

@@ -16,7 +16,7 @@ const UUID_LIMIT: usize = 128;
 /// Why a text is not a DNS name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NameError {
-    /// Nothing there.
+    /// The text is empty.
     #[error("the name is empty")]
     Empty,
     /// Longer than RFC 1123 allows.
@@ -150,7 +150,7 @@ impl fmt::Display for TrustDomain {
     }
 }
 
-/// A name that may be a trust domain, whoever's it is.
+/// A name that may be a trust domain: ours, or a peer's.
 fn spelled(text: &str) -> Result<DnsName, TrustDomainError> {
     let name = DnsName::parse(text)?;
     if text.parse::<IpAddr>().is_ok() { Err(TrustDomainError::Address) } else { Ok(name) }
@@ -204,7 +204,7 @@ impl fmt::Display for OwnTrustDomain {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClusterUuid(String);
 
-/// Why a text is no [`ClusterUuid`].
+/// Why a text is not a [`ClusterUuid`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a cluster UUID is 1 to 128 letters, digits, dots, underscores and hyphens")]
 pub struct ClusterUuidError;
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trust_domain_is_never_ours_nor_near() {
+    fn a_trust_domain_is_not_ours_and_not_above_or_below_it() {
         for good in ["cluster-b.local", "xcluster-a.local", "cluster-a.local.example", "cluster.local"] {
             assert!(TrustDomain::vet(good, &ours()).is_ok(), "{good}");
         }
@@ -410,7 +410,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_trust_domain_is_taken_when_it_is_a_name_on_another_branch(
+        fn a_trust_domain_is_accepted_if_it_is_a_name_on_another_branch(
             name in "(([a-z0-9]|[a-z0-9][a-z0-9-]{0,3}[a-z0-9]|local|example|old|cluster-a)[.]){0,3}(local|example|cluster-a|[a-z]{1,3}|[0-9]{1,3})"
         ) {
             let ours = ours();
@@ -423,7 +423,7 @@ mod tests {
         }
 
         #[test]
-        fn a_host_is_taken_when_it_can_be_put_together_from_its_parts(
+        fn a_host_is_accepted_if_it_can_be_built_from_its_parts(
             host in "[a-z0-9*_-]{0,3}[.]([a-z0-9-]{0,3}[.]){1,2}(svc|sv)[.](cluster-b|cluster-a|b)[.]localx?[.]?"
         ) {
             let peer = TrustDomain::vet("cluster-b.local", &ours()).unwrap();
@@ -436,7 +436,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_at_all_is_a_name_unless_every_character_is(text in "([a-zA-Z0-9_.-]|\\PC){0,6}|[a-z.]{250,256}") {
+        fn a_text_is_a_name_only_if_every_character_is_valid(text in "([a-zA-Z0-9_.-]|\\PC){0,6}|[a-z.]{250,256}") {
             let good = text.len() <= 253
                 && text.split('.').all(|label| {
                     (1..=63).contains(&label.len())

@@ -1,4 +1,4 @@
-//! What a peer offers, item by item: vetted gateways and services, and what is refused and why.
+//! The offer of a peer, vetted item by item: accepted gateways and services, and refusals with their reasons.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::api::istio_federation::{CachedIngressGateway, CachedPrivateMetadata, 
 use crate::api::metadata::{PublicService, PublicServicePort};
 use crate::text::printable;
 
-/// Most gateway addresses of a peer: with 64 ports each, what a ServiceEntry may hold.
+/// Most gateway addresses of a peer: with 64 ports each, they fit into one ServiceEntry.
 pub const GATEWAY_LIMIT: usize = 32;
 /// Most ports of a service.
 pub const PORT_LIMIT: usize = 64;
@@ -45,10 +45,10 @@ pub struct OfferedService<'a> {
     pub ports: Vec<OfferedPort<'a>>,
 }
 
-/// The gateways that a peer offers, as far as they are accepted.
+/// The gateways of a peer's offer, vetted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GatewayOffer {
-    /// Where its gateways are; sorted, at most [`GATEWAY_LIMIT`].
+    /// Addresses of its gateways; sorted, at most [`GATEWAY_LIMIT`].
     pub gateways: Vec<Endpoint>,
     /// The refusals; sorted.
     pub refused: Vec<Refusal>,
@@ -99,10 +99,10 @@ impl GatewayOffer {
     }
 }
 
-/// What a peer offers, as far as it is accepted. Everything is sorted; texts are those of the document.
+/// The accepted part of a peer's offer. Everything is sorted; texts are those of the document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offer<'a> {
-    /// Where its gateways are.
+    /// Addresses of its gateways.
     pub gateways: Vec<Endpoint>,
     /// Its services, each host once.
     pub services: Vec<OfferedService<'a>>,
@@ -347,7 +347,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_taken_keeps_every_rule_and_nothing_is_lost(
+        fn accepted_items_obey_every_rule_and_no_item_is_lost(
             gateways in proptest::collection::vec(any_gateway(), 0..8),
             services in proptest::collection::vec(any_service(), 0..8),
         ) {

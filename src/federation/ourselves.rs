@@ -9,7 +9,7 @@ use super::names::{DnsName, NameError};
 use super::own_identity::{OwnIdentity, Part, RefusedIdentity, RenderedIdentity, own_identity};
 use crate::api::values::Values;
 
-/// Range that imported hosts get their addresses from when no setting says otherwise: class E, which nobody routes.
+/// Default range of the imported hosts' addresses: class E, which nobody routes.
 const DEFAULT_SERVICE_RANGE: &str = "240.241.0.0/16";
 
 /// Why the facts about ourselves are incomplete.
@@ -44,7 +44,7 @@ pub enum OurselvesError {
     },
 }
 
-/// Our own cluster, as far as federation has to know it.
+/// The facts about our own cluster that federation needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ourselves {
     /// Our trust domain, which is our cluster domain.
@@ -53,7 +53,7 @@ pub struct Ourselves {
     pub aliases: Vec<DnsName>,
     /// Our UUID.
     pub uuid: String,
-    /// Where trust domain and UUID come from.
+    /// The sources of trust domain and UUID.
     pub(super) sources: [&'static str; 2],
     /// The part of our identity that peers refuse, although it is in use.
     pub refused_by_peers: Option<RefusedIdentity>,
@@ -123,7 +123,7 @@ impl Ourselves {
         })
     }
 
-    /// Judges our identity by what the owner ConfigMaps name as in use: an error for a new value that peers would refuse.
+    /// Judges our identity; the owner ConfigMaps name the one in use. Fails for a new value that peers would refuse.
     pub fn with_identity_in_use(mut self, rendered: &[RenderedIdentity]) -> Result<Self, OurselvesError> {
         let [domain_source, uuid_source] = self.sources;
         let uuid = Part { setting: uuid_source, value: &self.uuid };

@@ -1,6 +1,6 @@
 //! Whether peers accept the identity of this cluster: its UUID and its trust domain.
 //!
-//! A new value that peers would refuse is refused here. A value in use goes on, because changing it has a price; the
+//! A new value that peers would refuse is refused here. A value in use stays, because changing it has a price; the
 //! condition `OwnIdentityAccepted` shows which peers refuse it.
 
 use thiserror::Error;
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_in_use_goes_on() {
+    fn a_value_in_use_stays() {
         for (uuid, domain, rendered, reason) in [
             ("a/b", "a.local", vec![(Some("a/b"), Some("a.local"))], "ClusterUUIDRefused"),
             ("a/b", "a.local", vec![(None, None)], "ClusterUUIDRefused"),

@@ -1,6 +1,6 @@
-//! PEM (RFC 7468) in and out, for certificates and keys. The only reader of PEM in the house.
+//! Reads and writes PEM (RFC 7468), for certificates and keys. No other file reads PEM.
 //!
-//! A block may be a private key, so neither an error nor `Debug` shows what is in one.
+//! A block may be a private key, so neither an error nor `Debug` shows its content.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ pub const CA_LIST: Limits = Limits { bytes: 64 * 1024, blocks: 16 };
 /// One block.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Block {
-    /// What stands after `BEGIN`, such as `CERTIFICATE`.
+    /// The word after `BEGIN`, such as `CERTIFICATE`.
     pub label: String,
     /// The decoded content.
     pub content: Vec<u8>,
@@ -122,7 +122,7 @@ pub fn encode_certificate(der: &[u8]) -> String {
     encode(CERTIFICATE, der)
 }
 
-/// Reads one block from behind its `BEGIN`; returns the text after it as well.
+/// Reads one block after its `BEGIN`; also returns the rest of the text.
 fn block(text: &str) -> (Result<Block, PemError>, &str) {
     let Some((label, body)) = text.split_once(DASHES) else { return (Err(PemError::Unterminated), "") };
     // A block without an end must not swallow the next one.
@@ -143,7 +143,7 @@ mod tests {
     const HELLO: &str = "-----BEGIN CERTIFICATE-----\naGVs\nbG8=\n-----END CERTIFICATE-----\n";
 
     #[test]
-    fn a_broken_block_spoils_no_other() {
+    fn a_broken_block_does_not_affect_the_others() {
         let hello = || Ok(b"hello".to_vec());
         let key = "-----BEGIN PRIVATE KEY-----\naGVsbG8=\n-----END PRIVATE KEY-----\n";
         for (text, expected) in [

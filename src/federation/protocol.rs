@@ -1,11 +1,11 @@
-//! Protocols of a port, by the names that Istio knows in a ServiceEntry.
+//! Protocols of a port, under the names that Istio gives them in a ServiceEntry.
 
 use std::fmt;
 
 /// The protocol of a port.
 ///
-/// Only what makes a difference to an importing mesh. The connection between the meshes is Istio's mutual TLS in every
-/// case; this is what travels inside it.
+/// Only protocols that an importing mesh treats differently. The connection between the meshes is Istio's mutual TLS in
+/// every case; this protocol travels inside it.
 ///
 /// | Declared as (port name before its first `-`, or `appProtocol`) | Offered as |
 /// | --- | --- |
@@ -30,7 +30,7 @@ pub enum Protocol {
     Tls,
     /// `MongoDB`.
     Mongo,
-    /// Anything.
+    /// Any other protocol over TCP.
     Tcp,
 }
 
@@ -52,7 +52,7 @@ impl Protocol {
         }
     }
 
-    /// Reads what a document names: exactly one of [`Self::as_str`], or `HTTPS`, which is TLS here.
+    /// Reads the name in a document: exactly one of [`Self::as_str`], or `HTTPS`, which is TLS here.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -61,13 +61,13 @@ impl Protocol {
         }
     }
 
-    /// What a port's name declares: the part before its first `-`, whole and in any case; TCP when that is no protocol.
+    /// The protocol in a port's name: the whole part before its first `-`, in any case; TCP if that is not a protocol.
     #[must_use]
     pub fn of_port_name(name: &str) -> Self {
         Self::declared(name).unwrap_or(Self::Tcp)
     }
 
-    /// What a Service's `appProtocol` declares, where Istio knows it.
+    /// The protocol of a Service's `appProtocol`, if Istio knows it.
     #[must_use]
     pub fn of_app_protocol(text: &str) -> Option<Self> {
         match text {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_name_declares_by_its_first_part_alone() {
+    fn only_the_first_part_of_a_port_name_declares_a_protocol() {
         for (name, protocol) in [
             ("http", Protocol::Http),
             ("http-ppp", Protocol::Http),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_app_protocol_is_taken_where_istio_knows_it() {
+    fn an_app_protocol_counts_if_istio_knows_it() {
         for (text, protocol) in [
             ("kubernetes.io/h2c", Some(Protocol::Http2)),
             ("kubernetes.io/ws", Some(Protocol::Http)),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_names_a_protocol_exactly() {
+    fn a_protocol_in_a_document_is_read_exactly() {
         for protocol in Protocol::ALL {
             assert_eq!(Protocol::parse(protocol.as_str()), Some(protocol));
         }

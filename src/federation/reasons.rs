@@ -4,7 +4,7 @@
 pub const ACCEPTED: &str = "Accepted";
 /// `TrustAnchorsReady`: True, all of the peer's certificates.
 pub const ADMITTED: &str = "Admitted";
-/// `IngressGatewaysReady`: False, gateways are listed but none can be used.
+/// `IngressGatewaysReady`: False, the peer lists gateways, but none is usable.
 pub const ALL_REFUSED: &str = "AllRefused";
 /// `TrustDomainAccepted`: True, but Istio reads the name as our own trust domain.
 pub const AMBIGUOUS_TRUST_DOMAIN: &str = "AmbiguousTrustDomain";

@@ -1,11 +1,11 @@
-//! A refusal: what a peer offered, and the reason for which it is not taken.
+//! A refusal: an item of a peer's offer, and the reason for refusing it.
 
 use std::fmt;
 
 use crate::api::istio_federation::{ItemKind, Refused};
 use crate::text::printable;
 
-/// Something that a peer offered and that is not taken. Its name is safe to print wherever it came from.
+/// A refused item of a peer's offer. Its name is always safe to print.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refusal {
     /// The refused item.

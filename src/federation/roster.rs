@@ -1,4 +1,4 @@
-//! All IstioFederations side by side: which trust domains they may have, and which cluster UUIDs they may claim.
+//! The roster of all IstioFederations: their vetted trust domains and cluster UUIDs.
 //!
 //! Peers have no say: the spec decides, then age (oldest wins).
 
@@ -48,7 +48,7 @@ pub enum ClaimError {
         /// The user's value.
         expected: String,
     },
-    /// It was another until now.
+    /// The peer had another one until now.
     #[error(
         "the peer's cluster UUID changed from {bound} to {announced}: if that is right, set spec.clusterUUID to it"
     )]
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_uuid_is_bound_at_first_contact() {
+    fn the_first_exchange_binds_the_uuid() {
         let mut roster = roster(&[federation("b", 1, "b.local", None), federation("c", 2, "c.local", None)]);
         assert_eq!(roster.identity("b"), Ok(None));
         assert_eq!(roster.claim("b", "uuid-b"), Ok(()));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_that_announce_one_in_the_same_run_the_older_has_it_whoever_answers_first() {
+    fn two_announce_one_uuid_in_a_run_and_the_older_wins_in_either_order() {
         let [old, young] = [federation("old", 1, "b.local", None), federation("a-young", 2, "c.local", None)];
         let taken = Err(ClaimError::Taken("old".to_owned()));
         for order in [["old", "a-young"], ["a-young", "old"]] {
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn bound_beats_older_and_named_beats_bound() {
+    fn a_bound_uuid_beats_age_and_a_uuid_in_spec_beats_both() {
         let bound = federation("bound", 2, "b.local", Some("u"));
         let mut older = federation("older", 1, "c.local", None);
         assert_eq!(
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_is_named_is_accepted() {
+    fn a_change_of_uuid_is_accepted_if_spec_has_the_new_one() {
         let mut changed = federation("b", 1, "b.local", Some("u1"));
         assert!(roster(std::slice::from_ref(&changed)).claim("b", "u2").is_err());
         changed.spec.cluster_uuid = Some("u2".to_owned());
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn after_an_edit_of_the_spec_the_old_identity_is_not_used() {
+    fn an_edited_spec_discards_the_old_identity() {
         for edit in [
             |spec: &mut IstioFederationSpec| spec.trust_domain = "z.local".to_owned(),
             |spec: &mut IstioFederationSpec| spec.metadata_endpoint = "https://other".to_owned(),
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_federation_without_a_trust_domain_holds_no_uuid() {
+    fn a_refused_trust_domain_cannot_claim_a_uuid() {
         let mut federations = vec![federation("own", 1, "a.local", Some("u")), federation("b", 2, "b.local", None)];
         assert_eq!(roster(&federations).claim("b", "u"), Ok(()));
         federations[0] = federation("own", 1, "c.local", Some("u"));

@@ -1,4 +1,4 @@
-//! How the set of a peer's admitted CA certificates changes: new ones at a bounded rate, dropped ones leave after 48 hours.
+//! Rotation of a peer's admitted CA certificates: new ones enter at a bounded rate, dropped ones leave after 48 hours.
 //!
 //! A root that is no longer offered stays for that time, because leaves that it signed are still in use.
 
@@ -8,14 +8,14 @@ use super::refusal::Refusal;
 use super::trust;
 use crate::api::istio_federation::{AdmittedCertificate, ItemKind};
 
-/// How long a certificate stays that the peer no longer offers: longer than the lifetime of workload certificates.
+/// How long a dropped certificate stays: longer than the lifetime of workload certificates.
 const GRACE: SignedDuration = SignedDuration::from_hours(48);
 /// Shortest time between two admissions: each is a push to every proxy.
 const ADMISSION_INTERVAL: SignedDuration = SignedDuration::from_mins(10);
 /// Most certificates of each role.
 const LIMIT: usize = 3;
 
-/// The certificates after a change, and those that are not admitted.
+/// The certificates after a change, and the new ones that are not admitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rotation {
     /// The certificates that the mesh trusts now, sorted.
@@ -102,7 +102,7 @@ mod tests {
     const HOUR: i64 = 3600;
 
     #[test]
-    fn a_rotation_needs_no_window() {
+    fn old_and_new_roots_overlap_in_a_rotation() {
         let first = step(&Rotation::default(), "a", 0);
         assert_eq!((letters(&first), first.changed), ("a".to_owned(), Some(at(0))));
         let both = step(&first, "ab", 700);
@@ -115,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_offered_changes_nothing() {
+    fn an_empty_offer_changes_nothing() {
         let first = step(&Rotation::default(), "a", 0);
         assert_eq!(step(&first, "", 1000 * HOUR), first);
     }
 
     #[test]
-    fn coming_back_ends_the_grace() {
+    fn a_certificate_that_comes_back_stays() {
         let both = step(&Rotation::default(), "ab", 0);
         let gone = step(&both, "b", 10);
         assert_eq!(gone.kept[0].missing_since, Some(at(10)));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn one_change_in_ten_minutes_and_three_at_most() {
+    fn one_admission_in_ten_minutes_and_three_certificates_at_most() {
         let mut rotation = step(&Rotation::default(), "a", 0);
         let early = step(&rotation, "ab", 599);
         assert_eq!((letters(&early), early.refused.len()), ("a".to_owned(), 1));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_holds_nothing_up() {
+    fn a_clock_that_was_set_back_delays_nothing() {
         let ahead = step(&Rotation::default(), "a", 1000 * HOUR);
         let both = step(&ahead, "ab", 0);
         assert_eq!((letters(&both), both.changed), ("ab".to_owned(), Some(at(0))));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_one_stays_until_another_is_there() {
+    fn the_last_certificate_stays_until_there_is_another() {
         let first = step(&Rotation::default(), "a", 0);
         let waiting = rotate(&first.kept, Some(at(100)), &offer("b"), at(200));
         let still = rotate(&waiting.kept, Some(at(200 + 48 * HOUR)), &offer("b"), at(300 + 48 * HOUR));

@@ -1,4 +1,4 @@
-//! When something that a peer no longer lists may be withdrawn.
+//! The rule for withdrawing items that a peer no longer lists.
 //!
 //! At once if the document is marked complete, else after it was missing from two fresh documents at least two minutes apart.
 
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_cannot_say_so_needs_two_minutes() {
+    fn a_document_without_the_mark_needs_two_minutes() {
         let cached = document("ab", "xy");
         let first = merge(Some(&cached), &[], document("a", "y"), false, at(0));
         assert_eq!(first.document, cached);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn no_gateways_at_all_withdraws_none() {
+    fn an_empty_list_of_gateways_withdraws_none() {
         for complete in [true, false] {
             for second in [0, 1000] {
                 let absent = [Absence { kind: ItemKind::IngressGateway, name: "x:1".to_owned(), since: at(0) }];
@@ -143,7 +143,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_goes_within_two_minutes_of_its_first_absence(
+        fn nothing_is_withdrawn_within_two_minutes_of_its_last_listing(
             steps in proptest::collection::vec(("[a-d]{0,4}", "[w-z]{0,3}", 0i64..90), 1..12)
         ) {
             let (mut cached, mut absent, mut now) = (None, Vec::new(), 0);

@@ -14,7 +14,7 @@ use crate::federation::trust::AnchorReport;
 
 /// Sets the condition if no admitted certificate of the federation has an anchor, and resets it once one has.
 ///
-/// `was` is the federation before this run: admission writes the condition anew in each run, so the time of its last
+/// `was` is the federation before this run: admission rewrites the condition in each run, so the time of its last
 /// change is taken from there.
 pub fn report_anchors(
     report: &AnchorReport,
@@ -62,7 +62,7 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    /// A federation with these admitted roots, and what its condition said since second 1.
+    /// A federation with these admitted roots, and the state of its condition since second 1.
     fn federation(roots: &[&str], said: Option<(&str, &str)>) -> IstioFederation {
         let anchors: Vec<_> = roots.iter().map(|root| json!({"certificate": root, "role": "Root"})).collect();
         let federation = testkit::federation("b").cached(&json!({"anchors": anchors}));
@@ -74,7 +74,7 @@ mod tests {
         }
     }
 
-    /// What the condition says after a run at second 9, where `is` is what the run made of `was` until then.
+    /// The condition after a run at second 9 that has turned `was` into `is` so far.
     fn condition_after(was: &IstioFederation, is: &IstioFederation) -> Option<(String, String, Timestamp)> {
         let values = json!({"istio": {"federation": {"clusterDomain": "a.local", "clusterUUID": "a"}}});
         let ours = Ourselves::from_values(&serde_json::from_value(values).unwrap(), None).unwrap();

@@ -1,4 +1,4 @@
-//! The results of one exchange with a peer, before anything is concluded from them.
+//! The results of one exchange with a peer, not judged yet.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -120,7 +120,7 @@ pub(super) fn of_missing_anchors(refused: &[Refusal]) -> ConditionUpdate {
     ConditionUpdate::new(TRUST_ANCHORS_READY, Some(false), reasons::NONE_RENDERED, message)
 }
 
-/// About the peer's gateways: those that are kept, and whether its newest document lists any.
+/// About the peer's gateways: the kept ones, and whether its newest document lists any.
 #[must_use]
 pub(super) fn of_gateways(offer: &GatewayOffer, lists_gateways: bool) -> ConditionUpdate {
     let GatewayOffer { gateways, refused } = offer;
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn gateways_by_what_is_listed_and_what_is_kept() {
+    fn messages_about_listed_and_kept_gateways() {
         let good = json!({"address": "203.0.113.1", "port": 1});
         let bad = json!({"address": "127.0.0.1", "port": 1});
         for (cached, listed, status, reason, part) in [

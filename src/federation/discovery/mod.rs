@@ -1,4 +1,4 @@
-//! From the answers of a peer to its status: what is cached, which conditions change, what people read.
+//! From the answers of a peer to its status: the cache, the conditions and their messages.
 
 mod anchors;
 mod exchange;

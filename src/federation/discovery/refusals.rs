@@ -1,4 +1,4 @@
-//! What status says after all federations are judged together: what is refused of each, how many services are imported.
+//! Refusals and the number of imported services in status, written after all federations are judged together.
 
 use std::borrow::Cow;
 use std::mem;
@@ -12,8 +12,8 @@ const LISTED: usize = 64;
 
 /// Sets `refused`, `refusedTotal` and `importedServices` of a federation from the result of its offer, if they differ.
 ///
-/// `certificates` are the certificates refused in this run, `anchors` those that have no anchor; `None` keeps what status
-/// says of them.
+/// `certificates` are the certificates refused in this run, `anchors` those that have no anchor; `None` keeps the
+/// refusals in status.
 pub fn record_refusals(
     federation: &mut Cow<'_, IstioFederation>,
     outcome: Option<Outcome>,
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_imported_and_what_is_not() {
+    fn imported_services_are_counted_and_refused_ones_listed() {
         let status = recorded(&["x.ns.svc.b.local".to_owned(), "google.com".to_owned()], &json!([]), None);
         assert_eq!(
             (status.imported_services, status.refused_total, names(&status)),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_that_were_not_looked_at_stay_as_they_were() {
+    fn certificates_that_were_not_judged_keep_their_refusals() {
         let before = json!([
             {"kind": "Certificate", "name": "O=old", "reason": "bad"},
             {"kind": "PublicService", "name": "gone.example", "reason": "bad"}
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn anchors_are_another_matter_than_what_was_admitted() {
+    fn refused_anchors_and_refused_certificates_are_separate() {
         let before = json!({"refused": [{"kind": "Certificate", "name": "O=bad", "reason": "bad"},
                                         {"kind": "TrustAnchor", "name": "O=old", "reason": "full"}]});
         let mut federation: IstioFederation = testkit::federation("b").status(&before).read();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_document_nothing_is_said_of_services() {
+    fn without_a_document_no_services_are_counted_or_refused() {
         let mut federation: IstioFederation = testkit::federation("b").status(&json!({})).read();
         let mut seen = Cow::Borrowed(&federation);
         record_refusals(&mut seen, None, None, None);

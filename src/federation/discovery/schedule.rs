@@ -1,4 +1,4 @@
-//! When a peer is asked: at every tick while it succeeds; after 15 s, 30 s, 1 min and then every 2 min while it fails.
+//! The schedule of requests: at every tick while a peer succeeds; after 15 s, 30 s, 1 min, then every 2 min while it fails.
 //!
 //! No counter is kept: the ticks since the failure began decide.
 
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_peer_is_asked_ever_more_rarely() {
+    fn a_failing_peer_is_asked_less_and_less_often() {
         for type_ in [PUBLIC_EXCHANGE_READY, PRIVATE_EXCHANGE_READY] {
             // A tick of the operator is never quite on time: neither now nor when the failure was found.
             for (since, from) in [(1500, 1500), (1514, 1500), (1500, 1507)] {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_well_go_first_and_each_has_its_turn() {
+    fn healthy_peers_go_first_and_each_peer_gets_its_turn() {
         let mut federations: Vec<_> = (0..40).map(|_| failing("", 0)).collect();
         federations.push(failing(PUBLIC_EXCHANGE_READY, 1500 - 8 * TICK));
         for (index, federation) in federations.iter_mut().enumerate() {

@@ -23,7 +23,7 @@ use crate::federation::rotation;
 use crate::federation::trust::{self, Judge};
 use crate::federation::withdrawal;
 
-/// Shortest time between two writes of the cache, and before a condition gets worse: bounds what a flapping peer costs.
+/// Shortest time between two writes of the cache, and before a condition gets worse: limits the cost of a flapping peer.
 const WRITE_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
 /// How long the addresses of a gateway's name are kept while one of them is still right: large names rotate theirs.
 const RESOLVE_INTERVAL: SignedDuration = SignedDuration::from_mins(2);
@@ -35,7 +35,7 @@ const CACHE_LIMIT: usize = 1024 * 1024;
 pub struct StatusContext<'a> {
     /// Our cluster.
     pub ours: &'a Ourselves,
-    /// Judges certificates; `None` while our own are not known, and then no root is admitted.
+    /// Judges certificates. `None` while our own are unknown: no root is admitted then.
     pub judge: Option<&'a Judge<'a>>,
     /// The time.
     pub now: Timestamp,
@@ -43,7 +43,7 @@ pub struct StatusContext<'a> {
     pub pace: Pace,
 }
 
-/// The status after an exchange, and what it does not show.
+/// The status after an exchange, and results that status does not show.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NextStatus {
     /// The new status; its `refused`, `refusedTotal` and `importedServices` are as before: [`super::refusals`] sets them.
@@ -56,7 +56,7 @@ pub struct NextStatus {
     pub exchanged: Exchanged,
 }
 
-/// Whether the documents were fetched and accepted; `None` for one that was not requested.
+/// Whether the documents were fetched and accepted; `None` for a document that was not requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchanged {
     /// The public document.
@@ -182,7 +182,7 @@ impl StatusContext<'_> {
                 return false;
             }
         } else if cache.source.is_none() {
-            // Nothing yet. A cache of another spec stays visible until there is a new one; nobody uses it.
+            // Nothing yet. A cache of another spec stays visible and unused until there is a new one.
             return true;
         }
         status.last_change_time = Some(self.now);
@@ -230,7 +230,7 @@ impl StatusContext<'_> {
                 known.iter().flat_map(|known| known.iter()).filter_map(|known| known.parse().ok()).collect();
             let is_still_right = |new: &[IpAddr]| new.iter().any(|new| old.contains(new));
             let new = resolved.get(address).filter(|new| !new.is_empty()).filter(|new| !recent || !is_still_right(new));
-            // An answer without a usable address does not replace one that has any: nobody decided to withdraw those.
+            // An answer without a usable address does not replace usable ones: nobody decided to withdraw those.
             let new = new.filter(|new| known.is_none() || self.is_usable(new) || !self.is_usable(&old));
             gateway.resolved = match new {
                 Some(new) => new.iter().map(ToString::to_string).collect(),

@@ -1,4 +1,4 @@
-//! Our own Gateways: they list the exported hosts, so what is not exported cannot be reached through them.
+//! Our own Gateways: they list the exported hosts, so peers reach no other Service through them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ const PORT: u32 = 15443;
 /// Label of the proxies that serve our Gateways: `app: ingressgateway`.
 const SELECTOR: (&str, &str) = ("app", "ingressgateway");
 
-/// A labelled Service that cannot be read: whether it is exported is unknown.
+/// A labelled Service that cannot be read, so that its export is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unread {
     /// This one.
@@ -31,7 +31,7 @@ pub enum Unread {
     Unknown,
 }
 
-/// The changes that make one Gateway per exporting namespace, named after it. Without an owner there are none:
+/// The changes that make one Gateway per exporting namespace, named after it. Without an owner, no changes:
 /// federation is off, or not yet rendered. Hosts of Services that cannot be read stay where they are listed.
 #[must_use]
 pub fn plan(
@@ -118,10 +118,10 @@ mod tests {
     }
 
     fn changes(services: &[Service], existing: &[Stored]) -> Changes<Gateway> {
-        changes_beside(&[], services, existing)
+        changes_with_unread(&[], services, existing)
     }
 
-    fn changes_beside(unread: &[Unread], services: &[Service], existing: &[Stored]) -> Changes<Gateway> {
+    fn changes_with_unread(unread: &[Unread], services: &[Service], existing: &[Stored]) -> Changes<Gateway> {
         plan(services, unread, &DnsName::parse("b.local").unwrap(), existing.to_vec(), &owner())
     }
 
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_an_update_and_rest_is_rest() {
+    fn a_difference_is_an_update_and_equal_gateways_are_left_alone() {
         let both = [service("xyz", "foo"), service("xyz", "bar")];
         let existing: Vec<_> = changes(&both, &[]).create.iter().map(stored).collect();
         assert_eq!(changes(&both, &existing), Changes::default());
@@ -162,17 +162,17 @@ mod tests {
         let existing: Vec<_> = changes(&all, &[]).create.iter().map(stored).collect();
         let unread =
             |namespace: &str, name: &str| Unread::Service { namespace: namespace.to_owned(), name: name.to_owned() };
-        let kept = changes_beside(&[unread("xyz", "foo"), unread("shop", "cart")], &all[1..2], &existing);
+        let kept = changes_with_unread(&[unread("xyz", "foo"), unread("shop", "cart")], &all[1..2], &existing);
         assert_eq!(kept, Changes::default());
-        let fewer = changes_beside(&[unread("xyz", "foo")], &[], &existing);
+        let fewer = changes_with_unread(&[unread("xyz", "foo")], &[], &existing);
         assert_eq!(fewer.update[0].to["spec"]["servers"][0]["hosts"], json!(["foo.xyz.svc.b.local"]));
         assert_eq!(fewer.delete, ["shop"]);
-        assert_eq!(changes_beside(&[Unread::Unknown], &[], &existing), Changes::default());
-        assert_eq!(changes_beside(&[unread("xyz", "new")], &all, &existing), Changes::default());
+        assert_eq!(changes_with_unread(&[Unread::Unknown], &[], &existing), Changes::default());
+        assert_eq!(changes_with_unread(&[unread("xyz", "new")], &all, &existing), Changes::default());
     }
 
     #[test]
-    fn without_an_owner_nothing_is_done() {
+    fn without_an_owner_nothing_changes() {
         let existing: Vec<_> = changes(&[service("xyz", "foo")], &[]).create.iter().map(stored).collect();
         let domain = DnsName::parse("b.local").unwrap();
         assert_eq!(plan(&[service("shop", "cart")], &[], &domain, existing, &[]), Changes::default());

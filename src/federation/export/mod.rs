@@ -1,4 +1,4 @@
-//! Our exported Services: which they are, and the Gateways that let peers reach them.
+//! Our exported Services, and the Gateways that let peers reach them.
 
 pub mod gateways;
 mod service;

@@ -1,4 +1,4 @@
-//! Which Services are exported, and as what. One rule for the exporter's document and for the Gateways of the mesh.
+//! The rule for exporting a Service: one for the exporter's document and for the Gateways of the mesh.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ pub struct ExportedPort {
 /// Why a Service is not exported.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NotExported {
-    /// Nobody asked for it.
+    /// It has no label that exports it.
     #[error("it has no label {PUBLIC_SERVICE_LABEL}")]
     NotLabelled,
     /// Only the empty value counts, as in Deckhouse.
@@ -45,10 +45,10 @@ pub enum NotExported {
     /// Name or namespace cannot be part of a host name.
     #[error("its name or namespace is not a DNS label")]
     Label,
-    /// The host name would not be one.
+    /// The host name would be invalid.
     #[error("its host name is not valid: {0}")]
     Host(#[from] NameError),
-    /// Nothing that a gateway could forward.
+    /// It has no port that a gateway could forward.
     #[error("it has no TCP port with a valid number and name")]
     NoPorts,
 }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_without_a_name_gets_one_that_tells_the_protocol() {
+    fn a_port_without_a_name_gets_one_from_its_protocol() {
         let with = |app: Option<&str>| ServicePort { app_protocol: app.map(str::to_owned), ..port("", 80) };
         for (app, expected) in
             [(None, "tcp-80/80/TCP"), (Some("http"), "http-80/80/HTTP"), (Some("grpc-web"), "grpc-web-80/80/GRPC-Web")]

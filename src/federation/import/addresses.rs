@@ -1,6 +1,6 @@
-//! An address of its own for every imported host, kept for as long as its ServiceEntry lives.
+//! Addresses for imported hosts: one for each host, kept for as long as its ServiceEntry lives.
 //!
-//! Without one, a TCP port becomes a listener on 0.0.0.0 and captures everybody's traffic to that port.
+//! Without an address of its own, a TCP port becomes a listener on 0.0.0.0 and captures all traffic to that port.
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 
-/// Which addresses are whose.
+/// The range, and its addresses in use.
 #[derive(Debug)]
 pub(super) struct Addresses {
     range: Ipv4Net,
@@ -20,19 +20,19 @@ impl Addresses {
         Self { range, taken: HashSet::with_capacity(hosts) }
     }
 
-    /// Lets a host have the address that it has. False where that is outside the range, or somebody else's.
+    /// Lets a host keep its address. False if that is outside the range or taken.
     pub(super) fn keep(&mut self, address: Ipv4Addr) -> bool {
         slot_of(self.range, address).is_some() && self.taken.insert(address)
     }
 
-    /// Lets nobody have these.
+    /// Excludes these addresses.
     pub(super) fn reserve(&mut self, addresses: impl IntoIterator<Item = Ipv4Addr>) {
         self.taken.extend(addresses);
     }
 
     /// A new address, while one is left.
     ///
-    /// It depends on the host's name first, so that a run with an older view gives the same one.
+    /// It depends mainly on the host's name, so that a run with an older view gives the same one.
     pub(super) fn find(&mut self, host: &str) -> Option<Ipv4Addr> {
         let size = slots(self.range);
         let start = preferred(host).checked_rem(size)?;
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_host_has_it_keeps_unless_it_is_foreign_or_taken() {
+    fn a_host_keeps_its_address_unless_that_is_out_of_range_or_taken() {
         let mut addresses = Addresses::new(range("240.241.0.0/24"), 2);
         assert!(addresses.keep(address("240.241.0.9")));
         for other in ["240.241.0.9", "240.241.0.0", "240.241.0.255", "240.241.1.1", "10.0.0.1"] {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_range_leaves_hosts_without() {
+    fn a_full_range_leaves_hosts_without_an_address() {
         let mut addresses = Addresses::new(range("240.241.0.0/30"), 3);
         addresses.reserve([address("240.241.0.1")]);
         assert_eq!(addresses.find("a"), Some(address("240.241.0.2")));

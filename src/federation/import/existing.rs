@@ -57,7 +57,7 @@ impl<'a> Existing<'a> {
         }
     }
 
-    /// The change that makes it the ServiceEntry of `route` with `spec`; `None` if it is that already.
+    /// The change that makes it the ServiceEntry of `route` with `spec`; `None` if nothing differs.
     pub(super) fn update_to(
         self,
         spec: &ServiceEntrySpec,

@@ -16,7 +16,7 @@ pub const FEDERATIONS: &str = "federation.istio.deckhouse.io/federations";
 pub struct PlanInput<'a> {
     /// All IstioFederations that could be read.
     pub federations: &'a [IstioFederation],
-    /// Whether all IstioFederations could be read: one that could not keeps what it contributed.
+    /// Whether all IstioFederations could be read. An unreadable one keeps its imported services.
     pub all_read: bool,
     /// The federations' trust domains.
     pub roster: &'a Roster,

@@ -1,4 +1,4 @@
-//! From what peers offer to the ServiceEntries of our mesh, and the smallest set of changes that gets there.
+//! From the offers of peers to the ServiceEntries of our mesh, by the smallest set of changes.
 //!
 //! [`Routes::new`] unites the offers, [`Plan::new`] compares the ServiceEntries that follow from them with those that exist.
 

@@ -1,6 +1,6 @@
 //! From the routes and the ServiceEntries that exist to the smallest set of changes.
 //!
-//! A ServiceEntry is deleted only if its withdrawal was decided: where something is unknown, it stays as it is.
+//! A ServiceEntry is deleted only if its withdrawal was decided. If its peer's services are unknown, it stays as it is.
 
 use std::net::Ipv4Addr;
 
@@ -17,7 +17,7 @@ use crate::federation::refusal::Refusal;
 /// The changes that lead from the existing ServiceEntries to the right ones.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// What to change.
+    /// The changes.
     pub changes: Changes<ServiceEntry>,
     /// Ports that cannot be imported because no address is left for their host.
     pub refused: Vec<Refusal>,

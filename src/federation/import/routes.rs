@@ -13,7 +13,7 @@ use crate::federation::ourselves::Ourselves;
 use crate::federation::refusal::Refusal;
 use crate::federation::roster::{Roster, cache_of};
 
-/// Most endpoints of a host: with 64 ports each, far below what an object may weigh.
+/// Most endpoints of a host: with 64 ports each, far below the size limit of an object.
 const ENDPOINT_LIMIT: usize = 256;
 
 /// An imported host.
@@ -97,7 +97,7 @@ impl<'a> Routes<'a> {
         routes
     }
 
-    /// Reports that there are more hosts than addresses. Hosts that have an address keep it, so which go without is not known here.
+    /// Reports that there are more hosts than addresses. Hosts with an address keep it; the plan decides which get none.
     fn report_shortage(&mut self, range: Ipv4Net) {
         let hosts: usize = self.by_domain.values().map(Vec::len).sum();
         let addresses = slots(range);
@@ -119,7 +119,7 @@ impl<'a> Routes<'a> {
     }
 }
 
-/// Adds what one federation offers to the routes of its trust domain.
+/// Adds the offer of one federation to the routes of its trust domain.
 fn add<'a>(
     routes: &mut Vec<Route<'a>>,
     federation: &'a str,
@@ -187,7 +187,7 @@ mod tests {
             .read()
     }
 
-    /// Each host with its ports, its endpoints and the federations that offer it; and what is refused of each federation.
+    /// Each host with its ports, endpoints and federations; and the outcome of each federation.
     type Shown = (Vec<(String, Vec<u16>, Vec<String>, Vec<String>)>, BTreeMap<String, Outcome>);
 
     fn routes(federations: &[IstioFederation]) -> Shown {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_with_the_same_ports_is_united() {
+    fn two_peers_with_the_same_ports_share_a_host() {
         let (hosts, outcomes) = routes(&[federation("y", 2, &[80, 443]), federation("x", 1, &[443, 80])]);
         let [(host, ports, endpoints, federations)] = hosts.as_slice() else { panic!("{hosts:?}") };
         assert_eq!((host.as_str(), ports.as_slice()), ("svc.ns.svc.b.local", [80, 443].as_slice()));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn gateways_that_are_vetted_already_are_not_vetted_again() {
+    fn vetted_gateways_are_not_vetted_again() {
         let federation = federation("x", 1, &[80]);
         let roster = Roster::new([&federation].map(Clone::clone).as_slice(), &ours());
         let endpoint = Endpoint { address: "198.51.100.7".parse().unwrap(), port: 7 };
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn with_other_ports_the_first_by_name_wins() {
+    fn if_ports_differ_the_first_federation_by_name_wins() {
         let (hosts, outcomes) = routes(&[federation("y", 2, &[9090]), federation("x", 1, &[8080])]);
         assert_eq!((hosts[0].1.as_slice(), hosts[0].2.len()), ([8080].as_slice(), 1));
         assert!(outcomes["y"].refused[0].reason.contains("IstioFederation/x offers it with other ports"));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shortage_of_addresses_is_said_of_everybody_who_imports() {
+    fn a_shortage_of_addresses_is_reported_for_every_importing_federation() {
         let ours = Ourselves { service_range: "240.0.0.0/30".parse().unwrap(), ..ours() };
         let outcome_of = |hosts: &[&str]| {
             let mut federation = federation("x", 1, &[80]);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_gateway_there_is_no_route() {
+    fn no_gateway_means_no_route() {
         let mut lone = federation("x", 1, &[80]);
         let private = lone.status.as_mut().and_then(|status| status.metadata_cache.as_mut()?.private.as_mut()).unwrap();
         private.ingress_gateways[0].gateway.address = "127.0.0.1".to_owned();
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_third_finds_what_the_first_two_added() {
+    fn a_third_federation_joins_a_host_of_two_others() {
         let mut more = federation("z", 3, &[80]);
         let private = more.status.as_mut().and_then(|status| status.metadata_cache.as_mut()?.private.as_mut()).unwrap();
         let mut early = private.public_services[0].clone();

@@ -15,7 +15,7 @@ use crate::federation::offer::{Endpoint, OfferedPort};
 use crate::federation::protocol::Protocol;
 use crate::federation::refusal::Refusal;
 
-/// All routes in one list, and what their ServiceEntries have in common.
+/// All routes in one list, and the common parts of their ServiceEntries.
 pub(super) struct Targets<'a> {
     /// By trust domain and then by host.
     pub(super) routes: Vec<&'a Route<'a>>,

@@ -89,14 +89,14 @@ fn name_of(der: &[u8]) -> String {
     subject_text(der).unwrap_or_else(|| "a certificate without readable subject".to_owned())
 }
 
-/// The subject of a certificate (one PEM block), as people read it.
+/// The subject of a certificate (one PEM block), for people.
 #[must_use]
 pub fn subject_of(pem: &str) -> String {
     name_of(&pem::certificates(pem, pem::CA_LIST).into_iter().find_map(Result::ok).unwrap_or_default())
 }
 
 impl CertificateSet {
-    /// Adds the PEM blocks of a text; `member` names it in refusals of what cannot be read.
+    /// Adds the PEM blocks of a text; `member` names it in refusals of unreadable blocks.
     pub(super) fn add(&mut self, role: CertificateRole, member: &str, text: &str) {
         for (block, found) in (1..).zip(pem::certificates(text, pem::CA_LIST)) {
             match found {

@@ -123,8 +123,8 @@ fn vet<'a>(
 /// Leaves out certificates that a proxy could confuse with another: those without key identifier whose subject a
 /// certificate with another key has as well.
 ///
-/// The order of a proxy's list decides which of the two it finds. The certificate with an identifier always stays: only
-/// what the other signs can be misattributed, and nobody may push out another peer by copying its name.
+/// The order of a proxy's list decides which of the two it finds. The certificate with an identifier always stays: only the
+/// other's leaves can be misattributed, and nobody may push out another peer by copying its name.
 fn distinguishable<'a>(
     candidates: Vec<Candidate<'a>>,
     refused: &mut BTreeSet<(String, Refusal)>,

@@ -31,7 +31,7 @@ pub(super) struct Confined<'a> {
     pub(super) key: &'a PublicKey,
     /// The key's identifier. A verifier skips an anchor whose identifier differs from that in the peer's certificates.
     pub(super) key_identifier: &'a [u8],
-    /// The serial number, for chains that name their issuer by it; derived if there is none to keep.
+    /// The serial number, for chains that name their issuer by it; derived if the certificate has no usable one.
     pub(super) serial: Option<&'a [u8]>,
     /// Start of validity, seconds since 1970.
     pub(super) not_before: u64,

@@ -1,4 +1,4 @@
-//! What a certificate says about itself, for rooms that show or publish certificates but admit none.
+//! Unverified members of a certificate, for rooms that show or publish certificates but admit none.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -15,7 +15,7 @@ use x509_cert::time::{Time, Validity};
 use super::key::RsaPublicKey;
 use super::structure::{Certificate, Tbs, value};
 
-/// The members of a certificate that we show. Nothing is verified.
+/// The members of a certificate that we show or publish. Nothing is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateInfo {
     /// Basic constraints with CA:TRUE.

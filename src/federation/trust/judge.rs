@@ -56,7 +56,7 @@ mod tests {
         let der = crate::federation::pem::certificates(PEER_ROOT, crate::federation::pem::CA_LIST).remove(0).unwrap();
         let root = judge.certificate(&der).unwrap();
         assert!(judge.is_issued_by(&root, &root));
-        // Results that no judging would give show that the second answer is the first one.
+        // Planted results, which no judging would give, show that the second answer comes from the cache.
         judge.certificates.borrow_mut().insert(der.clone(), Err(RefusalReason::OwnKey));
         judge.signatures.borrow_mut().values_mut().for_each(|verified| *verified = false);
         assert_eq!(judge.certificate(&der).unwrap_err(), RefusalReason::OwnKey);

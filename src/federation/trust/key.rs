@@ -1,4 +1,4 @@
-//! Public keys: which are admitted, how they are written, what identifies them.
+//! Public keys: admission, encoding and identity.
 
 use der::asn1::{AnyRef, BitString, UintRef};
 use der::oid::ObjectIdentifier;
@@ -15,7 +15,7 @@ const EXPONENT: &[u8] = &[1, 0, 1];
 const UNCOMPRESSED: u8 = 4;
 const OFF_CURVE: &str = "not a point of its curve";
 
-/// What kind of key it is.
+/// The kind of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyKind {
     /// RSA.
@@ -30,7 +30,7 @@ pub(super) enum KeyKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PublicKey {
     kind: KeyKind,
-    /// What the BIT STRING of a `SubjectPublicKeyInfo` holds, re-encoded.
+    /// The content of the BIT STRING of a `SubjectPublicKeyInfo`, re-encoded.
     bits: Vec<u8>,
 }
 
@@ -92,7 +92,7 @@ impl PublicKey {
         }
     }
 
-    /// What kind of key it is.
+    /// Its kind.
     pub(super) fn kind(&self) -> KeyKind {
         self.kind
     }
@@ -102,7 +102,7 @@ impl PublicKey {
         &self.bits
     }
 
-    /// How the key is written into an anchor.
+    /// The key as it stands in an anchor.
     pub(super) fn to_spki(&self) -> Result<SubjectPublicKeyInfoOwned, der::Error> {
         let algorithm = match self.kind {
             KeyKind::Rsa => AlgorithmIdentifierOwned { oid: RSA_ENCRYPTION, parameters: Some(AnyRef::NULL.into()) },

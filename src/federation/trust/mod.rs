@@ -4,7 +4,7 @@
 //! name constraints that allow the peer's trust domain and nothing else ([`confine`]). A peer can therefore neither sign
 //! our names nor break the list that all peers share.
 //!
-//! [`admit_document`] judges what a peer publishes (discovery); [`build_anchors`] judges it again at use and builds the list.
+//! [`admit_document`] judges a peer's certificates in discovery; [`build_anchors`] judges them again and builds the list.
 
 mod admit;
 mod anchor_list;

@@ -1,4 +1,4 @@
-//! Our own CA certificates: whose keys get no anchor, and whose names may have to stay ours.
+//! Our own CA certificates. A peer's certificate must not have their keys, and in some cases not their names.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ use super::subject::CanonicalName;
 pub struct OwnCertificates {
     /// All of them, for judging peers.
     pub chain: OwnChain,
-    /// The intermediates of the mesh's plug-in CA, PEM, each once: what peers need in addition to the root.
+    /// The intermediates of the mesh's plug-in CA, PEM, each once. Peers need them in addition to the root.
     pub intermediates: String,
 }
 
@@ -82,7 +82,7 @@ impl OwnChain {
         let name = |any: der::asn1::AnyRef<'_>| any.decode_as::<Name>().map(|name| CanonicalName::of(&name));
         let (subject, issuer) = (name(tbs.subject)?, name(tbs.issuer)?);
         let find = |oid| tbs.extensions().iter().find(|extension| extension.extn_id == oid);
-        // What a CA without subject key identifier signs has no authority key identifier.
+        // Certificates signed by a CA without subject key identifier have no authority key identifier.
         let no_subject_identifier = find(ID_CE_SUBJECT_KEY_IDENTIFIER).is_none();
         let no_authority_identifier = find(ID_CE_AUTHORITY_KEY_IDENTIFIER)
             .and_then(|extension| value::<AuthorityKeyIdentifier>(extension).ok())
@@ -110,7 +110,7 @@ impl OwnChain {
         if self.found_by_name {
             return Err(RefusalReason::OwnSubject);
         }
-        // What it signs is found by name: by the order of a proxy's list it would be taken for ours.
+        // Without an identifier, its leaves find their issuer by name, and the order of a proxy's list decides which one.
         certificate.names_its_key.then_some(()).ok_or_else(|| RefusalReason::SharedSubject("our own".to_owned()))
     }
 }

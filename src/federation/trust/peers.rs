@@ -1,4 +1,4 @@
-//! From all federations to the anchors of the mesh, and which of their certificates get none.
+//! From all federations to the anchors of the mesh, and the certificates without an anchor.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,10 +1,10 @@
-//! Why a CA certificate of a peer is not admitted.
+//! Reasons for refusing a CA certificate of a peer.
 
 use thiserror::Error;
 
 use crate::federation::pem::PemError;
 
-/// Why a CA certificate is refused; the text says what the peer can do about it.
+/// Why a CA certificate is refused; the text includes the cure.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RefusalReason {
     /// Not a PEM certificate.

@@ -11,7 +11,7 @@ use super::key::{KeyKind, PublicKey};
 use super::refusal::RefusalReason;
 use super::structure::{Certificate, Tbs};
 
-/// An accepted signature algorithm: no SHA-1, no MD5, and what ring can verify.
+/// An accepted signature algorithm: no SHA-1, no MD5, and no algorithm that ring cannot verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Algorithm {
     RsaSha256,

@@ -62,7 +62,7 @@ impl<'a> Tbs<'a> {
 impl Certificate<'_> {
     /// The bytes that the signature covers.
     pub(super) fn signed_bytes(&self) -> Result<Vec<u8>, der::Error> {
-        // DER has one way to write a length, so this is what was read.
+        // DER has one way to write a length, so these are the bytes that were read.
         self.tbs.to_der()
     }
 }

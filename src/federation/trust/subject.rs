@@ -28,7 +28,7 @@ const KNOWN: [ObjectIdentifier; 7] = [
 /// A subject that every verifier in the mesh reads the same way, re-encoded.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Subject {
-    /// Name in DER. String types stay what they were: Go compares names byte by byte.
+    /// Name in DER. String types do not change: Go compares names byte by byte.
     der: Vec<u8>,
     canonical: CanonicalName,
 }

@@ -1,4 +1,4 @@
-//! What answers make of a status: by example in `answers`, for any sequence of answers in `properties`.
+//! The status after answers: examples in `answers`, any sequence of answers in `properties`.
 
 mod answers;
 mod play;

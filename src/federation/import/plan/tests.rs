@@ -1,4 +1,4 @@
-//! What a plan creates, changes and deletes, and what it leaves alone.
+//! Tests of a plan: objects that it creates, changes and deletes, and those that it leaves alone.
 
 use std::collections::HashSet;
 
@@ -45,7 +45,7 @@ struct Case {
     existing: Vec<Value>,
     owners: Vec<OwnerReference>,
     range: &'static str,
-    /// How the operator writes an object.
+    /// An object as the operator writes it.
     write: fn(&Value) -> String,
 }
 
@@ -101,7 +101,7 @@ impl Case {
 }
 
 #[test]
-fn what_is_missing_is_created_whole() {
+fn a_missing_entry_is_created_whole() {
     let plan = Case::new(vec![federation("b", "b.local", Some("x"))]).plan();
     let entry = &plan.changes.create[0];
     assert_eq!(entry.metadata.name, "x.ns.svc.b.local");
@@ -120,7 +120,7 @@ fn what_is_missing_is_created_whole() {
 }
 
 #[test]
-fn what_is_as_it_should_be_is_left_alone_however_it_is_written() {
+fn a_right_entry_is_left_alone_however_it_is_written() {
     let mut case = Case::new(vec![federation("b", "b.local", Some("xy"))]).applied();
     assert_eq!(case.plan(), Plan::default());
     case.write = |entry| serde_json::to_string_pretty(entry).unwrap();
@@ -162,7 +162,7 @@ fn drift_is_repaired_and_foreign_labels_stay() {
 }
 
 #[test]
-fn an_address_stays_though_the_endpoints_move() {
+fn an_address_stays_when_endpoints_change() {
     let mut case = Case::new(vec![federation("b", "b.local", Some("x"))]).applied();
     let spec = &mut case.entry("x.ns.svc.b.local")["spec"];
     spec["addresses"] = json!(["240.241.7.7"]);
@@ -173,7 +173,7 @@ fn an_address_stays_though_the_endpoints_move() {
 }
 
 #[test]
-fn of_two_with_one_address_and_of_one_outside_the_range_one_each_moves() {
+fn one_of_two_with_the_same_address_moves_and_so_does_one_out_of_range() {
     let mut case = Case::new(vec![federation("b", "b.local", Some("wxyz"))]).applied();
     for (name, address) in [("w", "240.241.7.7"), ("x", "240.241.7.7"), ("y", "10.0.0.1")] {
         case.entry(&format!("{name}.ns.svc.b.local"))["spec"]["addresses"] = json!([address]);
@@ -191,7 +191,7 @@ fn of_two_with_one_address_and_of_one_outside_the_range_one_each_moves() {
 }
 
 #[test]
-fn a_service_or_a_federation_that_is_gone_takes_its_entries_along() {
+fn a_withdrawn_service_or_deleted_federation_loses_its_entries() {
     let both = || vec![federation("b", "b.local", Some("xy")), federation("c", "c.local", Some("z"))];
     let mut case = Case::new(both()).applied();
     case.federations[0] = federation("b", "b.local", Some("x"));
@@ -202,7 +202,7 @@ fn a_service_or_a_federation_that_is_gone_takes_its_entries_along() {
 }
 
 #[test]
-fn what_is_unknown_stays() {
+fn entries_of_unknown_services_stay() {
     let known =
         || Case::new(vec![federation("b", "b.local", Some("x")), federation("c", "c.local", Some("z"))]).applied();
 
@@ -229,7 +229,7 @@ fn what_is_unknown_stays() {
 }
 
 #[test]
-fn without_an_owner_nothing_is_done_and_one_is_enough() {
+fn without_an_owner_nothing_changes_and_one_owner_is_enough() {
     let mut case = Case::new(vec![federation("b", "b.local", Some("x"))]);
     case.owners.clear();
     assert_eq!(case.plan(), Plan::default());
@@ -242,7 +242,7 @@ fn without_an_owner_nothing_is_done_and_one_is_enough() {
 }
 
 #[test]
-fn without_an_address_only_what_shares_a_listener_is_imported() {
+fn without_an_address_only_ports_with_a_shared_listener_are_imported() {
     let mut case = Case::new(vec![federation("b", "b.local", Some("xy"))]);
     case.range = "240.241.0.0/32";
     let plan = case.plan();
@@ -256,7 +256,7 @@ fn without_an_address_only_what_shares_a_listener_is_imported() {
 }
 
 #[test]
-fn a_cut_leaves_a_share_to_each_kind_and_moves_on() {
+fn a_cut_leaves_each_kind_of_change_its_share_and_moves_on() {
     let numbered = |count: usize| Changes {
         create: vec![ServiceEntry::default(); count],
         update: (0..count).map(|n| Update { name: n.to_string(), from: Value::Null, to: Value::Null }).collect(),
@@ -275,7 +275,7 @@ fn a_cut_leaves_a_share_to_each_kind_and_moves_on() {
 
 proptest! {
     #[test]
-    fn the_plan_reaches_the_target_and_then_rests(before in "[a-h]{0,8}", after in "[a-h]{0,8}", other in "[a-h]{0,4}") {
+    fn a_plan_reaches_its_target_and_stays_there(before in "[a-h]{0,8}", after in "[a-h]{0,8}", other in "[a-h]{0,4}") {
         let mut case = Case::new(vec![federation("b", "b.local", Some(&before)), federation("c", "c.local", Some(&other))]).applied();
         case.federations[0] = federation("b", "b.local", Some(&after));
         let case = case.applied();
@@ -288,7 +288,7 @@ proptest! {
     }
 
     #[test]
-    fn no_order_of_what_comes_in_matters(services in "[a-h]{1,8}", rotation in 0usize..8) {
+    fn the_order_of_the_input_does_not_matter(services in "[a-h]{1,8}", rotation in 0usize..8) {
         let mut case = Case::new(vec![federation("b", "b.local", Some(&services)), federation("c", "c.local", Some("xyz"))]).applied();
         case.federations[1] = federation("c", "c.local", Some("y"));
         let plan = case.plan();

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes every .pem file of this folder anew: sh generate.sh (needs openssl 3 and go). The keys are for tests only.
-# Afterwards `cargo test --lib federation::trust` fails and prints what the two .anchor.pem files should be.
+# Makes every .pem file of this folder again: sh generate.sh (needs openssl 3 and go). The keys are for tests only.
+# Afterwards `cargo test --lib federation::trust` fails and prints the right content of the two .anchor.pem files.
 set -eu
 cd "$(dirname "$0")"
 conf=$(mktemp)

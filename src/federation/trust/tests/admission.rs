@@ -1,4 +1,4 @@
-//! What is admitted, and the reason for everything that is not.
+//! Admitted certificates, and the reason for every refusal.
 
 use proptest::prelude::*;
 
@@ -65,7 +65,7 @@ fn keys_and_signatures() {
 }
 
 #[test]
-fn a_point_off_its_curve_is_refused_even_where_nothing_was_signed_with_it() {
+fn a_point_off_its_curve_is_refused_even_if_its_key_signed_nothing() {
     let root = Ca::root("root");
     let key = Key::p256();
     let mut template = Template::root(&organization("below"), &key);
@@ -209,7 +209,7 @@ fn the_rest_of_a_root() {
 }
 
 #[test]
-fn one_broken_block_costs_the_others_nothing() {
+fn a_broken_block_does_not_affect_the_others() {
     let (first, second) = (Ca::root("first"), Ca::root("second"));
     let text = format!(
         "# rotation\n{}-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n{}{}",
@@ -261,7 +261,7 @@ fn intermediates() {
             ("O=stranger", "self-signed: roots belong in rootCA, not in intermediateCAs"),
         ]
     );
-    // An intermediate among the roots is none.
+    // An intermediate among the roots does not count as an intermediate.
     let admission = admit(&[&root.der, &first.der], &[], &own_unrelated());
     assert!(admission.refused[0].reason.contains("not self-signed"), "{admission:?}");
 }
@@ -294,7 +294,7 @@ fn a_peer_has_three_roots_and_three_intermediates_at_most() {
         admit_document(&offered(&reversed), Some(&offered(&below)), &Judge::new(&own_unrelated()), &[], now()),
         admission
     );
-    // Whoever was there before has the better claim, even if another begins earlier.
+    // An established certificate has priority, even if another begins earlier.
     let late = roots[2..]
         .iter()
         .map(|der| admitted(der, Root))
@@ -333,7 +333,7 @@ fn our_own_keys_are_recognised_in_any_wrapping() {
 }
 
 #[test]
-fn our_subject_is_refused_only_where_our_chain_is_found_by_name() {
+fn our_subject_is_refused_only_if_our_chain_is_found_by_name() {
     let marked = Ca::root("Istio  Root");
     let below = marked.intermediate("below", true, &[]);
     let unmarked_below = marked.intermediate("below", false, &[]);
@@ -370,7 +370,7 @@ fn our_subject_is_refused_only_where_our_chain_is_found_by_name() {
 }
 
 #[test]
-fn our_own_chain_has_to_be_readable() {
+fn our_own_chain_must_be_readable() {
     let error = |text: &str| OwnChain::read(text).unwrap_err();
     assert_eq!(error(""), OwnChainError::Pem { block: 1, source: PemError::NoBlock });
     let root = pem_of(&[&Ca::root("ours").der]);
@@ -389,7 +389,7 @@ fn our_own_chain_has_to_be_readable() {
 
 proptest! {
     #[test]
-    fn no_text_is_too_odd(text in "(-----(BEGIN|END) [A-Z]{0,12}-----|[A-Za-z0-9+/=\n -]{0,40}){0,30}") {
+    fn no_text_causes_a_panic(text in "(-----(BEGIN|END) [A-Z]{0,12}-----|[A-Za-z0-9+/=\n -]{0,40}){0,30}") {
         let admission = admit_document(&text, Some(&text), &Judge::new(&own_unrelated()), &[], now());
         prop_assert!(admission.certificates.is_empty());
         prop_assert!(!admission.refused.is_empty());
@@ -397,7 +397,7 @@ proptest! {
 }
 
 #[test]
-fn an_end_that_comes_is_no_reason_to_withdraw() {
+fn expiry_does_not_withdraw_an_admitted_certificate() {
     let key = Key::p256();
     let mut template = Template::root(&organization("x"), &key);
     template.validity = [utc_time("200101000000Z"), utc_time("251231235959Z")];

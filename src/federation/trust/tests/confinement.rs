@@ -1,4 +1,4 @@
-//! What a confined anchor lets through, and that each part of it is needed.
+//! Names that a confined anchor permits, and proof that each of its parts is needed.
 
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -25,7 +25,7 @@ fn an_anchor_lets_its_own_trust_domain_through_and_nothing_else() {
             let leaf = root.leaf(&names);
             let shown = String::from_utf8_lossy(&leaf).into_owned();
             assert_eq!(check(&list, std::slice::from_ref(&leaf)).is_ok(), accepted, "{shown}");
-            // Nor does it help to send the plain root along.
+            // Sending the plain root along does not help either.
             assert_eq!(check(&list, &[leaf, root.der.clone()]).is_ok(), accepted, "{shown}");
         }
     }
@@ -115,7 +115,7 @@ fn assert_confined(der: &[u8], domains: &[&str], identifier: &[u8], path_length:
 }
 
 #[test]
-fn an_independent_parser_reads_what_was_meant() {
+fn an_independent_parser_reads_every_part() {
     let root = Ca::root_with(Key::p384(), "cluster.local", true);
     let peers = [Peer::new("b", "b.local", &[&root.der], &[]), Peer::new("c", "c.local", &[&root.der], &[])];
     let made = anchors_of(&peers, &own_unrelated());
@@ -151,7 +151,7 @@ fn dates_are_written_as_rfc_5280_wants_them() {
 }
 
 #[test]
-fn the_serial_number_is_kept_where_it_is_one() {
+fn a_valid_serial_number_is_kept() {
     let key = Key::p256();
     let made = |serial: &[u8]| {
         let mut template = Template::root(&maker::organization("x"), &key);
@@ -172,7 +172,7 @@ fn the_serial_number_is_kept_where_it_is_one() {
 }
 
 #[test]
-fn a_path_length_stays_as_short_as_it_was() {
+fn a_path_length_does_not_grow() {
     let key = Key::p256();
     let mut template = Template::root(&maker::organization("x"), &key);
     template.extensions[0] = ca_true(Some(1));
@@ -196,13 +196,13 @@ fn a_path_length_stays_as_short_as_it_was() {
 
 /// The recorded anchors of recorded roots: other bytes would be a push to every proxy at an upgrade.
 #[test]
-fn the_bytes_are_those_recorded() {
+fn the_bytes_are_the_recorded_ones() {
     for (root, recorded, file) in [
         (testdata!("rsa-2048"), include_str!("../testdata/rsa-2048.anchor.pem"), "rsa-2048"),
         (testdata!("go-root"), include_str!("../testdata/go-root.anchor.pem"), "go-root"),
     ] {
         let made = anchors_of(&[Peer::new("b", "b.local", &[&root], &[])], &own_unrelated());
-        // Where the change is meant: put this text into the file.
+        // If the change is intended, put this text into the file.
         assert!(made.entries[0].pem == recorded, "{file}.anchor.pem should be\n{}", made.entries[0].pem);
     }
 }
@@ -221,7 +221,7 @@ fn the_identifier_that_the_peers_certificates_use_is_kept() {
 
 #[test]
 fn an_intermediate_with_a_dns_name_passes_once_it_is_anchored_itself() {
-    // What Istio's own recipe for a plug-in CA writes into its intermediate.
+    // The DNS name in the intermediate of Istio's own recipe for a plug-in CA.
     let root = Ca::root("Istio");
     let dns = maker::subject_alternative_names(&[San::Dns("istiod.istio-system.svc")]);
     let intermediate = root.intermediate("Istio cluster", true, &[dns]);

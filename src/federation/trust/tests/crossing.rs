@@ -1,4 +1,4 @@
-//! Peers that get in each other's way or in ours: everybody's chains are verified against the whole list, in any order.
+//! Peers whose certificates conflict with others' or ours: all chains are verified against the whole list, in any order.
 
 use super::maker::{self, Ca, Key, San, Template, organization, utc_time};
 use super::verifier::{Verdict, verify};
@@ -20,7 +20,7 @@ fn orders<T: Clone>(list: &[T]) -> Vec<Vec<T>> {
         .collect()
 }
 
-/// The verdicts on a chain over every order of our plain roots and the anchors: all the same, or a panic.
+/// The verdict on a chain against our plain roots and the anchors; panics if it depends on their order.
 fn verdict(plain: &[&Ca], anchors: &[Vec<u8>], chain: &[Vec<u8>]) -> Result<(), Verdict> {
     let list: Vec<_> = plain.iter().map(|root| root.der.clone()).chain(anchors.iter().cloned()).collect();
     assert!(list.len() <= 6, "too many orders");
@@ -30,14 +30,14 @@ fn verdict(plain: &[&Ca], anchors: &[Vec<u8>], chain: &[Vec<u8>]) -> Result<(), 
     verdicts.remove(0)
 }
 
-/// Whether some order of the plain list refuses the chain: what happens without us.
+/// Whether some order of the plain list refuses the chain: the control, without confined anchors.
 fn breaks_unconfined(list: &[&Ca], chain: &[Vec<u8>]) -> bool {
     let list: Vec<_> = list.iter().map(|root| root.der.clone()).collect();
     orders(&list).iter().any(|list| verify(list, chain, now().as_second()).is_err())
 }
 
 #[test]
-fn equal_subjects_on_all_sides_are_told_apart_by_their_identifiers() {
+fn identifiers_distinguish_equal_subjects_on_all_sides() {
     // Istio's own default: everybody's root is "O=cluster.local".
     let (ours, b, c) = (Ca::root("cluster.local"), Ca::root("cluster.local"), Ca::root("cluster.local"));
     let peers = [Peer::new("b", "b.local", &[&b.der], &[]), Peer::new("c", "c.local", &[&c.der], &[])];
@@ -70,7 +70,7 @@ fn a_root_that_copies_our_names_and_identifiers_breaks_nothing() {
         assert_eq!((made.entries.len(), made.refused.len()), (0, 2));
         let is_said = |part: &str| made.refused.iter().any(|(_, refusal)| refusal.reason.contains(part));
         assert!(is_said("not a hash of its key"));
-        // In an anchor it would have an identifier, but what it signs names none: ours could be taken for its issuer.
+        // Its anchor would have an identifier, but its leaves name none: ours could be taken for their issuer.
         assert!(is_said("shares its subject with a CA of our own"));
         let other = Ca::root_with(Key::p256(), std::str::from_utf8(&copied.subject[13..]).unwrap(), true);
         let made = anchors_of(&[Peer::new("b", "b.local", &[&other.der], &[])], &own_chain);
@@ -95,7 +95,7 @@ fn our_name_is_refused_where_our_chain_has_no_identifiers() {
 }
 
 #[test]
-fn a_root_named_as_another_peers_issuer_or_without_identifier_harms_nobody() {
+fn a_root_with_another_peers_issuer_name_or_without_identifier_does_no_harm() {
     let (ours, b) = (Ca::root("ours"), Ca::root("cluster.local"));
     let below = b.intermediate("below b", true, &[]);
     for copied in ["cluster.local", "below b"] {
@@ -117,7 +117,7 @@ fn a_root_named_as_another_peers_issuer_or_without_identifier_harms_nobody() {
 }
 
 #[test]
-fn of_several_without_identifier_and_with_one_subject_the_first_by_name_has_it_in_every_order() {
+fn a_subject_that_several_share_without_identifier_goes_to_the_first_by_name() {
     let ours = Ca::root("ours");
     let [b, c] = [Ca::root_with(Key::p256(), "x", false), Ca::root_with(Key::p256(), "x", false)];
     let list = |names: [&str; 2]| {
@@ -137,7 +137,7 @@ fn of_several_without_identifier_and_with_one_subject_the_first_by_name_has_it_i
 }
 
 #[test]
-fn a_key_that_several_offer_speaks_for_all_of_them() {
+fn a_key_that_several_peers_offer_speaks_for_all_of_them() {
     // One corporate root for two peers, or a peer that publishes another's root.
     let (ours, root) = (Ca::root("ours"), Ca::root("corporate"));
     let peers = [Peer::new("b", "b.local", &[&root.der], &[]), Peer::new("c", "c.local", &[&root.der], &[])];
@@ -171,7 +171,7 @@ fn another_certificate_of_the_same_key_changes_no_dates_and_no_domains() {
             assert_eq!(verdict(&[&ours], &ders(&made), &chain), Ok(()));
         }
     }
-    // The expired certificate alone keeps its anchor, and its date: it is no reason to withdraw.
+    // The expired certificate alone keeps its anchor, and its date: expiry does not withdraw it.
     let made = anchors_of(&[Peer::new("b", "b.local", &[&expired], &[])], &own(&[&ours.der]));
     assert_eq!(verdict(&[&ours], &ders(&made), &chain), Err(Verdict::Expired));
 }
@@ -214,7 +214,7 @@ fn a_rotation_carries_both_roots() {
 }
 
 #[test]
-fn identifiers_of_both_kinds_for_one_key() {
+fn one_key_with_two_identifiers_verifies_all_its_leaves() {
     // The same root issued again by a newer Go, which derives another identifier: leaves refer to either.
     let (ours, b) = (Ca::root("ours"), Ca::root("cluster.local"));
     let hash = ring::digest::digest(&ring::digest::SHA256, b.key.bits());
@@ -266,7 +266,7 @@ fn any_order_of_peers_and_certificates_gives_the_same_bytes() {
 }
 
 #[test]
-fn the_subjects_stay_within_what_a_handshake_takes() {
+fn the_subjects_stay_within_the_limit_of_a_handshake() {
     let padded = |n: usize| format!("{n:0>239}");
     let key = Key::p256();
     let crowd: Vec<_> = (0..50)
@@ -287,13 +287,13 @@ fn the_subjects_stay_within_what_a_handshake_takes() {
     let taken = SUBJECTS_LIMIT / 258;
     assert_eq!((made.entries.len(), made.refused.len()), (taken, 150 - taken));
     assert!(made.refused.iter().all(|(_, refusal)| refusal.reason.contains("32768 bytes")));
-    // It is the third certificates that go, of the last peers first: everybody's first and second are in.
+    // Third certificates are left out, those of the last peers first: every peer's first and second are in.
     let last: Vec<_> = (50 - (150 - taken)..50).map(|n| format!("peer-{n:02}")).collect();
     assert_eq!(made.refused.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), last);
 }
 
 #[test]
-fn one_bad_peer_costs_the_others_nothing() {
+fn a_bad_peer_does_not_affect_the_others() {
     let good = Ca::root("cluster.local");
     let peer = Peer::new("good", "b.local", &[&good.der], &[]);
     let alone = anchors_of(std::slice::from_ref(&peer), &own_unrelated());
@@ -310,7 +310,7 @@ fn one_bad_peer_costs_the_others_nothing() {
 }
 
 #[test]
-fn a_certificate_in_the_cache_that_is_ours_by_now_gets_no_anchor() {
+fn a_cached_certificate_that_became_ours_gets_no_anchor() {
     let root = Ca::root("cluster.local");
     let peer = Peer::new("b", "b.local", &[&root.der], &[]);
     let ours = |chain: &OwnChain| anchors_of(std::slice::from_ref(&peer), chain).entries.len();

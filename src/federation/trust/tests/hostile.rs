@@ -1,4 +1,4 @@
-//! What is admitted, everybody else has to accept too: hostile certificates, judged, rebuilt, and read by another parser.
+//! Every verifier must accept an admitted certificate: hostile ones, judged, rebuilt, and read by another parser.
 
 use proptest::prelude::*;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -7,7 +7,7 @@ use super::maker::{CN, Ca, DC, IA5, Key, O, PRINTABLE, Template, UTF8, name};
 use super::{Peer, admit, anchors_of, ders, own_unrelated};
 
 /// Judges a certificate; where it is admitted, its anchor must be well-formed for an independent parser, carry the same
-/// key, and depend on nothing else of the certificate's bytes. Says whether it was admitted.
+/// key, and depend on nothing else of the certificate's bytes. Returns whether it was admitted.
 fn check(der: &[u8]) -> bool {
     let own = own_unrelated();
     let admission = admit(&[der], &[], &own);
@@ -50,7 +50,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn whatever_the_subject(parts in proptest::collection::vec((0..3_usize, value()), 0..4)) {
+    fn any_subject_is_refused_or_harmless(parts in proptest::collection::vec((0..3_usize, value()), 0..4)) {
         let oids: [&[u8]; 3] = [O, CN, DC];
         let parts: Vec<_> = parts.iter().map(|(oid, (tag, value))| (oids[*oid], *tag, value.as_slice())).collect();
         let key = Key::p256();
@@ -60,10 +60,10 @@ proptest! {
     }
 
     #[test]
-    fn whatever_the_bytes_inside(
+    fn any_change_before_signing_is_refused_or_harmless(
         part in 0..7_usize, at in any::<prop::sample::Index>(), flip in 1..=255_u8, grow in proptest::option::of(any::<u8>()),
     ) {
-        // Changed before it is signed, so that the signature is no protection.
+        // Changed before signing, so that the signature does not protect it.
         let key = Key::p256();
         let mut template = Template::root(&name(&[(O, PRINTABLE, b"cluster.local")]), &key);
         let bytes = match part {
@@ -87,7 +87,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_the_bytes_outside(at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
+    fn any_change_after_signing_is_refused(at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
         let mut der = Ca::root("cluster.local").der;
         let at = at.index(der.len());
         der[at] ^= flip;
@@ -95,7 +95,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_cut_off(at in any::<prop::sample::Index>(), tail in proptest::collection::vec(any::<u8>(), 0..3)) {
+    fn any_cut_is_refused(at in any::<prop::sample::Index>(), tail in proptest::collection::vec(any::<u8>(), 0..3)) {
         let mut der = Ca::root("cluster.local").der;
         der.truncate(at.index(der.len()));
         der.extend(tail);
@@ -104,7 +104,7 @@ proptest! {
 }
 
 #[test]
-fn the_properties_are_not_empty() {
+fn the_properties_also_see_admitted_certificates() {
     assert!(check(&Ca::root("cluster.local").der));
     let made = istio_federation_testkit::Authority::root("made by rcgen").der().to_vec();
     assert!(check(&made), "a root made by another library");

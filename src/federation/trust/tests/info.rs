@@ -1,4 +1,4 @@
-//! What other rooms read from a certificate, compared with an independent parser.
+//! The members that other rooms read from a certificate, compared with an independent parser.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -13,7 +13,7 @@ fn made(algorithm: &'static rcgen::SignatureAlgorithm, change: impl FnOnce(&mut 
     params.self_signed(&KeyPair::generate_for(algorithm).unwrap()).unwrap().der().to_vec()
 }
 
-/// Reads it, and checks what an independent parser says as well.
+/// Reads it, and compares with an independent parser.
 fn read(der: &[u8]) -> CertificateInfo {
     let info = CertificateInfo::read(der).unwrap();
     let (_, other) = X509Certificate::from_der(der).unwrap();
@@ -41,7 +41,7 @@ fn a_server_names_its_hosts() {
 }
 
 #[test]
-fn who_may_sign_is_read_from_both_extensions() {
+fn the_right_to_sign_is_read_from_both_extensions() {
     let ca = |usages: Vec<KeyUsagePurpose>| {
         read(&made(&rcgen::PKCS_ECDSA_P384_SHA384, |params| {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -70,7 +70,7 @@ fn keys_are_numbers() {
 }
 
 #[test]
-fn what_is_not_a_certificate_is_an_error() {
+fn input_that_is_not_a_certificate_is_an_error() {
     let ca = maker::Ca::root("root").der;
     assert!(CertificateInfo::read(&ca).is_ok());
     for der in [&b""[..], b"junk", &ca[..ca.len() - 1], &[ca.clone(), vec![0]].concat()] {

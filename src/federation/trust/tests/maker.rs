@@ -272,7 +272,7 @@ impl Ca {
         self.identifiers.then(|| authority_key_identifier(&self.key.identifier()))
     }
 
-    /// An intermediate below this CA. Without `authority` it does not say by whose key it is signed.
+    /// An intermediate below this CA. Without `authority`, it has no authority key identifier.
     pub(super) fn intermediate(&self, text: &str, authority: bool, extra: &[Vec<u8>]) -> Self {
         let (key, subject) = (Key::p256(), organization(text));
         let mut template = Template::root(&subject, &key);

@@ -1,4 +1,4 @@
-//! Tests of the room: what is admitted, what anchors look like, and what a verifier makes of them.
+//! Tests of the trust room: admission, the anchors, and the verdicts of a verifier on them.
 
 mod admission;
 mod confinement;
@@ -20,7 +20,7 @@ fn certificates_of(text: &str) -> Vec<Result<Vec<u8>, PemError>> {
     crate::federation::pem::certificates(text, crate::federation::pem::CA_LIST)
 }
 
-/// 2026-12-01, within the validity of all that is made here.
+/// 2026-12-01, within the validity of all certificates made here.
 fn now() -> jiff::Timestamp {
     jiff::Timestamp::from_second(1_796_083_200).unwrap()
 }
@@ -37,7 +37,7 @@ fn own(certificates: &[&[u8]]) -> OwnChain {
     OwnChain::read(&pem_of(certificates)).unwrap()
 }
 
-/// Somebody's chain that has nothing to do with any peer.
+/// A chain that is unrelated to all peers.
 fn own_unrelated() -> OwnChain {
     own(&[&maker::Ca::root("our root").der])
 }

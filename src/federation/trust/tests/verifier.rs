@@ -1,5 +1,5 @@
-//! A verifier that finds chains as BoringSSL does: the issuer is the first that fits by name and key identifier, and
-//! there is no way back. It reads certificates with x509-parser, so with nothing of the code under test.
+//! A verifier that finds chains as BoringSSL does: the issuer is the first match by name and key identifier, without
+//! backtracking. It reads certificates with x509-parser, independent of the code under test.
 
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};

@@ -1,4 +1,4 @@
-//! One answer after another, by example.
+//! Examples: the status after one answer and another.
 
 use serde_json::{Value, json};
 
@@ -86,7 +86,7 @@ fn transition_times_move_with_the_status_alone() {
 }
 
 #[test]
-fn a_peer_that_is_now_well_and_now_not_costs_few_writes_and_its_failures_are_measured_all_the_same() {
+fn a_flapping_peer_costs_few_writes_and_its_failures_are_still_measured() {
     for (pace, limit) in [(Pace::Patient, 4), (Pace::Eager, 8)] {
         let mut play = well();
         play.pace = pace;
@@ -103,7 +103,7 @@ fn a_peer_that_is_now_well_and_now_not_costs_few_writes_and_its_failures_are_mea
 }
 
 #[test]
-fn what_lasts_is_written_and_so_is_what_follows_from_an_edit() {
+fn a_lasting_failure_and_the_result_of_an_edit_are_written() {
     let mut play = well();
     for (second, status) in [(15, "True"), (30, "False"), (45, "False")] {
         play.answer_at(second, exchange(Fetch::NotModified, failed()));
@@ -139,7 +139,7 @@ fn huge(tag: &str) -> Fetch<PrivateAnswer> {
 }
 
 #[test]
-fn what_is_too_large_keeps_the_last_good() {
+fn an_oversized_private_document_keeps_the_last_good_one() {
     let mut play = well();
     let before = (play.cache().private, play.cache().private_etag);
     play.answer_at(1000, exchange(public(&[0, 1], "q"), huge("g")));
@@ -159,7 +159,7 @@ fn what_is_too_large_keeps_the_last_good() {
 }
 
 #[test]
-fn what_is_too_large_for_its_public_part_keeps_the_last_good_too() {
+fn an_oversized_public_document_keeps_the_last_good_one() {
     let mut play = Play::after(public(&[0], "p"), large(4000, "f"));
     assert_eq!(play.services().len(), 4000);
     let before = play.cache();
@@ -174,8 +174,8 @@ fn what_is_too_large_for_its_public_part_keeps_the_last_good_too() {
 }
 
 #[test]
-fn gateways_without_number_cost_the_others_nothing() {
-    // So many that to compare each with each would take minutes.
+fn countless_gateways_do_not_slow_down_other_peers() {
+    // So many that comparing all pairs would take minutes.
     let gateways = |count: usize| {
         let gateway = |n: usize| json!({"address": format!("g{n}.example"), "port": 1});
         private_of(&[], &(0..count).map(gateway).collect::<Vec<_>>(), true, None)
@@ -187,7 +187,7 @@ fn gateways_without_number_cost_the_others_nothing() {
 }
 
 #[test]
-fn another_endpoint_keeps_what_the_mesh_uses_but_not_whom_it_trusts() {
+fn another_endpoint_keeps_services_and_anchors_but_not_the_identity() {
     let mut play = well();
     play.federation.spec.metadata_endpoint = "https://other.example".to_owned();
     let before = play.status();
@@ -195,7 +195,7 @@ fn another_endpoint_keeps_what_the_mesh_uses_but_not_whom_it_trusts() {
     assert_eq!(play.status().metadata_cache, before.metadata_cache);
     assert!(!is_same_endpoint(&play.cache(), &play.federation.spec), "so nobody takes its key or tags");
 
-    // Not put off, although the last write was 20 seconds ago: the user is waiting.
+    // Not postponed, although the last write was 20 seconds ago: the user is waiting.
     play.answer_at(20, exchange(public(&[1], "q"), failed()));
     assert!(is_same_endpoint(&play.cache(), &play.federation.spec));
     assert_eq!((play.services().len(), play.gateways().len()), (2, 1));
@@ -209,7 +209,7 @@ fn another_endpoint_keeps_what_the_mesh_uses_but_not_whom_it_trusts() {
 }
 
 #[test]
-fn another_trust_domain_starts_from_nothing() {
+fn another_trust_domain_starts_with_an_empty_cache() {
     let mut play = well();
     play.federation.spec.trust_domain = "c.local".to_owned();
     play.answer_at(15, exchange(failed(), not_tried()));
@@ -258,7 +258,7 @@ fn large_names_that_rotate_change_nothing_for_two_minutes() {
         (60, &["203.0.113.2", "203.0.113.3"][..], "203.0.113.1 203.0.113.2"),
         (119, &["203.0.113.1"], "203.0.113.1 203.0.113.2"),
         (120, &["203.0.113.2", "203.0.113.3"], "203.0.113.2 203.0.113.3"),
-        // None of them is right now.
+        // None of them is right at this point.
         (150, &["203.0.113.9"], "203.0.113.9"),
     ] {
         play.answer_at(second, answer(new));
@@ -267,7 +267,7 @@ fn large_names_that_rotate_change_nothing_for_two_minutes() {
 }
 
 #[test]
-fn without_our_own_chain_nothing_is_admitted_and_nothing_goes() {
+fn without_our_own_chain_no_certificate_is_admitted_or_dropped() {
     let mut play = Play::new();
     play.own_chain_known = false;
     let next = play.answer(exchange(public(&[0], "p"), not_tried()));
@@ -284,14 +284,14 @@ fn without_our_own_chain_nothing_is_admitted_and_nothing_goes() {
 }
 
 #[test]
-fn certificates_that_are_refused_are_told() {
+fn refused_certificates_are_reported() {
     let mut play = Play::new();
     let Fetch::Fresh { mut document, etag } = public(&[0], "p") else { unreachable!() };
     document.root_ca.push_str("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n");
     let next = play.answer(exchange(Fetch::Fresh { document, etag }, not_tried()));
     assert_eq!(next.refused_certificates.unwrap()[0].name, "rootCA, PEM block 2");
     assert_eq!(play.verdict(TRUST_ANCHORS_READY), verdict("True", "PartlyAdmitted"));
-    // A newcomer waits, and that is told too.
+    // A new certificate has to wait, and this is reported too.
     let next = play.answer_at(100, exchange(public(&[0, 1], "q"), not_tried()));
     assert!(next.refused_certificates.unwrap()[0].reason.contains("ten minutes"));
     let mut none = Play::new();
@@ -302,7 +302,7 @@ fn certificates_that_are_refused_are_told() {
 }
 
 #[test]
-fn what_is_put_off_is_not_told_either() {
+fn a_postponed_change_is_not_reported() {
     let mut play = well();
     let before = play.status();
     let next = play.answer_at(15, exchange(public(&[2], "q"), private("a", &["127.0.0.1"], true, "g")));
@@ -313,7 +313,7 @@ fn what_is_put_off_is_not_told_either() {
 }
 
 #[test]
-fn the_eager_put_nothing_off() {
+fn an_eager_pace_postpones_nothing() {
     let mut play = well();
     play.pace = Pace::Eager;
     play.answer_at(1, exchange(public(&[0, 1], "q"), private("a", GATEWAY, true, "g")));
@@ -321,7 +321,7 @@ fn the_eager_put_nothing_off() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_puts_nothing_off() {
+fn a_clock_that_was_set_back_postpones_nothing() {
     let mut play = well();
     play.answer_at(-5000, exchange(Fetch::NotModified, private("abc", GATEWAY, true, "g")));
     assert_eq!((play.services().len(), play.status().last_change_time), (3, Some(play.now())));
@@ -356,7 +356,7 @@ fn a_lost_condition_comes_back_with_a_304() {
 }
 
 #[test]
-fn a_tag_is_worth_a_write_only_where_there_was_none() {
+fn only_the_first_tag_is_worth_a_write() {
     let tagged = |tag| exchange(Fetch::NotModified, private_of(&[], &[gateway()], true, tag));
     let gateway_only = || private_of(&[], &[gateway()], true, None);
     let mut play = Play::after(public(&[0], "p"), gateway_only());

@@ -1,4 +1,4 @@
-//! A federation whose peer answers what a test says, exchange by exchange.
+//! A federation whose peer gives the answers of a test, exchange by exchange.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -89,7 +89,7 @@ impl Play {
         self.federation.status.clone().unwrap_or_default()
     }
 
-    /// The cache that everybody uses.
+    /// The cache, if it is for the present trust domain.
     pub(super) fn cache(&self) -> MetadataCache {
         cache_of(&self.federation).cloned().unwrap_or_default()
     }
@@ -110,7 +110,7 @@ impl Play {
         services.into_iter().map(|service| service.hostname).collect()
     }
 
-    /// Addresses of the cached gateways, each with what its name resolved to.
+    /// Addresses of the cached gateways, each with the addresses that its name resolved to.
     pub(super) fn gateways(&self) -> Vec<(String, Vec<String>)> {
         let gateways = self.cache().private.unwrap_or_default().ingress_gateways;
         gateways.into_iter().map(|gateway| (gateway.gateway.address, gateway.resolved)).collect()
@@ -131,7 +131,7 @@ pub(super) fn exchange(public: Fetch<PublicMetadata>, private: Fetch<PrivateAnsw
     Exchange { public, private, resolved: BTreeMap::new(), token_refused: false, unverified: false }
 }
 
-/// What names resolved to.
+/// The resolved addresses of names.
 pub(super) fn resolved(names: &[(&str, &[&str])]) -> BTreeMap<String, Vec<IpAddr>> {
     let owned = |addresses: &[&str]| addresses.iter().map(|&address| address.parse().unwrap()).collect();
     names.iter().map(|(name, addresses)| ((*name).to_owned(), owned(addresses))).collect()

@@ -1,4 +1,4 @@
-//! What holds for any sequence of answers.
+//! Properties that hold for any sequence of answers.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -72,7 +72,7 @@ fn document(services: &BTreeSet<u8>, gateways: &BTreeSet<u8>, turn: usize) -> (V
             if turn.is_multiple_of(3) {
                 list.reverse();
             }
-            // What is there twice is there once.
+            // An item that is listed twice is cached once.
             list.extend(list.first().cloned());
         }
     }
@@ -102,7 +102,7 @@ proptest! {
         let before = play.status();
         play.own_chain_known = own_chain_known;
         for (public, private, pause) in failures {
-            // A fresh document is no failure: it may say what is missing, but then it says so before the two minutes are over.
+            // A fresh document is not a failure: it may lack items, but then only within the two minutes.
             let says_something = matches!(private, Failure::NoGateways { .. }) && incomplete;
             play.second += if says_something { 0 } else { pause };
             let public = if incomplete { failed() } else { public.public() };
@@ -138,7 +138,7 @@ proptest! {
     }
 
     #[test]
-    fn a_peer_that_changes_all_the_time_costs_one_write_in_thirty_seconds(
+    fn a_peer_that_keeps_changing_costs_one_write_in_thirty_seconds(
         steps in proptest::collection::vec(
             (1i64..20, numbers(0..4), numbers(1..3), numbers(1..3), any::<bool>(), any::<Option<u8>>()),
             1..20,
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn after_an_edit_nothing_of_before_gets_through(
+    fn after_an_edit_no_older_answer_is_used(
         steps in proptest::collection::vec(
             (0u8..8, any::<bool>(), any::<bool>(), any::<bool>(), 0i64..2000),
             1..25,
@@ -188,7 +188,7 @@ proptest! {
             }
             let (used, kept) = (play.cache(), play.cache());
             let own = is_same_endpoint(&used, &play.federation.spec);
-            // Everything that the peer says carries the number of edits at which it was said.
+            // Every item of the peer carries the number of edits at the time of the answer.
             let said = format!("{domain_edits}-{edits}");
             let public_answer = match public(&[domain_edits, 4 + domain_edits], &said) {
                 Fetch::Fresh { mut document, etag } if public_good => {
@@ -198,7 +198,7 @@ proptest! {
                 _ if own && not_modified => Fetch::NotModified,
                 _ => failed(),
             };
-            // As an exchange is: nobody is asked for the private document before it is known who that is.
+            // As in a real exchange: a peer is asked for the private document only after its identity is known.
             let private_answer = if private_good && (own || public_answer.is_good()) {
                 let service = json!({"hostname": said, "ports": []});
                 private_of(&[service], &[json!({"address": "203.0.113.1", "port": 1})], true, Some(&said))
@@ -222,7 +222,7 @@ proptest! {
             } else {
                 prop_assert!(!answered || own, "an answer of the endpoint that the user named is not put off");
             }
-            // Nor is anything lost that still holds.
+            // Items that still hold are not lost either.
             prop_assert!(kept.private.is_none() || cache.private.is_some());
             prop_assert!(kept.anchors.iter().all(|old| cache.anchors.iter().any(|new| new.certificate == old.certificate)));
         }

@@ -167,7 +167,7 @@ fn go_agrees() {
         let (list, chain) = write(folder.path(), number, case);
         lines.push(format!("{} {}\n", list.display(), chain.unwrap_or_default().display()));
     }
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/anchors_elsewhere/verify.go");
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/other_verifiers/verify.go");
     let mut go =
         Command::new("go").args(["run", program]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     go.stdin.take().unwrap().write_all(lines.concat().as_bytes()).unwrap();
