@@ -38,7 +38,6 @@ pub struct ServiceEntrySpec {
     pub hosts: Vec<String>,
     /// `MESH_INTERNAL`.
     pub location: String,
-    /// Ports.
     pub ports: Vec<ServiceEntryPort>,
     /// `STATIC`.
     pub resolution: String,
@@ -48,9 +47,7 @@ pub struct ServiceEntrySpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServiceEntryPort {
-    /// Name.
     pub name: String,
-    /// Number.
     pub number: u32,
     /// Istio's protocol name.
     pub protocol: String,
@@ -96,7 +93,6 @@ pub struct GatewaySpec {
 pub struct GatewayServer {
     /// Hosts that it serves.
     pub hosts: Vec<String>,
-    /// Port.
     pub port: ServiceEntryPort,
     /// TLS mode.
     pub tls: GatewayTls,

@@ -44,7 +44,6 @@ pub struct Global {
 pub struct Discovery {
     /// Our cluster domain, which is our trust domain.
     pub cluster_domain: Option<String>,
-    /// Our UUID.
     #[serde(rename = "clusterUUID")]
     pub cluster_uuid: Option<String>,
     /// Range of Pod addresses.

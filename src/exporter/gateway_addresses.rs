@@ -37,7 +37,6 @@ pub enum GatewayError {
     BadAdvertise {
         /// Member of the ConfigMap.
         key: &'static str,
-        /// The problem.
         problem: String,
     },
     /// An item has an invalid address or port.

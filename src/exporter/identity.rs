@@ -6,7 +6,6 @@ use crate::federation::names::{ClusterUuid, OwnTrustDomain};
 /// This cluster, as the operator configured it.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// UUID of the cluster.
     pub cluster_uuid: ClusterUuid,
     /// Domain of the cluster, which is its trust domain.
     pub cluster_domain: OwnTrustDomain,

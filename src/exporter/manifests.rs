@@ -46,11 +46,7 @@ pub(super) enum FolderError {
     #[error("{path}: the file is empty: wait until it is written, or delete it", path = .0.display())]
     Empty(PathBuf),
     #[error("{path}: {problem}", path = .path.display())]
-    Syntax {
-        path: PathBuf,
-        /// The problem.
-        problem: String,
-    },
+    Syntax { path: PathBuf, problem: String },
     #[error("{path}: {cause}", path = .path.display())]
     Object {
         path: PathBuf,

@@ -36,7 +36,6 @@ pub enum TlsError {
         /// The system's error.
         cause: io::Error,
     },
-    /// No certificate.
     #[error("{}: no certificate in PEM, or a damaged one", .0.display())]
     NoCertificate(PathBuf),
     /// No key. Does not show the content.

@@ -15,7 +15,6 @@ const PEM_LIMIT: usize = 64 * 1024;
 /// Why a document is refused as a whole.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub enum DocumentError {
-    /// Not JSON.
     #[error("the answer is not JSON: {0}")]
     Json(String),
     /// JSON, but not a public document.

@@ -16,7 +16,6 @@ const UUID_LIMIT: usize = 128;
 /// Why a text is not a DNS name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NameError {
-    /// The text is empty.
     #[error("the name is empty")]
     Empty,
     /// Longer than RFC 1123 allows.
@@ -65,7 +64,6 @@ pub fn is_port_name(text: &str) -> bool {
 pub struct DnsName(String);
 
 impl DnsName {
-    /// Reads a name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         check_dns_name(text).map(|()| Self(text.to_owned()))
     }
@@ -171,13 +169,11 @@ impl OwnTrustDomain {
         DnsName::parse(text).map(Self)
     }
 
-    /// As a DNS name.
     #[must_use]
     pub fn name(&self) -> &DnsName {
         &self.0
     }
 
-    /// As text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
@@ -225,7 +221,6 @@ impl ClusterUuid {
         fits.then(|| Self(text.to_owned())).ok_or(ClusterUuidError)
     }
 
-    /// As text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -32,14 +32,12 @@ pub struct OfferedPort<'a> {
     pub number: u16,
     /// DNS label.
     pub name: &'a str,
-    /// Its protocol.
     pub protocol: Protocol,
 }
 
 /// A vetted service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfferedService<'a> {
-    /// Its host.
     pub host: ServiceHost<'a>,
     /// Its ports, sorted by number, 1 to [`PORT_LIMIT`].
     pub ports: Vec<OfferedPort<'a>>,
@@ -106,7 +104,6 @@ pub struct Offer<'a> {
     pub gateways: Vec<Endpoint>,
     /// Its services, each host once.
     pub services: Vec<OfferedService<'a>>,
-    /// The refusals.
     pub refused: Vec<Refusal>,
 }
 

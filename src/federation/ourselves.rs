@@ -26,7 +26,6 @@ pub enum OurselvesError {
     Name {
         /// Path of the setting.
         setting: &'static str,
-        /// Its value.
         value: String,
         /// The problem.
         cause: NameError,
@@ -34,12 +33,10 @@ pub enum OurselvesError {
     /// New, and peers would refuse it.
     #[error(transparent)]
     Refused(#[from] RefusedIdentity),
-    /// Not a range.
     #[error("{setting} is {value:?}: not an address range such as 240.241.0.0/16")]
     Range {
         /// Path of the setting.
         setting: &'static str,
-        /// Its value.
         value: String,
     },
 }
@@ -51,7 +48,6 @@ pub struct Ourselves {
     pub trust_domain: DnsName,
     /// Other names that our mesh accepts as its own.
     pub aliases: Vec<DnsName>,
-    /// Our UUID.
     pub uuid: String,
     /// The sources of trust domain and UUID.
     pub(super) sources: [&'static str; 2],

@@ -13,16 +13,13 @@ use super::reasons;
 pub struct Part<'a> {
     /// Where it comes from, such as `istio.federation.clusterUUID`.
     pub setting: &'static str,
-    /// Its value.
     pub value: &'a str,
 }
 
 /// The identity that one of the rendered owner ConfigMaps names; `None` from a version that did not write it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RenderedIdentity {
-    /// Our cluster UUID.
     pub cluster_uuid: Option<String>,
-    /// Our trust domain.
     pub trust_domain: Option<String>,
 }
 
@@ -34,7 +31,6 @@ pub struct RefusedIdentity {
     pub reason: &'static str,
     /// Where the value comes from.
     pub setting: &'static str,
-    /// The value.
     pub value: String,
     /// The rule that it breaks.
     pub rule: String,

@@ -28,7 +28,6 @@ pub struct Limits {
 /// How much of a list of CA certificates is read, a peer's and our own.
 pub const CA_LIST: Limits = Limits { bytes: 64 * 1024, blocks: 16 };
 
-/// One block.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Block {
     /// The word after `BEGIN`, such as `CERTIFICATE`.

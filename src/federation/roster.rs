@@ -37,7 +37,6 @@ impl TrustDomainRefused {
 /// Why a cluster UUID is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimError {
-    /// It is ours.
     #[error("the peer announces our own cluster UUID: check spec.metadataEndpoint")]
     Ours,
     /// The user named another.

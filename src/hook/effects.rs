@@ -18,7 +18,6 @@ pub struct Effects {
     pub values: ValuesPatch,
     /// Changes of objects, in this order.
     pub objects: Vec<ObjectPatch>,
-    /// Metrics.
     pub metrics: Vec<MetricOperation>,
 }
 
@@ -44,7 +43,6 @@ pub(super) enum EffectsError {
         /// The mistake.
         problem: &'static str,
     },
-    /// Not JSON.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
     /// There is something to write and no file for it.

@@ -40,7 +40,6 @@ pub struct ObjectRef {
     pub kind: String,
     /// Namespace; `None` for what belongs to the whole cluster.
     pub namespace: Option<String>,
-    /// Name.
     pub name: String,
 }
 
@@ -63,7 +62,6 @@ pub enum ObjectPatchError {
         /// The mistake.
         problem: &'static str,
     },
-    /// Not JSON.
     #[error("an object to create: {0}")]
     Manifest(#[from] serde_json::Error),
 }

@@ -34,7 +34,6 @@ pub(super) struct Snapshots(BTreeMap<String, Items>);
 pub struct ObjectName {
     /// Its namespace, if it has one.
     pub namespace: Option<String>,
-    /// Its name.
     pub name: String,
 }
 

@@ -22,7 +22,6 @@ pub enum ValuesPatchError {
     /// The same patch sets the parent to something without such a member.
     #[error("values path {0:?}: the same patch leaves nothing there to set it in")]
     NoParent(Vec<String>),
-    /// Not JSON.
     #[error("values path {path:?}: {source}")]
     Value {
         /// Where it was to be set.

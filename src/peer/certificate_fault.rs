@@ -19,13 +19,11 @@ pub enum CertificateFault {
     /// It is for other hosts: the first five of them, or the reason why it has no names.
     #[error("certificate is not for this host but for {0}: fix spec.metadataEndpoint or have it issued for the host")]
     Name(String),
-    /// It is self-signed.
     #[error("certificate is self-signed: if it is the peer's, put it into spec.metadata.ca{}", instead(*configured))]
     SelfSigned {
         /// Whether `spec.metadata.ca` is set.
         configured: bool,
     },
-    /// Its issuer is unknown.
     #[error("{}", unknown_issuer(*configured))]
     UnknownIssuer {
         /// Whether `spec.metadata.ca` is set.
@@ -34,7 +32,6 @@ pub enum CertificateFault {
     /// It, or its chain, cannot be read.
     #[error("certificate is malformed")]
     Malformed,
-    /// Another reason.
     #[error("certificate is not acceptable: {0}")]
     Other(String),
 }

@@ -49,7 +49,6 @@ pub enum FetchFault {
     /// The token cannot be sent.
     #[error("the token has characters that no HTTP header may have")]
     Token,
-    /// Connection refused.
     #[error("connection refused: nothing listens on that address and port; is the peer's metadata exporter published?")]
     Refused,
     /// No connection within this time, TLS handshake included.
@@ -88,7 +87,6 @@ pub enum FetchFault {
     /// The document has this content encoding, although none was requested.
     #[error("the answer is encoded as \"{0}\", which was not requested")]
     Encoded(String),
-    /// The server redirects.
     #[error("HTTP status {status}: redirected to {to}, which is not followed; fix spec.metadataEndpoint")]
     Redirect {
         /// Status of the answer.

@@ -42,7 +42,6 @@ pub struct Certificates {
 /// Why `spec.metadata` cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServerTrustError {
-    /// Not PEM.
     #[error("spec.metadata.ca cannot be used: {0}")]
     Pem(PemError),
     /// Too many PEM blocks.

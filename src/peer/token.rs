@@ -50,13 +50,10 @@ pub enum TokenError {
     /// A claim is missing or of a wrong type.
     #[error("\"{0}\" sent a token with missing or malformed claims")]
     Claims(String),
-    /// Another issuer.
     #[error("the token's issuer is \"{0}\", not \"{TOKEN_ISSUER}\"")]
     Issuer(String),
-    /// Another audience.
     #[error("the token is for the cluster \"{0}\", not for this one")]
     Audience(String),
-    /// Another scope.
     #[error("the token's scope is \"{0}\", not \"{TOKEN_SCOPE}\"")]
     Scope(String),
     /// Not valid yet; in how many seconds.
@@ -68,7 +65,6 @@ pub enum TokenError {
     /// A lifetime, in seconds, that is negative or too long.
     #[error("the token is valid for {0} s; 0 to {LIFETIME_LIMIT} s are accepted")]
     Lifetime(i64),
-    /// Another host.
     #[error("the token is for the host \"{0}\", which is not ours: somebody may be relaying it")]
     Host(String),
 }

@@ -15,7 +15,6 @@ pub enum UrlError {
     /// Longer than [`LENGTH_LIMIT`].
     #[error("the URL is longer than {LENGTH_LIMIT} bytes")]
     TooLong,
-    /// Another scheme.
     #[error("\"{0}\" does not begin with https://: metadata is fetched over HTTPS only; fix spec.metadataEndpoint")]
     Scheme(String),
     /// A user name or password.
@@ -24,7 +23,6 @@ pub enum UrlError {
     /// Neither a DNS name nor an IP address.
     #[error("\"{0}\" is not a host name or IP address: fix spec.metadataEndpoint")]
     Host(String),
-    /// Not a port.
     #[error("\"{0}\" is not a port (1 to 65535): fix spec.metadataEndpoint")]
     Port(String),
     /// A query, a fragment, or characters that a plain path does not have.

@@ -22,7 +22,6 @@ pub enum ConnectError {
     /// The kubeconfig file cannot be used.
     #[error("kubeconfig {path}: {why}")]
     Kubeconfig {
-        /// Its path.
         path: String,
         /// The reason.
         why: kube::config::KubeconfigError,

@@ -29,7 +29,6 @@ pub enum Fetch<T> {
     NotModified,
     /// A new document.
     Fresh {
-        /// The document.
         document: T,
         /// Its entity tag.
         etag: Option<String>,

@@ -20,11 +20,8 @@ const SELECTOR: (&str, &str) = ("app", "ingressgateway");
 /// A labelled Service that cannot be read, so that its export is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unread {
-    /// This one.
     Service {
-        /// Its namespace.
         namespace: String,
-        /// Its name.
         name: String,
     },
     /// It is unknown which.

@@ -26,7 +26,6 @@ pub struct ExportedPort {
     pub number: u16,
     /// Name, a DNS label; made from protocol and number where the Service gives none.
     pub name: String,
-    /// Its protocol.
     pub protocol: Protocol,
 }
 

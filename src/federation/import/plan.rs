@@ -17,7 +17,6 @@ use crate::federation::refusal::Refusal;
 /// The changes that lead from the existing ServiceEntries to the right ones.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// The changes.
     pub changes: Changes<ServiceEntry>,
     /// Ports that cannot be imported because no address is left for their host.
     pub refused: Vec<Refusal>,

@@ -19,7 +19,6 @@ const ENDPOINT_LIMIT: usize = 256;
 /// An imported host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route<'a> {
-    /// The host.
     pub host: ServiceHost<'a>,
     /// Its ports, sorted by number.
     pub ports: Vec<OfferedPort<'a>>,

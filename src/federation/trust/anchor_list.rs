@@ -23,7 +23,6 @@ pub const SUBJECTS_LIMIT: usize = 32 * 1024;
 pub struct PeerCertificates<'a> {
     /// Name of its IstioFederation.
     pub federation: &'a str,
-    /// Its trust domain.
     pub trust_domain: &'a TrustDomain,
     /// The certificates that discovery admitted.
     pub certificates: &'a [AdmittedCertificate],

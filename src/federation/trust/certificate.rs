@@ -29,11 +29,9 @@ const SERIAL_LIMIT: usize = 20;
 pub(super) struct CaCertificate {
     /// As it was published.
     pub(super) der: Vec<u8>,
-    /// Its subject.
     pub(super) subject: Subject,
     /// Its issuer's name.
     pub(super) issuer: CanonicalName,
-    /// Its key.
     pub(super) key: PublicKey,
     /// The identifier by which certificates that it signs refer to its key.
     pub(super) key_identifier: Vec<u8>,

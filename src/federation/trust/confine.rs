@@ -27,7 +27,6 @@ use super::subject::Subject;
 pub(super) struct Confined<'a> {
     /// Subject, and issuer: with the issuer's own name there, a root of another peer could pose as the anchor's issuer.
     pub(super) subject: &'a Subject,
-    /// The key.
     pub(super) key: &'a PublicKey,
     /// The key's identifier. A verifier skips an anchor whose identifier differs from that in the peer's certificates.
     pub(super) key_identifier: &'a [u8],

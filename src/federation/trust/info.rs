@@ -39,7 +39,6 @@ pub struct CertificateInfo {
 pub enum KeyNumbers {
     /// RSA, without leading zeros.
     Rsa {
-        /// Modulus.
         modulus: Vec<u8>,
         /// Public exponent.
         exponent: Vec<u8>,

@@ -18,7 +18,6 @@ const OFF_CURVE: &str = "not a point of its curve";
 /// The kind of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyKind {
-    /// RSA.
     Rsa,
     /// NIST P-256.
     P256,
@@ -92,7 +91,6 @@ impl PublicKey {
         }
     }
 
-    /// Its kind.
     pub(super) fn kind(&self) -> KeyKind {
         self.kind
     }

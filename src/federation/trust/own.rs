@@ -45,7 +45,6 @@ pub struct OwnChain {
 /// Why our own certificates cannot be read. Without them no peer can be judged.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum OwnChainError {
-    /// PEM.
     #[error("our own CA certificates cannot be read: block {block}: {source}")]
     Pem {
         /// Which block, from 1.
@@ -53,7 +52,6 @@ pub enum OwnChainError {
         /// The problem.
         source: PemError,
     },
-    /// DER.
     #[error("our own CA certificates cannot be read: block {block} is not an X.509 certificate: {reason}")]
     Malformed {
         /// Which block, from 1.

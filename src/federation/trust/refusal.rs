@@ -13,10 +13,8 @@ pub enum RefusalReason {
     /// Not DER, or not a certificate.
     #[error("not an X.509 certificate in DER: {0}")]
     Malformed(String),
-    /// Not version 3.
     #[error("an X.509 certificate of version 1 or 2: only version 3 can say that it is a CA")]
     Version,
-    /// Not a CA.
     #[error("not a CA: it has no basic constraints with CA:true")]
     NotCa,
     /// Its key may not sign certificates.
@@ -33,7 +31,6 @@ pub enum RefusalReason {
     /// A critical extension that we do not know.
     #[error("extension {0} is critical and not supported")]
     CriticalExtension(String),
-    /// One extension twice.
     #[error("extension {0} occurs more than once")]
     RepeatedExtension(String),
     /// Hash or scheme of the signature.
@@ -68,13 +65,10 @@ pub enum RefusalReason {
     /// Dates that cannot be re-encoded.
     #[error("its validity period is invalid (notBefore is after notAfter, or before 1970)")]
     Validity,
-    /// Admission only.
     #[error("expired on {0}")]
     Expired(String),
-    /// Admission only.
     #[error("not valid before {0}")]
     NotYetValid(String),
-    /// Our own key.
     #[error("it has the key of one of our own CA certificates: no peer may use that key")]
     OwnKey,
     /// Our own subject, while our chain has no key identifiers.

@@ -13,7 +13,6 @@ pub(super) struct Certificate<'a> {
     pub(super) tbs: AnyRef<'a>,
     /// How it is signed.
     pub(super) algorithm: AlgorithmIdentifierOwned,
-    /// The signature.
     pub(super) signature: BitStringRef<'a>,
 }
 
@@ -21,7 +20,6 @@ pub(super) struct Certificate<'a> {
 /// read even if those are unusual.
 #[derive(Sequence)]
 pub(super) struct Tbs<'a> {
-    /// Version.
     #[asn1(context_specific = "0", default = "Default::default")]
     pub(super) version: Version,
     /// `CertificateSerialNumber`.
@@ -30,11 +28,9 @@ pub(super) struct Tbs<'a> {
     pub(super) algorithm: AlgorithmIdentifierOwned,
     /// Name.
     pub(super) issuer: AnyRef<'a>,
-    /// Validity.
     pub(super) validity: AnyRef<'a>,
     /// Name.
     pub(super) subject: AnyRef<'a>,
-    /// The public key.
     pub(super) key: SubjectPublicKeyInfoOwned,
     /// Obsolete.
     #[asn1(context_specific = "1", tag_mode = "IMPLICIT", optional = "true")]
@@ -42,7 +38,6 @@ pub(super) struct Tbs<'a> {
     /// Obsolete.
     #[asn1(context_specific = "2", tag_mode = "IMPLICIT", optional = "true")]
     pub(super) subject_id: Option<BitStringRef<'a>>,
-    /// Extensions.
     #[asn1(context_specific = "3", tag_mode = "EXPLICIT", optional = "true")]
     pub(super) extensions: Option<Vec<Extension>>,
 }

@@ -116,7 +116,6 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// Its certificate.
     #[must_use]
     pub fn der(&self) -> &CertificateDer<'static> {
         self.issuer.der()
@@ -192,7 +191,6 @@ impl CertifiedKey {
         self.chain.clone()
     }
 
-    /// The private key.
     #[must_use]
     pub fn private_key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
@@ -225,7 +223,6 @@ impl CertifiedKey {
 /// A subject alternative name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Name {
-    /// URI.
     Uri(String),
     /// DNS name.
     Dns(String),

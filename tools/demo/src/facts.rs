@@ -16,7 +16,6 @@ use istio_federation_sim::operator::{Chart, Operator};
 /// The state of one cluster.
 #[derive(Debug, Default)]
 pub struct Facts {
-    /// Its domain.
     pub domain: String,
     /// Whether its key pair is stored.
     pub has_key_pair: bool,

@@ -21,7 +21,6 @@ const MODULE: &str = "istio";
 
 /// The executables of both clusters.
 pub(crate) struct Executables {
-    /// The hooks.
     pub(crate) hooks: Executable,
     /// The program `istio-federation`, which has the exporter.
     pub(crate) program: PathBuf,
@@ -42,7 +41,6 @@ pub(crate) struct Side {
 /// The work of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// Start.
     Start,
     /// Run every hook once.
     Round,

@@ -12,12 +12,10 @@ use thiserror::Error;
 /// Why a filter is invalid, or why it failed on an object.
 #[derive(Debug, Error)]
 pub enum JqError {
-    /// Not jq.
     #[error("the jq filter does not compile ({what}): {filter}")]
     Compile {
         /// The part that is wrong, as far as known.
         what: String,
-        /// The filter.
         filter: String,
     },
     /// The filter failed on its input.

@@ -40,7 +40,6 @@ pub(super) enum Answer {
     Mute,
 }
 
-/// A page of Services.
 pub(super) fn page(services: &[(&str, u16)], version: &str, next: &str) -> Answer {
     let items: Vec<Value> = services.iter().map(|(name, port)| service(name, *port, "1")).collect();
     Answer::Json(

@@ -24,11 +24,9 @@ pub use self::selector::Selector;
 pub struct Key {
     /// API group; empty for the core.
     pub group: String,
-    /// Kind.
     pub kind: String,
     /// Namespace; empty for cluster scope.
     pub namespace: String,
-    /// Name.
     pub name: String,
 }
 
@@ -129,7 +127,6 @@ pub enum Part {
 /// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// It is new.
     Created,
     /// It is different.
     Updated(Part),

@@ -15,13 +15,9 @@ pub struct Selector {
     pub api_version: Option<String>,
     /// Kind or plural, in any case.
     pub kind: String,
-    /// Names.
     pub name_selector: Option<Names>,
-    /// Labels.
     pub label_selector: Option<Labels>,
-    /// Fields.
     pub field_selector: Option<Fields>,
-    /// Namespaces.
     pub namespace: Option<Namespaces>,
 }
 
@@ -29,7 +25,6 @@ pub struct Selector {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Names {
-    /// The names.
     pub match_names: Vec<String>,
 }
 
@@ -39,7 +34,6 @@ pub struct Names {
 pub struct Labels {
     /// Labels with their values.
     pub match_labels: BTreeMap<String, String>,
-    /// Requirements.
     pub match_expressions: Vec<LabelRequirement>,
 }
 
@@ -72,7 +66,6 @@ pub enum LabelOperator {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Fields {
-    /// Requirements.
     pub match_expressions: Vec<FieldRequirement>,
 }
 
@@ -83,17 +76,14 @@ pub struct FieldRequirement {
     pub field: String,
     /// Relation.
     pub operator: FieldOperator,
-    /// Value.
     pub value: String,
 }
 
 /// Relation of a field to a requirement's value.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub enum FieldOperator {
-    /// Equal.
     #[serde(alias = "=", alias = "==")]
     Equals,
-    /// Not equal.
     #[serde(alias = "!=")]
     NotEquals,
 }
@@ -102,9 +92,7 @@ pub enum FieldOperator {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Namespaces {
-    /// By name.
     pub name_selector: Option<Names>,
-    /// By label.
     pub label_selector: Option<Labels>,
 }
 

@@ -17,7 +17,6 @@ pub const MAIN: &str = "main";
 pub struct Hook {
     /// Index for `hook run`.
     pub index: usize,
-    /// Its name.
     pub name: String,
     /// Orders of its lifecycle bindings.
     pub lifecycle: Lifecycle,
@@ -46,11 +45,9 @@ pub struct Lifecycle {
 /// A schedule binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Its name.
     pub name: String,
     /// When it fires: five fields, or six with seconds in front.
     pub crontab: String,
-    /// Its queue.
     pub queue: String,
 }
 
@@ -58,9 +55,7 @@ pub struct Schedule {
 #[expect(clippy::struct_excessive_bools, reason = "the protocol has them side by side, each with a name of its own")]
 #[derive(Debug)]
 pub struct Binding {
-    /// Its name.
     pub name: String,
-    /// Its queue.
     pub queue: String,
     /// Whether the module waits for its first run.
     pub waited_for: bool,

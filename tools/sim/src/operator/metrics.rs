@@ -9,7 +9,6 @@ use serde::Deserialize;
 pub struct Series {
     /// Name of the metric.
     pub name: String,
-    /// Labels.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -31,7 +30,6 @@ struct Operation {
 }
 
 impl Metrics {
-    /// All series.
     pub fn series(&self) -> impl Iterator<Item = (&Series, f64)> {
         self.groups.values().flatten().map(|(series, value)| (series, *value))
     }

@@ -59,11 +59,8 @@ pub enum OperatorError {
     /// A jqFilter failed on an object.
     #[error("hook {hook}, binding {binding}, {object}: {why}")]
     Filter {
-        /// The hook.
         hook: String,
-        /// Its binding.
         binding: String,
-        /// The object.
         object: String,
         /// The reason.
         why: JqError,
@@ -71,9 +68,7 @@ pub enum OperatorError {
     /// A hook failed, or its output cannot be used.
     #[error("hook {hook} failed: {message} (its files: {files})", files = files.display())]
     Hook {
-        /// The hook.
         hook: String,
-        /// Its message.
         message: String,
         /// Folder of the run.
         files: PathBuf,
@@ -166,7 +161,6 @@ impl<C: Chart> Operator<C> {
         Ok(Self { module, chart, cluster, values, hooks, seen, release, stale_release: true, metrics, runs: 0 })
     }
 
-    /// The hooks.
     #[must_use]
     pub fn hooks(&self) -> &[Hook] {
         &self.hooks
@@ -183,7 +177,6 @@ impl<C: Chart> Operator<C> {
         &mut self.cluster
     }
 
-    /// The values.
     #[must_use]
     pub fn values(&self) -> &Value {
         self.values.document()

@@ -21,7 +21,6 @@ pub enum PatchError {
         /// The reason.
         why: String,
     },
-    /// The API refused.
     #[error("object patch {operation}: {why}")]
     Api {
         /// Kind of operation.
@@ -47,7 +46,6 @@ pub enum PatchError {
     },
 }
 
-/// One operation.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "operation")]
 pub enum Operation {
@@ -67,14 +65,12 @@ pub enum Operation {
     JQPatch(JqPatch),
     /// JSON Merge Patch.
     MergePatch(MergePatch),
-    /// JSON Patch.
     JSONPatch(JsonPatch),
 }
 
 /// A whole object.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Manifest {
-    /// The object.
     pub object: Value,
 }
 
@@ -84,12 +80,10 @@ pub struct Manifest {
 pub struct Target {
     /// Group and version; absent means the preferred version of the kind.
     pub api_version: Option<String>,
-    /// Kind.
     pub kind: String,
     /// Namespace; empty for cluster scope.
     #[serde(default)]
     pub namespace: String,
-    /// Name.
     pub name: String,
     /// Subresource, with or without a slash in front; empty for the object itself.
     #[serde(default)]
@@ -117,7 +111,6 @@ pub struct MergePatch {
     /// The object.
     #[serde(flatten)]
     pub target: Target,
-    /// The patch.
     pub merge_patch: Value,
 }
 

@@ -43,7 +43,6 @@ pub struct Inputs<'a> {
     pub module: &'a str,
     /// Binding contexts.
     pub context: Value,
-    /// Values.
     pub values: &'a Value,
     /// Settings.
     pub config_values: Value,

@@ -15,13 +15,11 @@ pub enum ValuesError {
     Operation {
         /// The operation.
         op: String,
-        /// Its path.
         path: String,
     },
     /// A path outside the module's values.
     #[error("values patch: {path} is not below /{key}")]
     Root {
-        /// The path.
         path: String,
         /// The module's key.
         key: String,
@@ -40,7 +38,6 @@ pub enum ValuesError {
 /// Makes the values, before any hook patches them, from the user's settings.
 type Base = Box<dyn Fn(&Value) -> Value>;
 
-/// Values of one module.
 pub struct ModuleValues {
     key: String,
     base: Base,

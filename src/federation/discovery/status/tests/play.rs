@@ -26,7 +26,6 @@ const START: i64 = 1_796_083_200;
 /// Roots of peers, PEM.
 pub(super) static ROOTS: LazyLock<Vec<String>> =
     LazyLock::new(|| (0..8).map(|number| root(&format!("peer {number}"))).collect());
-/// Our own.
 static OWN: LazyLock<OwnChain> = LazyLock::new(|| OwnChain::read(&root("ours")).unwrap());
 
 fn root(name: &str) -> String {
