@@ -107,10 +107,16 @@ impl Cluster {
 
     /// Installs a version of the module, for the operator's next start.
     pub fn install(&mut self, module: &Module) -> anyhow::Result<()> {
-        module.push_image(&images(&self.server))?;
+        module.push_image(&images(&self.server), &module.version)?;
         self.operator.install(module)?;
         self.version.clone_from(&module.version);
         Ok(())
+    }
+
+    /// Makes the module's image available under another name, as a user who pushes it does.
+    pub fn push_image(&self, module: &Module, image: &str) -> anyhow::Result<()> {
+        let (_, tag) = image.rsplit_once(':').context("an image without a tag")?;
+        module.push_image(&images(&self.server), tag)
     }
 
     /// Replaces the module by another version, as an upgrade does: the operator is stopped and started, and the settings name another

@@ -65,9 +65,9 @@ impl Module {
     }
 
     /// Adds its image to a folder of programs, each named after a tag.
-    pub(super) fn push_image(&self, images: &Path) -> anyhow::Result<()> {
+    pub(super) fn push_image(&self, images: &Path, tag: &str) -> anyhow::Result<()> {
         fs::create_dir_all(images)?;
-        let image = images.join(&self.version);
+        let image = images.join(tag);
         if image.exists() { Ok(()) } else { link(&self.program, &image) }
     }
 }

@@ -1,8 +1,8 @@
 //! docs/INSTALL.md, word for word: its blocks are applied as they are, and the operator has no other rights.
 
 use anyhow::{Context, Result, ensure};
-use istio_federation_e2e::bench::{Bench, MODULE_NAMESPACE, OPERATOR_NAMESPACE, PATIENCE, scenario};
-use istio_federation_e2e::{Install, until};
+use istio_federation_e2e::bench::{Bench, MODULE_NAMESPACE, Module, OPERATOR_NAMESPACE, PATIENCE, scenario};
+use istio_federation_e2e::{Install, parse_yaml, until};
 use serde_json::{Value, json};
 
 use crate::given::{OF_B, namespace, service};
@@ -23,6 +23,9 @@ async fn as_install_says() -> Result<()> {
         for (name, value) in install.operator_environment()? {
             a.operator.set(&name, &value);
         }
+        let istio = parse_yaml(settings["data"]["istio"].as_str().context("no settings of the module")?)?;
+        let image = &istio.first().context("empty settings")?["federation"]["metadataExporter"]["image"];
+        a.push_image(&Module::current()?, image.as_str().context("no image")?)?;
         a.patch(("v1", "ConfigMap", OPERATOR_NAMESPACE, "addon-operator"), settings).await?;
         a.operator.start()?;
         b.apply(&[namespace("xyz"), namespace("data"), service("xyz", "bar"), service("data", "database")]).await?;
